@@ -1,0 +1,97 @@
+"""Every error NetTrace raises on purpose: what happened, to what, and what to do next.
+
+A failed probe is never one of these: it is data (`model.measurement.Outcome`). Exceptions are for broken
+requests and broken programs only.
+"""
+
+
+class NetTraceError(Exception):
+    """The root of the family.
+
+    Attributes:
+        slug: stable name; one slug is one problem type, one docs heading and one exit code.
+        exit_code: what the command line ends with.
+        detail: what happened, to what.
+        hint: what to do next, or an empty string.
+    """
+
+    slug = "error"
+    exit_code = 1
+
+    def __init__(self, detail: str, hint: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.detail}. {self.hint}" if self.hint else self.detail
+
+
+class Invalid(NetTraceError):
+    """The request itself is wrong: an option, a host name, a line of a file."""
+
+    slug = "invalid"
+    exit_code = 2
+
+
+class ConfigError(Invalid):
+    """A setting is unknown or has an impossible value."""
+
+    slug = "config"
+
+
+class MissingExtra(NetTraceError):
+    """An optional part of NetTrace is needed and not installed."""
+
+    slug = "missing-extra"
+    exit_code = 2
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the optional part '{extra}'", f"Install it: pip install 'nettrace[{extra}]'"
+        )
+        self.extra = extra
+
+
+class PacketError(NetTraceError):
+    """Bytes that are not the packet they should be. Parsers raise this and nothing else."""
+
+    slug = "packet"
+
+
+class Truncated(PacketError):
+    """The bytes end before the header or body they announce."""
+
+    slug = "packet-truncated"
+
+
+class BadChecksum(PacketError):
+    """The checksum in the packet does not match its bytes."""
+
+    slug = "packet-checksum"
+
+
+class Unmeasurable(NetTraceError):
+    """This host may not, or cannot, do the measurement that was asked for."""
+
+    slug = "unmeasurable"
+    exit_code = 5
+
+
+class Forbidden(NetTraceError):
+    """A target that other people asked for and that policy does not let this node touch."""
+
+    slug = "forbidden-target"
+    exit_code = 4
+
+
+class LabError(NetTraceError):
+    """The lab could not be brought up, changed or torn down."""
+
+    slug = "lab"
+
+
+class SourceError(NetTraceError):
+    """A file or database from outside cannot be read as what it should be."""
+
+    slug = "source"

@@ -1,0 +1,1 @@
+"""How a number comes to be: packets and tracing are pure, probing touches the network."""

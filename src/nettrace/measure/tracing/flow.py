@@ -1,0 +1,41 @@
+"""Flows that never change: the same endpoint and number give the same flow for ever.
+
+Load balancers pick a path by hashing the flow (RFC 2992, RFC 6438). A trace whose flow is a pure function of
+what it measures can be compared with last year's trace; one that draws ports at random cannot.
+"""
+
+from hashlib import blake2b
+
+from nettrace.model.measurement import Method
+from nettrace.model.path import Flow
+
+DEFAULT_PORT = {Method.ICMP: None, Method.UDP: 33434, Method.TCP: 443}
+"""Destination port when nobody names one: traceroute's first, and the one API traffic really takes."""
+
+FIRST_SOURCE_PORT = 61_000
+"""Source ports lie above Linux's ephemeral range (32768-60999), so no local connection is ever in the way."""
+
+
+def flow_for(address: str, method: Method, number: int = 0, port: int | None = None) -> Flow:
+    """Flow `number` of an endpoint: 0 is the canonical one.
+
+    The mapping is part of stored history: changing it makes every route look changed.
+
+    >>> flow_for("198.18.0.1", Method.UDP) == flow_for("198.18.0.1", Method.UDP, 0)
+    True
+    >>> flow_for("198.18.0.1", Method.TCP).destination_port
+    443
+    """
+    destination_port = port if port is not None else DEFAULT_PORT[method] or 0
+    seed = f"nettrace-flow-1|{address}|{method}|{destination_port}|{number}".encode()
+    word = int.from_bytes(blake2b(seed, digest_size=16).digest())
+    return Flow(
+        number=number,
+        method=method,
+        source_port=FIRST_SOURCE_PORT + (word & 0xFFFF) % (65_536 - FIRST_SOURCE_PORT),
+        destination_port=destination_port,
+        icmp_identifier=(word >> 16 & 0xFFFF) or 1,
+        # 0x0000 and 0xFFFF are the same number in one's complement; keep clear of both.
+        icmp_checksum=(word >> 32 & 0xFFFF) % 0xFFFE + 1,
+        ipv6_flow_label=(word >> 48 & 0xFFFFF) or 1 if ":" in address else 0,
+    )

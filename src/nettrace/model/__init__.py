@@ -1,0 +1,1 @@
+"""The words everyone uses, as frozen structs: no behaviour beyond their own invariants."""

@@ -1,0 +1,190 @@
+"""What a measurement is: samples with error bars, and an outcome that never confuses loss with silence of our own.
+
+`null`, "down" and "0 ms" are three different facts; the type system keeps them apart here so that no door,
+store or detector has to guess later.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from nettrace.model.instant import Instant
+
+
+class Outcome(StrEnum):
+    """Did we learn something? `failed` is a fact about the target, `not_measured` one about ourselves."""
+
+    MEASURED = "measured"
+    FAILED = "failed"
+    NOT_MEASURED = "not_measured"
+
+
+class Reason(StrEnum):
+    """Why an outcome is not `measured`."""
+
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    DNS = "dns"
+    TLS = "tls"
+    HTTP = "http"
+    BLOCKED = "blocked"
+    NOT_PERMITTED = "not_permitted"
+    NOT_SCHEDULED = "not_scheduled"
+    VANTAGE_DOWN = "vantage_down"
+    ABORTED = "aborted"
+
+
+class Method(StrEnum):
+    """The kind of packet a probe is."""
+
+    ICMP = "icmp"
+    UDP = "udp"
+    TCP = "tcp"
+
+
+class Clock(StrEnum):
+    """Who took the two stamps of a round trip: the kernel both, the kernel one, or this program."""
+
+    KERNEL = "kernel"
+    MIXED = "mixed"
+    USER = "user"
+
+
+class Grade(StrEnum):
+    """How a sample was timed: K both ends by the kernel, R reception only, U in user space.
+
+    Grade U never feeds an alert: under load it errs by milliseconds (docs/explanation/time.md).
+    """
+
+    KERNEL = "K"
+    RECEPTION = "R"
+    USER = "U"
+
+
+class SampleState(StrEnum):
+    """What became of one probe."""
+
+    ANSWERED = "answered"
+    LOST = "lost"
+    NOT_MEASURED = "not_measured"
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One probe's result.
+
+    `LOST` is said only when the probe was seen to leave, its answer was waited for in full and nothing on this
+    host was stalled or overflowing meanwhile; else the sample is `NOT_MEASURED` and `reason` says why.
+
+    Attributes:
+        sent_at: when it left (kernel stamp where there is one).
+        rtt_ns: round-trip time, or None.
+        error_ns: half-width of the error bar of `rtt_ns`: truth lies within +-error_ns.
+        stalled: this host was stalled while the probe was under way; its bar is widened accordingly.
+    """
+
+    state: SampleState
+    sent_at: Instant | None = None
+    rtt_ns: int | None = None
+    error_ns: int | None = None
+    grade: Grade | None = None
+    stalled: bool = False
+    reason: str | None = None
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """What every kind of measurement says of itself.
+
+    Attributes:
+        vantage: where it was measured from; None is "here".
+        target: the name or address that was asked for.
+        address: the address that was measured, or None when no name could be resolved.
+        at: when it began.
+        detail: the outcome in words for a person, or None.
+    """
+
+    target: str
+    address: str | None
+    at: Instant
+    outcome: Outcome
+    reason: Reason | None = None
+    detail: str | None = None
+    vantage: str | None = None
+
+
+class Ping(Measurement, frozen=True, kw_only=True, tag="ping"):
+    """A round of probes to one address: a distribution, not a mean. Samples stand in sending order."""
+
+    method: Method
+    port: int | None = None
+    samples: tuple[Sample, ...] = ()
+    clock: Clock | None = None
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One timed step of an exchange.
+
+    Attributes:
+        duration_ns: that stage alone.
+        error_ns: half-width of its error bar.
+    """
+
+    duration_ns: int
+    error_ns: int
+    grade: Grade
+
+
+class Stages(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps of a TCP conversation, each by itself; None is "did not happen or was not measured".
+
+    Attributes:
+        tls_client_cpu_ns: the part of the TLS wall time that was this client's own cryptography, not the wire.
+        first_byte_exact: the first answer came in one segment, so its stamp is the first byte's.
+    """
+
+    dns: Stage | None = None
+    connect: Stage | None = None
+    tls: Stage | None = None
+    ttfb: Stage | None = None
+    tls_client_cpu_ns: int | None = None
+    total_ns: int | None = None
+    first_byte_exact: bool | None = None
+
+
+class HttpExchange(Measurement, frozen=True, kw_only=True, tag="http"):
+    """One request and its answer."""
+
+    url: str
+    stages: Stages
+    status: int | None = None
+    tls_version: str | None = None
+    reused: bool = False
+    body_bytes: int | None = None
+    server_hints: dict[str, str] = {}
+    clock: Clock | None = None
+
+
+class WebSocketPings(Measurement, frozen=True, kw_only=True, tag="ws"):
+    """A WebSocket connection's stages and the round trips of its pings."""
+
+    url: str
+    stages: Stages
+    status: int | None = None
+    tls_version: str | None = None
+    samples: tuple[Sample, ...] = ()
+    clock: Clock | None = None
+
+
+class DnsLookup(Measurement, frozen=True, kw_only=True, tag="dns"):
+    """One question to one resolver: here `target` is the name asked for and `address` the server's.
+
+    Attributes:
+        answers: (type, data, time to live in seconds) in the order of the answer.
+        rcode: the response code in words (`NOERROR`, `NXDOMAIN`, ...), or None without an answer.
+    """
+
+    question_type: str
+    rcode: str | None = None
+    answers: tuple[tuple[str, str, int], ...] = ()
+    sample: Sample | None = None
+    clock: Clock | None = None

@@ -1,0 +1,1 @@
+"""Other people's data and services, each behind one small module."""

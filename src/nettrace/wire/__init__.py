@@ -1,0 +1,1 @@
+"""Shapes that cross machines and programs. Pure."""

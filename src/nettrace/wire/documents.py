@@ -1,0 +1,250 @@
+"""The public JSON documents (`nettrace.ping/1` ...): what doors print and what replay reads.
+
+One document a measurement, units in the names, `null` always "not measured". Fields may be added; a field
+that is here keeps its name and meaning for as long as the schema's number stands.
+"""
+
+from collections.abc import Iterable
+from math import ceil
+from typing import Any
+
+from nettrace.errors import Invalid
+from nettrace.model.instant import ms, rfc3339
+from nettrace.model.measurement import (
+    DnsLookup,
+    HttpExchange,
+    Measurement,
+    Ping,
+    Sample,
+    SampleState,
+    Stage,
+    Stages,
+    WebSocketPings,
+)
+from nettrace.model.path import Hop, Label, Trace
+
+Document = dict[str, Any]
+
+
+def percentile(sorted_values: list[int], fraction: float) -> int | None:
+    """The smallest value that at least `fraction` of the values do not exceed (nearest rank), or None.
+
+    >>> percentile([10, 20, 30, 40], 0.5)
+    20
+    """
+    if not sorted_values:
+        return None
+    return sorted_values[max(0, ceil(fraction * len(sorted_values)) - 1)]
+
+
+def document(measurement: Measurement) -> Document:
+    """The measurement as its public JSON document."""
+    match measurement:
+        case Ping():
+            return ping_document(measurement)
+        case Trace():
+            return trace_document(measurement)
+        case HttpExchange():
+            return http_document(measurement)
+        case WebSocketPings():
+            return websocket_document(measurement)
+        case DnsLookup():
+            return dns_document(measurement)
+        case _:
+            raise Invalid(f"no public document for {type(measurement).__name__}")
+
+
+def ping_document(ping: Ping) -> Document:
+    """`nettrace.ping/1`. `sent` counts probes seen to leave; the others stand in `not_measured`."""
+    return {
+        "schema": "nettrace.ping/1",
+        "vantage": ping.vantage,
+        "target": ping.target,
+        "address": ping.address,
+        "method": ping.method,
+        "port": ping.port,
+        **_verdict(ping),
+        **_distribution(ping.samples),
+        "clock": ping.clock,
+        "at": rfc3339(ping.at),
+    }
+
+
+def trace_document(trace: Trace) -> Document:
+    """`nettrace.trace/1`. The hop list ends at the destination when `reached`."""
+    return {
+        "schema": "nettrace.trace/1",
+        "vantage": trace.vantage,
+        "target": trace.target,
+        "address": trace.address,
+        "method": trace.method,
+        "port": trace.port,
+        "flow": trace.flow,
+        **_verdict(trace),
+        "reached": trace.reached,
+        "stop": trace.stop,
+        "rtt_ms": ms(trace.rtt_ns) if trace.reached else None,
+        "hops": [_hop(hop) for hop in trace.hops],
+        "answered_from": trace.answered_from,
+        "path_mtu_bytes": trace.path_mtu_bytes,
+        "balances": [
+            {
+                "ttl": balance.ttl,
+                "addresses": list(balance.addresses),
+                "flows_probed": balance.flows_probed,
+                "confidence": round(balance.confidence, 4),
+            }
+            for balance in trace.balances
+        ],
+        "clock": trace.clock,
+        "at": rfc3339(trace.at),
+    }
+
+
+def http_document(exchange: HttpExchange) -> Document:
+    """`nettrace.http/1`. Each stage's `_ms` is that stage alone; `total_ms` spans all of them."""
+    return {
+        "schema": "nettrace.http/1",
+        "vantage": exchange.vantage,
+        "url": exchange.url,
+        "target": exchange.target,
+        "address": exchange.address,
+        **_verdict(exchange),
+        "status": exchange.status,
+        "tls_version": exchange.tls_version,
+        "reused": exchange.reused,
+        **_stages(exchange.stages),
+        "body_bytes": exchange.body_bytes,
+        "server_hints": exchange.server_hints,
+        "clock": exchange.clock,
+        "at": rfc3339(exchange.at),
+    }
+
+
+def websocket_document(pings: WebSocketPings) -> Document:
+    """`nettrace.ws/1`: the connection's stages and the distribution of its ping round trips."""
+    return {
+        "schema": "nettrace.ws/1",
+        "vantage": pings.vantage,
+        "url": pings.url,
+        "target": pings.target,
+        "address": pings.address,
+        **_verdict(pings),
+        "status": pings.status,
+        "tls_version": pings.tls_version,
+        **_stages(pings.stages),
+        **_distribution(pings.samples),
+        "clock": pings.clock,
+        "at": rfc3339(pings.at),
+    }
+
+
+def dns_document(lookup: DnsLookup) -> Document:
+    """`nettrace.dns/1`: one question to one server."""
+    sample = lookup.sample
+    return {
+        "schema": "nettrace.dns/1",
+        "vantage": lookup.vantage,
+        "name": lookup.target,
+        "type": lookup.question_type,
+        "server": lookup.address,
+        **_verdict(lookup),
+        "rcode": lookup.rcode,
+        "answers": [{"type": kind, "data": data, "ttl_s": ttl} for kind, data, ttl in lookup.answers],
+        "rtt_ms": ms(sample.rtt_ns) if sample else None,
+        "error_ms": ms(sample.error_ns) if sample else None,
+        "grade": sample.grade if sample else None,
+        "clock": lookup.clock,
+        "at": rfc3339(lookup.at),
+    }
+
+
+def _verdict(measurement: Measurement) -> Document:
+    return {"outcome": measurement.outcome, "reason": measurement.reason, "detail": measurement.detail}
+
+
+def _distribution(samples: Iterable[Sample]) -> Document:
+    counted = [sample for sample in samples if sample.state is not SampleState.NOT_MEASURED]
+    answered = sorted(sample.rtt_ns for sample in counted if sample.rtt_ns is not None)
+    everything = tuple(samples)
+    return {
+        "sent": len(counted),
+        "received": len(answered),
+        "not_measured": len(everything) - len(counted),
+        "rtt_ms": [ms(sample.rtt_ns) for sample in everything],
+        "error_ms": [ms(sample.error_ns) for sample in everything],
+        "grades": [sample.grade for sample in everything],
+        "min_ms": ms(answered[0]) if answered else None,
+        "p50_ms": ms(percentile(answered, 0.5)),
+        "p95_ms": ms(percentile(answered, 0.95)),
+        "max_ms": ms(answered[-1]) if answered else None,
+    }
+
+
+def _stages(stages: Stages) -> Document:
+    def duration(stage: Stage | None) -> float | None:
+        return ms(stage.duration_ns) if stage else None
+
+    return {
+        "dns_ms": duration(stages.dns),
+        "connect_ms": duration(stages.connect),
+        "tls_ms": duration(stages.tls),
+        "ttfb_ms": duration(stages.ttfb),
+        "total_ms": ms(stages.total_ns),
+        "tls_client_cpu_ms": ms(stages.tls_client_cpu_ns),
+        "first_byte_exact": stages.first_byte_exact,
+        "error_ms": {
+            name: ms(stage.error_ns) if stage else None
+            for name, stage in (
+                ("dns", stages.dns),
+                ("connect", stages.connect),
+                ("tls", stages.tls),
+                ("ttfb", stages.ttfb),
+            )
+        },
+        "grades": {
+            name: stage.grade if stage else None
+            for name, stage in (
+                ("dns", stages.dns),
+                ("connect", stages.connect),
+                ("tls", stages.tls),
+                ("ttfb", stages.ttfb),
+            )
+        },
+    }
+
+
+def _hop(hop: Hop) -> Document:
+    made: Document = {
+        "ttl": hop.ttl,
+        "address": hop.address,
+        "rtt_ms": [ms(sample.rtt_ns) for sample in hop.samples],
+        "name": hop.name,
+        "asn": hop.asn,
+        "as_name": hop.as_name,
+        "place": _place(hop),
+        "mpls": [_label(label) for label in hop.labels] or None,
+    }
+    if hop.also:
+        made["also"] = list(hop.also)
+    if hop.annotation:
+        made["annotation"] = hop.annotation
+    return made
+
+
+def _place(hop: Hop) -> Document | None:
+    place = hop.place
+    if place is None:
+        return None
+    return {
+        "name": place.name,
+        "country": place.country,
+        "lat": place.latitude,
+        "lon": place.longitude,
+        "radius_km": place.radius_km,
+        "evidence": place.evidence,
+    }
+
+
+def _label(label: Label) -> Document:
+    return {"label": label.label, "tc": label.traffic_class, "s": label.bottom, "ttl": label.ttl}
