@@ -1,11 +1,97 @@
-"""The `nettrace` command: loads a subcommand only when it is called."""
+"""The `nettrace` command: loads a subcommand only when it is called, and ends with the contract's exit codes."""
+
+import sys
+from importlib import import_module
+from typing import NoReturn
 
 import click
 
 from nettrace import __version__
+from nettrace.cli.exits import INTERRUPTED, USAGE
+from nettrace.errors import NetTraceError
+
+COMMANDS = {
+    "ping": ("nettrace.cli.commands.ping", "Round-trip times as a distribution, each with its error bar."),
+    "trace": ("nettrace.cli.commands.trace", "The path to a target, hop by hop; --watch keeps it on screen."),
+    "sweep": ("nettrace.cli.commands.sweep", "Trace thousands of targets at a set packet rate."),
+    "http": ("nettrace.cli.commands.http", "DNS, connect, TLS and first byte of a URL, each by itself."),
+    "ws": ("nettrace.cli.commands.ws", "A WebSocket's stages and the round trips of its pings."),
+    "dns": ("nettrace.cli.commands.dns", "Ask a resolver, timed by the kernel."),
+    "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),
+    "lab": ("nettrace.cli.commands.lab", "An internet in a box: real packets, known truth."),
+    "doctor": (
+        "nettrace.cli.commands.doctor",
+        "What this host permits, why not, and the one command that changes it.",
+    ),
+    "import": ("nettrace.cli.commands.import_", "Read other people's measurements into NetTrace's shape."),
+    "databases": ("nettrace.cli.commands.databases", "AS and place databases: list, add, update."),
+    "completion": ("nettrace.cli.commands.completion", "Shell completion for bash, zsh or fish."),
+}
+"""name -> (module with a click command called `command`, one line of help)."""
 
 
-@click.group(invoke_without_command=True)
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-liners, and imports a command only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(error.message + hint, ctx) from error
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Without a command: a ten-second ranked snapshot of a dozen venues from here.",
+)
 @click.version_option(__version__, prog_name="nettrace")
-def main() -> None:
-    """Financial network intelligence from the command line."""
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """How fast, how surely and by which way financial networks are reached, measured from here."""
+    if ctx.invoked_subcommand is None:
+        from nettrace.cli.commands.snapshot import command
+
+        ctx.invoke(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: NetTrace's own errors become one line on stderr and their exit code."""
+    try:
+        code = group.main(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except NetTraceError as error:
+        click.echo(f"nettrace: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our pipe went away (`| head`): that is its right, not an error. Python would complain
+        # again when it flushes stdout at exit, so hand it a sink.
+        sys.stdout = None
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

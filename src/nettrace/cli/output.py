@@ -1,0 +1,132 @@
+"""Results on stdout and nothing else there: a table for people, one JSON object a line for programs."""
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import click
+import msgspec
+
+Document = dict[str, Any]
+FORMATS = ("table", "ndjson", "json", "csv")
+
+
+class View(Protocol):
+    """How one kind of document looks to a person, and which of its fields make a CSV row."""
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """Fields of the document for CSV, in order."""
+        ...
+
+    def heading(self) -> str | None:
+        """The line above everything, or None."""
+        ...
+
+    def lines(self, document: Document) -> Sequence[str]:
+        """The document as lines of text."""
+        ...
+
+
+class Emitter:
+    """Writes documents in one format as they come; `close` ends what needs an end."""
+
+    def __init__(self, form: str | None, view: View) -> None:
+        """`form` is one of `FORMATS`, or None: a table on a terminal, NDJSON in a pipe."""
+        self.form = form or ("table" if sys.stdout.isatty() else "ndjson")
+        self._view = view
+        self._count = 0
+
+    def emit(self, document: Document) -> None:
+        """Write one document at once: a reader of the pipe sees it before the next one is measured."""
+        first = self._count == 0
+        self._count += 1
+        match self.form:
+            case "ndjson":
+                write_line(msgspec.json.encode(document))
+            case "json":
+                write_line((b"[" if first else b",") + msgspec.json.encode(document))
+            case "csv":
+                self._csv(document, first=first)
+            case _:
+                heading = self._view.heading() if first else None
+                for line in (*([heading] if heading else []), *self._view.lines(document)):
+                    say(line)
+
+    def close(self) -> None:
+        """End the document stream (JSON's bracket)."""
+        if self.form == "json":
+            write_line(b"[]" if self._count == 0 else b"]")
+
+    def _csv(self, document: Document, *, first: bool) -> None:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        if first:
+            rows.writerow(self._view.fields)
+        rows.writerow([_cell(document.get(field)) for field in self._view.fields])
+        write_line(text.getvalue().rstrip("\n").encode())
+
+
+def _cell(value: object) -> object:
+    """A CSV cell: null is empty, lists are joined by a space (with `-` for null), so no cell is Python or JSON."""
+    if isinstance(value, list):
+        return " ".join("-" if item is None else str(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return value
+
+
+def write_line(line: bytes) -> None:
+    """One line of data on stdout, flushed."""
+    out = sys.stdout.buffer
+    out.write(line + b"\n")
+    out.flush()
+
+
+def say(text: str) -> None:
+    """A line for a person, without colour where colour is unwanted (no terminal, NO_COLOR, TERM=dumb)."""
+    click.echo(text, color=colourful())
+
+
+def note(text: str) -> None:
+    """Progress or a remark, on stderr: never between the data."""
+    click.echo(text, err=True)
+
+
+def colourful() -> bool:
+    """Whether stdout wants colour (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def milliseconds(value: float | None, width: int = 9) -> str:
+    """A time for a table: three digits behind the point below 10 ms, two below 100, one above; `-` is "not measured".
+
+    >>> milliseconds(1.23456, 0), milliseconds(150.04, 0), milliseconds(None, 0)
+    ('1.235', '150.0', '-')
+    """
+    if value is None:
+        return "-".rjust(width)
+    digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1
+    return f"{value:.{digits}f}".rjust(width)
+
+
+def verdict(document: Document) -> str:
+    """The outcome in a word or two: empty when measured, else why not."""
+    if document["outcome"] == "measured":
+        return document.get("detail") or ""
+    words = f"{document['outcome'].replace('_', ' ')}: {document['reason']}"
+    return f"{words} ({document['detail']})" if document.get("detail") else words
+
+
+Option = Callable[[Callable[..., object]], Callable[..., object]]
+
+
+def output_options(command: Callable[..., object]) -> Callable[..., object]:
+    """`-o` and `--fail-if`, the same on every command that measures."""
+    command = click.option(
+        "--fail-if", metavar="CONDITION", help="Exit 3 when a result meets it, e.g. 'p95>50ms or loss>1%'."
+    )(command)
+    return click.option(
+        "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
+    )(command)
