@@ -5,7 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import click
 import msgspec
@@ -71,10 +71,14 @@ class Emitter:
 
 
 def _cell(value: object) -> object:
-    """A CSV cell: null is empty, lists are joined by a space (with `-` for null), so no cell is Python or JSON."""
-    if isinstance(value, list):
-        return " ".join("-" if item is None else str(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return value
+    """A CSV cell: null is empty, a list is joined by spaces (`-` for null, a hop by its address): never JSON."""
+    return " ".join(_word(item) for item in cast("list[object]", value)) if isinstance(value, list) else value
+
+
+def _word(item: object) -> str:
+    if isinstance(item, dict):
+        return _word(cast("dict[str, object]", item).get("address"))
+    return "-" if item is None else str(item)
 
 
 def write_line(line: bytes) -> None:

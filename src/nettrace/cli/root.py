@@ -34,21 +34,25 @@ class LazyGroup(click.Group):
     """A group that knows its commands' names and one-liners, and imports a command only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of a first walk."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
         if cmd_name not in COMMANDS:
             return None
         command = import_module(COMMANDS[cmd_name][0]).command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of `--help`, from the one-liners alone."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command meant; an unknown one gets the nearest name as a hint."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
