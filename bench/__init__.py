@@ -1,0 +1,1 @@
+"""Benchmarks: NetTrace beside its rivals on one emulated net, with kernel stamps as truth (./dev bench)."""
