@@ -37,6 +37,10 @@ class Machine(Protocol):
         """This host did nothing between the two instants: losses in that window prove nothing."""
         ...
 
+    def overflowed(self, start: Instant, end: Instant) -> None:
+        """The kernel threw received packets away between the two instants: losses then prove nothing either."""
+        ...
+
     def wake_at(self, now: Instant) -> Instant | None:
         """When `due` must be called next even if nothing arrives; None when only an answer can help."""
         ...
