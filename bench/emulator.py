@@ -28,7 +28,7 @@ from typing import Self
 
 from bench.net import SOURCE4, SOURCE6, Net
 
-SOURCE = Path(__file__).with_name("router.c")
+HERE = Path(__file__).parent
 CLONE_NEWNET = 0x40000000
 QUEUE_PACKETS = 20_000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -38,20 +38,21 @@ class Unavailable(Exception):
     """This host cannot run the emulator; the text says what is missing."""
 
 
-def compiled() -> Path:
-    """The router program, compiled once for each version of its source into the user's cache."""
+def compiled(source: str = "router.c") -> Path:
+    """One of the benchmarks' C programs, compiled once for each version of its source."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise Unavailable("the benchmarks' router needs a C compiler (apt install gcc libc6-dev)")
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+        raise Unavailable("the benchmarks need a C compiler (apt install gcc libc6-dev)")
+    text = HERE / source
+    name = f"{text.stem}-{hashlib.sha256(text.read_bytes()).hexdigest()[:16]}"
     folder = Path(tempfile.gettempdir()) / f"nettrace-bench-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise Unavailable(f"{folder} belongs to somebody else")
-    program = folder / f"router-{digest}"
+    program = folder / name
     if not program.exists():
-        fresh = folder / f"router-{digest}.{os.getpid()}"
-        subprocess.run([compiler, "-O2", "-o", fresh, SOURCE], check=True)
+        fresh = folder / f"{name}.{os.getpid()}"
+        subprocess.run([compiler, "-O2", "-o", fresh, text], check=True)
         fresh.rename(program)
     return program
 

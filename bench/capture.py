@@ -1,0 +1,290 @@
+"""Truth: every packet on the device with the kernel's own stamp, paired into probes and answers.
+
+An AF_PACKET socket sees a packet where it enters the driver (`dev_queue_xmit_nit`) and where it leaves it
+(`netif_receive_skb`): the host's boundary, the same place for every tool. The socket only queues; it is read
+after the tool has ended, so capturing takes no CPU from what is measured. A capture that lost a packet says so.
+"""
+
+import contextlib
+import ctypes
+import socket
+import struct
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Self
+
+ETH_P_ALL = 3
+SO_TIMESTAMPNS = 35
+SO_ATTACH_FILTER = 26
+SO_RCVBUFFORCE = 33
+SOL_PACKET = 263
+PACKET_STATISTICS = 6
+PACKET_OUTGOING = 4
+BPF_RETURN = 0x06
+ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
+ECHO = {ICMP: 8, ICMP6: 128}
+ECHO_REPLY = {ICMP: 0, ICMP6: 129}
+ERRORS = {ICMP: (3, 11), ICMP6: (1, 2, 3)}
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One IP packet as it passed the device, `at` in UTC nanoseconds."""
+
+    at: int
+    out: bool
+    source: str
+    target: str
+    proto: int
+    ttl: int
+    mark: int
+    body: bytes
+    length: int
+
+
+@dataclass(slots=True)
+class Probe:
+    """One probe seen to leave, and the answer seen to come back.
+
+    Attributes:
+        word: the first four transport bytes, what load balancers hash.
+        answered_by: who answered, None while nobody did.
+        extra: further answers to the same probe.
+    """
+
+    target: str
+    source: str
+    proto: int
+    ttl: int
+    word: int
+    sent: int
+    received: int | None = None
+    answered_by: str | None = None
+    extra: int = 0
+
+    @property
+    def rtt(self) -> int | None:
+        """Round-trip time in nanoseconds."""
+        return None if self.received is None else self.received - self.sent
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One TCP connection from the device's point of view; times in UTC nanoseconds.
+
+    Attributes:
+        sent: (time, payload) of every outgoing segment with payload; likewise `got`.
+    """
+
+    target: str
+    port: int
+    syn: int
+    syn_ack: int | None = None
+    syns: int = 1
+    sent: list[tuple[int, bytes]] = field(default_factory=list)
+    got: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+class Capture:
+    """Captures on a device of the current namespace from entering the block to leaving it.
+
+    Args:
+        bytes_kept: how much of each packet to keep (128 holds every probe and quote, 1600 a TLS segment).
+    """
+
+    def __init__(self, device: str, bytes_kept: int = 128) -> None:
+        self.device = device
+        self.bytes_kept = bytes_kept
+        self.packets: list[Packet] = []
+        self.dropped = 0
+
+    def __enter__(self) -> Self:
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        tap.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 30)
+        tap.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        program = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RETURN, 0, 0, self.bytes_kept))
+        tap.setsockopt(
+            socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HxxxxxxP", 1, ctypes.addressof(program))
+        )
+        tap.bind((self.device, ETH_P_ALL))
+        self._tap = tap
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.closing(self._tap):
+            if kind is None:
+                statistics = self._tap.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+                self.dropped = struct.unpack("II", statistics)[1]
+                self.packets = list(self._drain())
+
+    def _drain(self) -> Iterator[Packet]:
+        self._tap.setblocking(False)
+        while True:
+            try:
+                data, control, _, address = self._tap.recvmsg(self.bytes_kept, 64)
+            except BlockingIOError:
+                return
+            for level, kind, value in control:
+                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+                    seconds, ns = struct.unpack("qq", value)
+                    packet = parse(seconds * 1_000_000_000 + ns, address[2] == PACKET_OUTGOING, data)
+                    if packet:
+                        yield packet
+
+
+def parse(at: int, out: bool, data: bytes) -> Packet | None:
+    """The IP packet in `data`, or None when it is something else or carries extension headers."""
+    if len(data) >= 28 and data[0] == 0x45:
+        length = int.from_bytes(data[2:4])
+        source, target = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])
+        mark = int.from_bytes(data[4:6])
+        return Packet(at, out, source, target, data[9], data[8], mark, data[20:], length - 20)
+    if len(data) >= 48 and data[0] >> 4 == 6:
+        source, target = str(ip_address(data[8:24])), str(ip_address(data[24:40]))
+        return Packet(at, out, source, target, data[6], data[7], 0, data[40:], int.from_bytes(data[4:6]))
+    return None
+
+
+def probes(packets: Iterable[Packet]) -> list[Probe]:
+    """Every echo request, UDP datagram and TCP SYN that left, in order, each with its answer.
+
+    An answer belongs to the oldest unanswered probe that it can belong to: same echo identifier and sequence,
+    same quoted header, same TCP ports and number.
+    """
+    made: list[Probe] = []
+    waiting: defaultdict[tuple[object, ...], deque[Probe]] = defaultdict(deque)
+    answered: dict[tuple[object, ...], Probe] = {}
+    for packet in packets:
+        if packet.out:
+            keys = _keys_of_probe(packet)
+            if keys:
+                word = int.from_bytes(packet.body[:4])
+                probe = Probe(packet.target, packet.source, packet.proto, packet.ttl, word, packet.at)
+                made.append(probe)
+                for key in keys:
+                    waiting[key].append(probe)
+            continue
+        key = _key_of_answer(packet)
+        queue = waiting.get(key) if key else None
+        while queue and queue[0].received is not None:
+            queue.popleft()
+        if key and queue:
+            probe = queue.popleft()
+            probe.received, probe.answered_by = packet.at, packet.source
+            answered[key] = probe
+        elif key in answered:
+            answered[key].extra += 1
+    return made
+
+
+def _keys_of_probe(packet: Packet) -> list[tuple[object, ...]]:
+    body, proto = packet.body, packet.proto
+    quoted = ("quote", packet.target, proto, packet.mark, body[:8])
+    if proto in ECHO and body[0] == ECHO[proto]:
+        return [("echo", packet.target, body[4:8]), quoted]
+    if proto == UDP:
+        return [quoted]
+    if proto == TCP and body[13] & (SYN | ACK) == SYN:
+        following = (int.from_bytes(body[4:8]) + 1) & 0xFFFFFFFF
+        return [("tcp", packet.target, body[:4], following), quoted]
+    return []
+
+
+def _key_of_answer(packet: Packet) -> tuple[object, ...] | None:
+    body, proto = packet.body, packet.proto
+    if proto in ECHO_REPLY and body[0] == ECHO_REPLY[proto]:
+        return ("echo", packet.source, body[4:8])
+    if proto in ERRORS and body[0] in ERRORS[proto]:
+        inner = parse(packet.at, True, body[8:])
+        if inner:
+            return ("quote", inner.target, inner.proto, inner.mark, inner.body[:8])
+    if proto == TCP and len(body) >= 20:
+        return ("tcp", packet.source, body[2:4] + body[:2], int.from_bytes(body[8:12]))
+    return None
+
+
+def exchanges(packets: Iterable[Packet]) -> list[Exchange]:
+    """Every TCP connection opened from here, in the order of the first SYN."""
+    found: dict[tuple[str, int, int], Exchange] = {}
+    for packet in packets:
+        if packet.proto != TCP or len(packet.body) < 20:
+            continue
+        body = packet.body
+        ports = struct.unpack("!HH", body[:4])
+        other, mine, theirs = (packet.target, *ports) if packet.out else (packet.source, ports[1], ports[0])
+        key, flags = (other, mine, theirs), body[13]
+        header = (body[12] >> 4) * 4
+        payload = body[header : packet.length]
+        if packet.out and flags & (SYN | ACK) == SYN:
+            if key in found and found[key].syn_ack is None:
+                found[key].syns += 1
+            else:
+                found[key] = Exchange(other, mine, packet.at)
+            continue
+        exchange = found.get(key)
+        if exchange is None:
+            continue
+        if not packet.out and flags & (SYN | ACK) == SYN | ACK:
+            exchange.syn_ack = exchange.syn_ack or packet.at
+        elif packet.length > header:
+            (exchange.sent if packet.out else exchange.got).append((packet.at, payload))
+    return sorted(found.values(), key=lambda exchange: exchange.syn)
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """True durations of one HTTPS exchange in nanoseconds; None where it did not happen."""
+
+    connect: int | None
+    tls: int | None
+    first_byte: int | None
+
+
+TICKET_OR_ALERT_BYTES = 24
+
+
+def stages(exchange: Exchange) -> Stages:
+    """Connect, TLS and first byte of an exchange with one request, as the wire saw them.
+
+    Connect is SYN to SYN-ACK. TLS is the client's hello to the last segment the server sent before the client
+    went on. First byte is the request to the last full record: session tickets of TLS 1.3, which answer the
+    client's Finished, come before it, and the closing alert behind it is too small to be an answer.
+    """
+    connect = None if exchange.syn_ack is None else exchange.syn_ack - exchange.syn
+    if not exchange.sent or not exchange.got:
+        return Stages(connect, None, None)
+    hello = exchange.sent[0][0]
+    first_flight = exchange.got[0][0]
+    later = [at for at, _ in exchange.sent if at > first_flight]
+    if not later:
+        return Stages(connect, None, None)
+    handshake = [at for at, _ in exchange.got if at < later[0]]
+    tls = handshake[-1] - hello
+    answers = [at for at, payload in exchange.got if at > later[0] and _carries_data(payload)]
+    if not answers:
+        return Stages(connect, tls, None)
+    requests = [at for at in later if at < answers[-1]]
+    return Stages(connect, tls, answers[-1] - _request(exchange, requests, answers[-1]))
+
+
+def _carries_data(payload: bytes) -> bool:
+    """True when a segment holds a TLS application record bigger than an alert."""
+    at = 0
+    while at + 5 <= len(payload):
+        size = int.from_bytes(payload[at + 3 : at + 5])
+        if payload[at] == 0x17 and size > TICKET_OR_ALERT_BYTES:
+            return True
+        at += 5 + size
+    return False
+
+
+def _request(exchange: Exchange, requests: list[int], answer: int) -> int:
+    """When the request left: the last outgoing segment before the answer that is not the closing alert."""
+    real = [at for at, payload in exchange.sent if at in requests and at < answer and _carries_data(payload)]
+    return real[-1] if real else requests[-1]
