@@ -7,19 +7,17 @@ the slot does not count, and whatever does not fit is not ours: nothing here rai
 """
 
 from collections.abc import Callable, Iterable
-
-import msgspec
+from struct import Struct
 
 from nettrace.errors import PacketError
 from nettrace.measure.packets.checksum import Bytes, holds, pseudo_sum
-from nettrace.measure.packets.ip import ICMP, ICMPV6, TCP, UDP, parse_ipv6, text
+from nettrace.measure.packets.ip import ICMP, ICMPV6, TCP, UDP, parse_ipv6
 from nettrace.measure.packets.probe import COOKIE_AT, Signature
-from nettrace.measure.packets.quoted import extensions_at, parse_extensions
+from nettrace.measure.packets.quoted import LEGACY_QUOTE_BYTES, extensions_at, parse_extensions
 from nettrace.measure.packets.tag import TAG_BITS, TagCipher
 from nettrace.measure.packets.tcp import ACK, RST, SYN
-from nettrace.model.instant import Instant
-from nettrace.model.measurement import Grade
-from nettrace.model.path import Label, Reply, ReplyKind
+from nettrace.measure.tracing.answer import Answer, QueuedError
+from nettrace.model.path import Label, ReplyKind
 
 _ICMP4_ERRORS = {3: ReplyKind.UNREACHABLE, 11: ReplyKind.TIME_EXCEEDED}
 _ICMP6_ERRORS = {
@@ -27,63 +25,12 @@ _ICMP6_ERRORS = {
     2: ReplyKind.PACKET_TOO_BIG,
     3: ReplyKind.TIME_EXCEEDED,
 }
+_HEAD4 = Struct("!BxHxxHBBxx4sxxxx")
+_QUOTE4 = Struct("!xBxxxBHBxxxHHBBxxxxxx4s")
+_TRANSPORT = Struct("!4s2sH")
+_PROTOCOLS4 = frozenset({ICMP, TCP, UDP})
 _HALF = 0x7FFF
 _TAG_END = COOKIE_AT + 4
-
-
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """A verified answer, not yet a `Reply`: the driver knows whose `tag` it is and when it came.
-
-    Attributes:
-        tag: the probe's tag.
-        source: packed address that answered.
-    """
-
-    tag: int
-    kind: ReplyKind
-    source: bytes
-    code: int = 0
-    reply_ttl: int | None = None
-    quoted_ttl: int | None = None
-    mtu_bytes: int | None = None
-    labels: tuple[Label, ...] = ()
-    rewritten: bool = False
-
-    def reply(self, key: int, received_at: Instant, error_ns: int = 0, grade: Grade = Grade.KERNEL) -> Reply:
-        """The answer as machines take it: to the probe `key`, received at `received_at` +- `error_ns`."""
-        return Reply(
-            key=key,
-            kind=self.kind,
-            source=text(self.source),
-            received_at=received_at,
-            error_ns=error_ns,
-            grade=grade,
-            code=self.code,
-            reply_ttl=self.reply_ttl,
-            quoted_ttl=self.quoted_ttl,
-            mtu_bytes=self.mtu_bytes,
-            labels=self.labels,
-            rewritten=self.rewritten,
-        )
-
-
-class QueuedError(msgspec.Struct, frozen=True, gc=False):
-    """What a socket's error queue says of one ICMP error (`IP_RECVERR`, `IPV6_RECVERR`).
-
-    Attributes:
-        offender: packed address of the router or host that sent it.
-        quoted: the message's data: a UDP socket gets the quoted payload, an ICMP one header and payload.
-        mtu_bytes: `ee_info`.
-        extensions_at: where in `quoted` RFC 4884 extensions begin (`ee_rfc4884.len`), or None.
-    """
-
-    offender: bytes
-    icmp_type: int
-    icmp_code: int
-    quoted: bytes
-    mtu_bytes: int = 0
-    reply_ttl: int | None = None
-    extensions_at: int | None = None
 
 
 class Matcher:
@@ -94,9 +41,11 @@ class Matcher:
         lookup: a live tag's signature, or None; usually `Pending.signature`.
     """
 
-    __slots__ = ("_hide", "_lookup", "_reveal")
+    __slots__ = ("_hide", "_lookup", "_reveal", "cipher", "lookup")
 
     def __init__(self, cipher: TagCipher, lookup: Callable[[int], Signature | None]) -> None:
+        self.cipher = cipher
+        self.lookup = lookup
         self._hide = cipher.hide
         self._reveal = cipher.reveal
         self._lookup = lookup
@@ -127,26 +76,19 @@ class Matcher:
         end = len(data) if end is None else end
         if end - start < 28 or end > len(data) or start < 0:
             return None
-        at = start + ((data[start] & 15) << 2)
-        total = data[start + 2] << 8 | data[start + 3]
-        if data[start] >> 4 != 4 or at < start + 20 or end - at < 8 or total < at - start + 8:
-            return None
-        if data[start + 6] & 0x1F or data[start + 7]:
+        first, total, fragment, ttl, protocol, source = _HEAD4.unpack_from(data, start)
+        at = start + ((first & 15) << 2)
+        if first >> 4 != 4 or at < start + 20 or end - at < 8 or total < at - start + 8 or fragment & 0x3FFF:
             return None
         whole = total <= end - start
         end = min(end, start + total)
-        source, ttl = bytes(data[start + 12 : start + 16]), data[start + 8]
-        match data[start + 9]:
-            case 1:
-                if whole and not holds(data[at:end]):
-                    return None
-                return self._icmp4(data, at, end, source, ttl)
-            case 6:
-                return self._tcp(data, at, end, source, ttl)
-            case 17:
-                return self._udp(data, at, end, source, ttl)
-            case _:
+        if protocol == ICMP:
+            if whole and not holds(data[at:end]):
                 return None
+            return self._icmp4(data, at, end, source, ttl)
+        if protocol == TCP:
+            return self._tcp(data, at, end, source, ttl)
+        return self._udp(data, at, end, source, ttl) if protocol == UDP else None
 
     def match_ipv6(
         self, data: Bytes, at: int, end: int, protocol: int, source: bytes, hop_limit: int | None
@@ -237,61 +179,69 @@ class Matcher:
             return self._echo_reply(data, at, end, source, ttl, ICMP)
         meaning = _error_kind(4, kind, data[at + 1])
         quote_at = at + 8
-        if meaning is None or end - quote_at < 28 or data[quote_at] >> 4 != 4:
+        if meaning is None or end - quote_at < 28:
             return None
-        words = data[at + 5]
-        transport_at = quote_at + ((data[quote_at] & 15) << 2)
+        code, words, mtu, first, identification, fragment, quoted_ttl, protocol, destination = (
+            _QUOTE4.unpack_from(data, at)
+        )
+        transport_at = quote_at + ((first & 15) << 2)
         quote_end = min(end, quote_at + (words << 2)) if words else end
-        if transport_at < quote_at + 20 or quote_end - transport_at < 8:
+        if (
+            first >> 4 != 4
+            or first & 15 < 5
+            or quote_end - transport_at < 8
+            or fragment & 0x3FFF
+            or protocol not in _PROTOCOLS4
+        ):
             return None
-        found = self._quote4(data, quote_at, transport_at, quote_end)
+        found = self._quote4(data, transport_at, quote_end, identification, protocol, destination)
         if found is None:
             return None
-        tag, rewritten = found
-        mtu = data[at + 6] << 8 | data[at + 7] if meaning is ReplyKind.PACKET_TOO_BIG else 0
+        extensions = None
+        if words or end - quote_at > LEGACY_QUOTE_BYTES:
+            extensions = extensions_at(data, quote_at, end, words, 4)
         return Answer(
-            tag=tag,
-            kind=meaning,
-            source=source,
-            code=data[at + 1],
-            reply_ttl=ttl,
-            quoted_ttl=data[quote_at + 8],
-            mtu_bytes=mtu or None,
-            labels=_labels_at(data, extensions_at(data, quote_at, end, words, 4), end),
-            rewritten=rewritten,
+            found[0],
+            meaning,
+            source,
+            code,
+            ttl,
+            quoted_ttl,
+            (mtu or None) if meaning is ReplyKind.PACKET_TOO_BIG else None,
+            _labels_at(data, extensions, end),
+            found[1],
         )
 
-    def _quote4(self, data: Bytes, at: int, transport_at: int, end: int) -> tuple[int, bool] | None:
-        """(tag, rewritten) of a quoted IPv4 probe.
+    def _quote4(
+        self, data: Bytes, at: int, end: int, identification: int, protocol: int, destination: bytes
+    ) -> tuple[int, bool] | None:
+        """(tag, rewritten) of a quoted IPv4 probe whose transport header stands at `at`.
 
         The identification and the transport header hold the tag; a NAT that wrote there is seen through when
         the quote reaches the copy in the payload.
         """
-        protocol = data[at + 9]
-        if data[at + 6] & 0x1F or data[at + 7]:
-            return None
-        identification = data[at + 4] << 8 | data[at + 5]
-        destination = data[at + 16 : at + 20]
+        start, middle, last = _TRANSPORT.unpack_from(data, at)
         if protocol == TCP:
-            found = self._live(int.from_bytes(data[transport_at + 4 : transport_at + 8]), TCP, destination)
-            if found is None or found[1][4:8] != data[transport_at : transport_at + 4]:
+            found = self._live(int.from_bytes(middle) << 16 | last, TCP, destination)
+            if found is None or found[1][4:8] != start:
                 return None
             return found[0], self._hide(found[0]) >> 15 != identification - 1
-        low = (data[transport_at + 6] << 8 | data[transport_at + 7]) - (protocol == UDP)
-        wire = (identification - 1) << 15 | low if identification and 0 <= low <= _HALF else -1
-        found = self._live(wire, protocol, destination)
+        low = last - (protocol == UDP)
+        found = None
+        if identification and 0 <= low <= _HALF:
+            found = self._live((identification - 1) << 15 | low, protocol, destination)
         seen_through = found is None
-        if found is None and end - transport_at >= 8 + _TAG_END:
-            copy = data[transport_at + 8 + COOKIE_AT : transport_at + 8 + _TAG_END]
+        if found is None and end - at >= 8 + _TAG_END:
+            copy = data[at + 8 + COOKIE_AT : at + 8 + _TAG_END]
             found = self._live(int.from_bytes(copy), protocol, destination)
         if found is None:
             return None
         tag, flow = found
         if protocol == UDP:
-            return (tag, seen_through) if flow[4:8] == data[transport_at : transport_at + 4] else None
-        if data[transport_at] != 8 or flow[6:8] != data[transport_at + 4 : transport_at + 6]:
+            return (tag, seen_through) if flow[4:8] == start else None
+        if start[0] != 8 or flow[6:8] != middle:
             return None
-        return tag, seen_through or flow[4:6] != data[transport_at + 2 : transport_at + 4]
+        return tag, seen_through or flow[4:6] != start[2:]
 
     def _icmp6(self, data: Bytes, at: int, end: int, source: bytes, ttl: int | None) -> Answer | None:
         kind = data[at]
