@@ -1,0 +1,217 @@
+"""One probe's life, and the one place where it is decided what it proves."""
+
+from collections.abc import Iterable
+
+from nettrace.model.instant import NS_PER_MS, Instant
+from nettrace.model.measurement import Clock, Grade, Outcome, Reason, Sample, SampleState
+from nettrace.model.path import Departure, Reply
+
+STALLED = "stalled"
+OVERFLOW = "overflow"
+CLOCK = "clock"
+UNSEEN = "departure not seen"
+ABORTED = "aborted"
+NO_ANSWER = "no answer"
+
+CLOCK_TOLERANCE_NS = 1 * NS_PER_MS
+"""How far a stamp may lie before its request or after its delivery: one slew of the system clock, not a step."""
+
+_RANK = {Grade.KERNEL: 0, Grade.RECEPTION: 1, Grade.USER: 2}
+_PUBLIC_REASONS = frozenset(reason.value for reason in Reason)
+_GRADES = (Grade.KERNEL, Grade.RECEPTION, Grade.USER)
+
+
+class Watch:
+    """What this host admits about itself: when it stood still, and when it threw packets away."""
+
+    __slots__ = ("_overflows", "_stalls")
+
+    def __init__(self) -> None:
+        self._stalls: list[tuple[Instant, Instant]] = []
+        self._overflows: list[tuple[Instant, Instant]] = []
+
+    def stalled(self, start: Instant, end: Instant) -> None:
+        """Note a window in which this host did nothing."""
+        _note(self._stalls, start, end)
+
+    def overflowed(self, start: Instant, end: Instant) -> None:
+        """Note a window in which received packets were thrown away."""
+        _note(self._overflows, start, end)
+
+    def stall_ns(self, start: Instant, end: Instant) -> int:
+        """Nanoseconds of stall between the two instants."""
+        if not self._stalls:
+            return 0
+        return sum(max(0, min(end, until) - max(start, since)) for since, until in self._stalls)
+
+    def spoils(self, start: Instant, end: Instant) -> str | None:
+        """Why silence between the two instants proves nothing, or None when it does."""
+        if any(since <= end and until >= start for since, until in self._stalls):
+            return STALLED
+        if any(since <= end and until >= start for since, until in self._overflows):
+            return OVERFLOW
+        return None
+
+
+def _note(windows: list[tuple[Instant, Instant]], start: Instant, end: Instant) -> None:
+    if windows and start <= windows[-1][1]:
+        since, until = windows[-1]
+        windows[-1] = (min(since, start), max(until, end))
+    else:
+        windows.append((start, end))
+
+
+class Flight:
+    """One probe from the request to send it until its verdict.
+
+    Attributes:
+        asked_at: when the machine asked for it.
+        sent_at: when it left, or None as long as nobody saw it leave.
+        refusal: why it could not be sent, or None.
+        answer: the answer that counts, or None.
+        rank: how much that answer says; the lowest wins, then the earliest stamp.
+        void: it proves nothing about the path and is to be replaced.
+        closed: nothing more is waited for.
+        broken: its stamps contradict this host's own time.
+    """
+
+    __slots__ = (
+        "answer",
+        "asked_at",
+        "broken",
+        "closed",
+        "flow_number",
+        "grade",
+        "key",
+        "payload_bytes",
+        "rank",
+        "refusal",
+        "sent_at",
+        "sent_error_ns",
+        "ttl",
+        "void",
+    )
+
+    def __init__(
+        self, key: int, asked_at: Instant, ttl: int = 0, payload_bytes: int = 0, flow_number: int = 0
+    ) -> None:
+        self.key = key
+        self.asked_at = asked_at
+        self.ttl = ttl
+        self.payload_bytes = payload_bytes
+        self.flow_number = flow_number
+        self.sent_at: Instant | None = None
+        self.sent_error_ns = 0
+        self.grade = Grade.USER
+        self.refusal: str | None = None
+        self.answer: Reply | None = None
+        self.rank = 0
+        self.void = False
+        self.closed = False
+        self.broken = False
+
+    def depart(self, departure: Departure) -> None:
+        """Note that it left or could not; of several notices the best stamp counts."""
+        if departure.sent_at is None:
+            if self.sent_at is None:
+                self.refusal = departure.reason or UNSEEN
+            return
+        if self.sent_at is None or _RANK[departure.grade] < _RANK[self.grade]:
+            self.sent_at = departure.sent_at
+            self.sent_error_ns = departure.error_ns
+            self.grade = departure.grade
+            self.refusal = None
+            if departure.sent_at < self.asked_at - CLOCK_TOLERANCE_NS:
+                self.broken = True
+
+    def hear(self, reply: Reply, rank: int) -> bool:
+        """Note an answer; True when it is the first. Copies and weaker answers change nothing."""
+        first = self.answer is None
+        if first or (rank, reply.received_at) < (self.rank, self.answer.received_at):  # pyright: ignore[reportOptionalMemberAccess]
+            self.answer = reply
+            self.rank = rank
+        return first
+
+    def verify(self, now: Instant) -> None:
+        """Mark the answer as broken when its stamp lies in the future of its delivery."""
+        if self.answer is not None and self.answer.received_at > now + CLOCK_TOLERANCE_NS:
+            self.broken = True
+
+    def deadline(self, timeout_ns: int) -> Instant:
+        """When its time is up: counted from its departure, or from the request while that is unknown."""
+        return (self.asked_at if self.sent_at is None else self.sent_at) + timeout_ns
+
+    def sample(self, timeout_ns: int, watch: Watch, now: Instant) -> Sample:
+        """What the probe proves as seen at `now`.
+
+        A loss is a loss only when the probe was seen to leave (grade K or R), its time is up in full, and this
+        host neither stalled nor overflowed meanwhile. An answer of any age counts with its true round trip.
+        """
+        if self.answer is not None:
+            return self._answered(self.answer, watch)
+        reason = self._doubt(timeout_ns, watch, now)
+        if reason is not None:
+            return Sample(
+                state=SampleState.NOT_MEASURED, sent_at=self.sent_at, stalled=reason == STALLED, reason=reason
+            )
+        return Sample(state=SampleState.LOST, sent_at=self.sent_at, reason=NO_ANSWER)
+
+    def _doubt(self, timeout_ns: int, watch: Watch, now: Instant) -> str | None:
+        if self.broken:
+            return CLOCK
+        if self.sent_at is None:
+            if self.refusal is not None:
+                return self.refusal
+            return UNSEEN if now >= self.asked_at + timeout_ns else ABORTED
+        deadline = self.sent_at + timeout_ns
+        if now < deadline:
+            return ABORTED
+        if self.grade is Grade.USER:
+            return UNSEEN
+        return watch.spoils(self.sent_at, deadline)
+
+    def _answered(self, answer: Reply, watch: Watch) -> Sample:
+        sent_at = self.sent_at
+        if sent_at is None:
+            return Sample(state=SampleState.NOT_MEASURED, reason=self.refusal or UNSEEN)
+        stall_ns = watch.stall_ns(sent_at, answer.received_at)
+        error_ns = self.sent_error_ns + answer.error_ns + stall_ns
+        rtt_ns = answer.received_at - sent_at
+        if self.broken or rtt_ns + error_ns < 0:
+            return Sample(state=SampleState.NOT_MEASURED, sent_at=sent_at, reason=CLOCK)
+        return Sample(
+            state=SampleState.ANSWERED,
+            sent_at=sent_at,
+            # Within the bar of zero: the true value is positive, so the smallest one keeps the bar true.
+            rtt_ns=max(rtt_ns, 1),
+            error_ns=error_ns,
+            grade=_GRADES[max(_RANK[self.grade], _RANK[answer.grade])],
+            stalled=stall_ns > 0,
+        )
+
+
+def clock_of(samples: Iterable[Sample]) -> Clock | None:
+    """Who took the stamps of the answered samples; None when nothing was answered."""
+    grades = {sample.grade for sample in samples if sample.state is SampleState.ANSWERED}
+    if not grades:
+        return None
+    if grades == {Grade.KERNEL}:
+        return Clock.KERNEL
+    return Clock.USER if grades == {Grade.USER} else Clock.MIXED
+
+
+def silence(samples: Iterable[Sample]) -> tuple[Outcome, Reason]:
+    """Outcome and reason of a measurement without any useful answer.
+
+    One proven loss makes it a failure of the target; otherwise the fault is ours, and the reason is the first
+    one that has a public name (`not_permitted`, `aborted` ...) or `vantage_down`.
+    """
+    reasons: list[str] = []
+    for sample in samples:
+        if sample.state is SampleState.LOST:
+            return Outcome.FAILED, Reason.TIMEOUT
+        reasons.append(sample.reason or "")
+    for reason in reasons:
+        if reason in _PUBLIC_REASONS:
+            return Outcome.NOT_MEASURED, Reason(reason)
+    return Outcome.NOT_MEASURED, Reason.VANTAGE_DOWN if reasons else Reason.ABORTED

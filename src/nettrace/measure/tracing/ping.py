@@ -1,0 +1,174 @@
+"""A round of pings to one address, as a distribution of samples with error bars."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from nettrace.measure.tracing.flight import Flight, Watch, clock_of, silence
+from nettrace.measure.tracing.flow import flow_for
+from nettrace.measure.tracing.meaning import Meaning, annotation, meaning
+from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.model.measurement import Method, Outcome, Ping, Reason, Sample, SampleState
+from nettrace.model.path import Departure, Probe, Reply, ReplyKind
+
+
+class PingOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a round of pings is done.
+
+    Attributes:
+        port: destination port of UDP and TCP; None takes the method's default.
+        count: probes in the round.
+        interval_ns: from one probe to the next; a delayed probe delays the others, they never bunch up.
+        timeout_ns: how long an answer is waited for before silence may be called a loss.
+        flow_number: which of the endpoint's flows to use; 0 is the canonical one.
+    """
+
+    method: Method = Method.ICMP
+    port: int | None = None
+    count: int = 10
+    interval_ns: int = 1 * NS_PER_S
+    timeout_ns: int = 1 * NS_PER_S
+    payload_bytes: int = 32
+    ttl: int = 64
+    flow_number: int = 0
+
+
+class PingRound:
+    """A `Machine` that pings one address `count` times; `result()` holds at any moment.
+
+    An answer that comes after its timeout but before the round ends counts as answered, with its true round
+    trip; after the end the probe stays lost. Copies are ignored. A refusal by a router (unreachable, time
+    exceeded, too big) makes the sample lost at once, with the refusal as its reason, unless the real answer
+    comes too.
+    """
+
+    def __init__(self, target: str, address: str, options: PingOptions | None = None) -> None:
+        self.target = target
+        self.address = address
+        self.options = options or PingOptions()
+        self.flow = flow_for(address, self.options.method, self.options.flow_number, self.options.port)
+        self._watch = Watch()
+        self._flights: list[Flight] = []
+        self._fresh: list[Flight] = []
+        self._wanted = self.options.count
+        self._first_open = 0
+        self._started_at: Instant | None = None
+        self._next_at: Instant = 0
+        self._now: Instant = 0
+
+    @property
+    def done(self) -> bool:
+        """True when every probe is answered or its time is up."""
+        return len(self._flights) >= self._wanted and self._first_open >= len(self._flights)
+
+    def due(self, now: Instant, room: int) -> Sequence[Probe]:
+        """The next probe when its moment has come; never more than one."""
+        self._now = now
+        if self._fresh:
+            for flight in self._fresh:
+                flight.verify(now)
+            self._fresh.clear()
+        sent = len(self._flights)
+        if sent >= self._wanted or now < self._next_at or room < 1:
+            self._settle(now)
+            return ()
+        options = self.options
+        if self._started_at is None:
+            self._started_at = self._next_at = now
+        self._next_at += options.interval_ns
+        if self._next_at <= now:
+            self._next_at = now + options.interval_ns
+        self._flights.append(Flight(sent, now))
+        return (Probe(sent, self.address, self.flow, options.ttl, options.payload_bytes),)
+
+    def departed(self, departure: Departure) -> None:
+        """Note when a probe left. After `not_permitted` no further probe is asked for."""
+        if not 0 <= departure.key < len(self._flights):
+            return
+        self._flights[departure.key].depart(departure)
+        if departure.sent_at is None and departure.reason == Reason.NOT_PERMITTED:
+            self._wanted = len(self._flights)
+
+    def replied(self, reply: Reply) -> None:
+        """Note an answer."""
+        if not 0 <= reply.key < len(self._flights) or self.done:
+            return
+        flight = self._flights[reply.key]
+        flight.hear(reply, meaning(reply, self.address, self.options.method))
+        self._fresh.append(flight)
+
+    def stalled(self, start: Instant, end: Instant) -> None:
+        """Losses under way in this window prove nothing; answers get a wider bar."""
+        self._watch.stalled(start, end)
+
+    def overflowed(self, start: Instant, end: Instant) -> None:
+        """Losses under way in this window prove nothing."""
+        self._watch.overflowed(start, end)
+
+    def wake_at(self, now: Instant) -> Instant | None:
+        """The next probe's moment, or the first timeout still running when all are sent."""
+        self._settle(max(now, self._now))
+        if len(self._flights) < self._wanted:
+            return max(now, self._next_at)
+        if self._first_open < len(self._flights):
+            return self._flights[self._first_open].deadline(self.options.timeout_ns)
+        return None
+
+    def result(self) -> Ping:
+        """The round so far; probes still under way count as not measured (`aborted`)."""
+        samples = tuple(self._sample(flight) for flight in self._flights)
+        outcome, reason = self._verdict(samples)
+        return Ping(
+            target=self.target,
+            address=self.address,
+            at=self._started_at or self._now,
+            outcome=outcome,
+            reason=reason,
+            detail=self._detail(outcome),
+            method=self.options.method,
+            port=self.flow.destination_port if self.options.method is not Method.ICMP else None,
+            samples=samples,
+            clock=clock_of(samples),
+        )
+
+    def _settle(self, now: Instant) -> None:
+        """Move past the probes for which nothing more is waited."""
+        flights, timeout_ns = self._flights, self.options.timeout_ns
+        while self._first_open < len(flights):
+            flight = flights[self._first_open]
+            known = flight.sent_at is not None and flight.answer is not None
+            if not known and flight.refusal is None and now < flight.deadline(timeout_ns):
+                return
+            self._first_open += 1
+
+    def _sample(self, flight: Flight) -> Sample:
+        answer = flight.answer
+        if answer is None or flight.rank == Meaning.REACHED:
+            return flight.sample(self.options.timeout_ns, self._watch, self._now)
+        return Sample(state=SampleState.LOST, sent_at=flight.sent_at, reason=_refusal(answer))
+
+    def _verdict(self, samples: Sequence[Sample]) -> tuple[Outcome, Reason | None]:
+        if any(sample.state is SampleState.ANSWERED for sample in samples):
+            return Outcome.MEASURED, None
+        if any(flight.answer is not None and flight.rank != Meaning.REACHED for flight in self._flights):
+            return Outcome.FAILED, Reason.UNREACHABLE
+        return silence(samples)
+
+    def _detail(self, outcome: Outcome) -> str | None:
+        answers = [flight.answer for flight in self._flights if flight.answer is not None]
+        if outcome is not Outcome.MEASURED:
+            refusals = {f"{answer.source}: {_refusal(answer)}": None for answer in answers}
+            return "; ".join(refusals) or None
+        notes: dict[str, None] = {}
+        for answer in answers:
+            if answer.kind is ReplyKind.RESET:
+                notes["the port is closed (TCP reset)"] = None
+            elif answer.source != self.address:
+                notes[f"also heard from {answer.source}"] = None
+        return "; ".join(notes) or None
+
+
+def _refusal(answer: Reply) -> str:
+    if answer.kind is ReplyKind.TIME_EXCEEDED:
+        return "time exceeded"
+    return f"unreachable {annotation(answer) or ''}".strip()

@@ -1,0 +1,357 @@
+"""A Paris traceroute: one flow, many TTLs at once, an honest end."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from nettrace.measure.tracing.evidence import conclude
+from nettrace.measure.tracing.flight import Flight, Watch
+from nettrace.measure.tracing.flow import flow_for
+from nettrace.measure.tracing.hop_state import HopState
+from nettrace.measure.tracing.loop import loop_end
+from nettrace.measure.tracing.meaning import Meaning, family, meaning
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
+from nettrace.model.measurement import Method, Reason
+from nettrace.model.path import Departure, Probe, Reply, StopReason, Trace
+
+_HEADER_BYTES = {
+    (Method.ICMP, 4): 28, (Method.UDP, 4): 28, (Method.TCP, 4): 40,
+    (Method.ICMP, 6): 48, (Method.UDP, 6): 48, (Method.TCP, 6): 60,
+}  # fmt: skip
+_INITIAL_TTLS = (64, 128, 255)
+_CAREFUL_WINDOW = 2
+
+
+class TraceOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a trace is done.
+
+    Attributes:
+        port: destination port of UDP and TCP; None takes the method's default.
+        flow_number: which of the endpoint's flows; 0 is the canonical one.
+        probes_per_hop: answers wanted from each hop.
+        attempts: tries, with growing pauses, before a hop is called silent.
+        timeout_ns: how long each answer is waited for.
+        window: TTLs asked ahead of the furthest answer while the destination may still answer the scout; after
+            its silence `gap_limit` of them, for nothing can be wasted behind a destination that is dark.
+        gap_limit: silent hops in a row after which the path counts as dark.
+        hop_interval_ns: between two probes to one TTL.
+        retry_ns: pause before a silent hop is asked again; doubles each time (routers grant about one a second).
+        scout: ask the destination itself first; its answer tells the path's length (see decision 0020).
+        expected_ttl: the path's length last time, or None.
+    """
+
+    method: Method = Method.UDP
+    port: int | None = None
+    flow_number: int = 0
+    first_ttl: int = 1
+    max_ttl: int = 32
+    probes_per_hop: int = 1
+    attempts: int = 2
+    timeout_ns: int = 1 * NS_PER_S
+    window: int = 3
+    gap_limit: int = 6
+    hop_interval_ns: int = 100 * NS_PER_MS
+    retry_ns: int = 1 * NS_PER_S
+    payload_bytes: int = 32
+    scout: bool = True
+    expected_ttl: int | None = None
+
+
+class TraceRun:
+    """A `Machine` that finds the path of one flow; `result()` holds at any moment (`aborted` before the end).
+
+    Each TTL is judged by the probes sent to it, never by the order in which answers come. The hop list is cut
+    at the lowest TTL from which the destination answered, so a path that shrinks or grows meanwhile leaves no
+    hop and no loss behind its end; such mixed evidence is told in `detail`.
+    """
+
+    def __init__(self, target: str, address: str, options: TraceOptions | None = None) -> None:
+        self.target = target
+        self.address = address
+        self.options = options or TraceOptions()
+        self.flow = flow_for(address, self.options.method, self.options.flow_number, self.options.port)
+        self._watch = Watch()
+        self._flights: list[Flight] = []
+        self._waiting: list[Flight] = []
+        self._fresh: list[Flight] = []
+        self._hops = {ttl: HopState(ttl) for ttl in range(self.options.first_ttl, self.options.max_ttl + 1)}
+        self._asked = self.options.first_ttl - 1
+        self._reached: int | None = None
+        self._refused: int | None = None
+        self._looped: int | None = None
+        self._exact: int | None = None
+        self._guess = self.options.expected_ttl
+        self._payload_bytes = self.options.payload_bytes
+        self._directly = self.options.scout
+        self._started_at: Instant | None = None
+        self._now: Instant = 0
+        self._wake: Instant | None = 0
+        self._halted = False
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        """True when the path is known as far as it can be."""
+        return self._done
+
+    def due(self, now: Instant, room: int) -> Sequence[Probe]:
+        """Probes to send now: repeats first, then further TTLs as far as the evidence justifies."""
+        if self._done or self._wake is None or now < self._wake:
+            self._now = max(now, self._now)
+            return ()
+        self._now = now
+        if self._started_at is None:
+            self._started_at = now
+        for flight in self._fresh:
+            flight.verify(now)
+        self._fresh.clear()
+        self._close(now)
+        probes = [self._probe(ttl, now) for ttl in self._choose(now, room)]
+        self._schedule(now, full=len(probes) >= room)
+        return probes
+
+    def departed(self, departure: Departure) -> None:
+        """Note when a probe left. When not even the first one is permitted the trace ends."""
+        if not 0 <= departure.key < len(self._flights):
+            return
+        self._flights[departure.key].depart(departure)
+        if departure.sent_at is None:
+            self._wake = 0
+            if departure.reason == Reason.NOT_PERMITTED:
+                self._halted = all(flight.sent_at is None for flight in self._flights)
+        elif self._flights[departure.key].answer is not None:
+            self._wake = 0
+
+    def replied(self, reply: Reply) -> None:
+        """Note an answer; one that comes after the trace ended changes nothing."""
+        if not 0 <= reply.key < len(self._flights) or self._done:
+            return
+        flight = self._flights[reply.key]
+        said = meaning(reply, self.address, self.options.method)
+        smaller = self._fitting(flight, reply) if said is Meaning.TOO_BIG else None
+        if said is Meaning.TOO_BIG and smaller is None:
+            said = Meaning.REFUSED
+        if flight.hear(reply, said) or flight.answer is reply:
+            flight.void = smaller is not None
+            self._payload_bytes = min(self._payload_bytes, smaller or self._payload_bytes)
+            self._learn(flight, reply)
+        self._fresh.append(flight)
+        self._wake = 0
+
+    def stalled(self, start: Instant, end: Instant) -> None:
+        """Silence in this window proves nothing; answers get a wider bar."""
+        self._watch.stalled(start, end)
+
+    def overflowed(self, start: Instant, end: Instant) -> None:
+        """Silence in this window proves nothing."""
+        self._watch.overflowed(start, end)
+
+    def wake_at(self, now: Instant) -> Instant | None:
+        """The next repeat or timeout; at once when something was heard since the last `due`."""
+        return None if self._done or self._wake is None else max(now, self._wake)
+
+    def result(self) -> Trace:
+        """The path as known now."""
+        last = self._end()
+        cut = last if last is not None else self._asked
+        return conclude(
+            target=self.target,
+            address=self.address,
+            flow=self.flow,
+            at=self._now if self._started_at is None else self._started_at,
+            now=self._now,
+            timeout_ns=self.options.timeout_ns,
+            watch=self._watch,
+            stop=self._stop() if self._done else StopReason.ABORTED,
+            path=[self._hops[ttl] for ttl in range(self.options.first_ttl, cut + 1)],
+            beyond=[self._hops[ttl] for ttl in range(cut + 1, self.options.max_ttl + 1)],
+        )
+
+    # -- what the answers say ------------------------------------------------------------------------------
+
+    def _learn(self, flight: Flight, reply: Reply) -> None:
+        ttl, said = flight.ttl, flight.rank
+        if said == Meaning.REACHED:
+            self._reached = ttl if self._reached is None else min(ttl, self._reached)
+            self._measure_length(ttl, reply)
+        elif said == Meaning.REFUSED and ttl <= self._asked:
+            self._refused = ttl if self._refused is None else min(ttl, self._refused)
+        elif said == Meaning.PASSED:
+            self._find_loop()
+        if self._exact is not None and self._contradicted(self._exact):
+            self._exact = None
+
+    def _measure_length(self, ttl: int, reply: Reply) -> None:
+        """Read the path's length from the destination's answer: exactly from the quote, roughly from its TTL."""
+        if reply.quoted_ttl is not None:
+            length = ttl - reply.quoted_ttl + 1
+            if self.options.first_ttl <= length <= ttl and (self._exact is None or length < self._exact):
+                self._exact = length
+        elif reply.reply_ttl is not None:
+            initial = next((start for start in _INITIAL_TTLS if start >= reply.reply_ttl), reply.reply_ttl)
+            self._guess = initial - reply.reply_ttl + 1
+
+    def _contradicted(self, length: int) -> bool:
+        """True when a router answered where, by a quoted TTL, the destination should have."""
+        return any(
+            self._hops[ttl].sources(Meaning.PASSED) and not self._hops[ttl].reached
+            for ttl in range(length, self.options.max_ttl + 1)
+        )
+
+    def _find_loop(self) -> None:
+        explored = [(state.address if state.sources(Meaning.PASSED) else None) for state in self._explored()]
+        at = loop_end(explored)
+        self._looped = None if at is None else self.options.first_ttl + at
+
+    def _fitting(self, flight: Flight, reply: Reply) -> int | None:
+        """Payload that fits through a quoted MTU, or None when shrinking cannot help."""
+        if not reply.mtu_bytes:
+            return None
+        room = reply.mtu_bytes - _HEADER_BYTES[self.options.method, family(self.address)]
+        return room if 0 < room < flight.payload_bytes else None
+
+    # -- where the path ends -------------------------------------------------------------------------------
+
+    def _end(self) -> int | None:
+        """The last TTL that belongs to the path as known now; None while that is open."""
+        if self._reached is not None:
+            return self._reached if self._exact is None else min(self._reached, self._exact)
+        ends = [end for end in (self._refused, self._looped) if end is not None]
+        return min(ends, default=None)
+
+    def _stop(self) -> StopReason:
+        if self._halted:
+            return StopReason.ABORTED
+        if self._reached is not None:
+            return StopReason.REACHED
+        end = self._end()
+        if end is not None:
+            return StopReason.UNREACHABLE if end == self._refused else StopReason.LOOP
+        if self._hops[self.options.max_ttl].refused:
+            return StopReason.UNREACHABLE
+        top = self._furthest()
+        dark = self._asked - top >= min(self.options.gap_limit, self._asked)
+        return StopReason.GAP if dark or self._asked < self.options.max_ttl else StopReason.MAX_TTL
+
+    def _explored(self) -> Iterator[HopState]:
+        return (self._hops[ttl] for ttl in range(self.options.first_ttl, self._asked + 1))
+
+    def _furthest(self) -> int:
+        """The highest explored TTL that was answered, or the one before the first."""
+        for ttl in range(self._asked, self.options.first_ttl - 1, -1):
+            if self._hops[ttl].answered:
+                return ttl
+        return self.options.first_ttl - 1
+
+    # -- what to ask next ----------------------------------------------------------------------------------
+
+    def _choose(self, now: Instant, room: int) -> list[int]:
+        if self._halted:
+            return []
+        chosen: list[int] = []
+        options, direct = self.options, self._hops[self.options.max_ttl]
+        if self._direct_wanted(now) and self._asked < options.max_ttl:
+            chosen.append(direct.ttl)
+        last = self._end() or options.max_ttl
+        for state in self._explored():
+            if state.ttl > last or len(chosen) >= room:
+                break
+            at = self._wants(state)
+            if at is not None and at <= now:
+                chosen.append(state.ttl)
+        limit = min(last, self._limit())
+        while self._asked < limit and len(chosen) < room:
+            self._asked += 1
+            if not self._hops[self._asked].flights and self._asked not in chosen:
+                chosen.append(self._asked)
+        return chosen[:room]
+
+    def _limit(self) -> int:
+        """The highest TTL that may be asked for the first time now."""
+        options = self.options
+        if self._exact is not None:
+            return self._exact
+        top = self._furthest()
+        window = self._window()
+        limit = max(top + window, (self._guess or 1) - 1)
+        if not any(state.first_pending for state in self._explored()):
+            limit = max(limit, self._asked + window)
+        if not self._goes_on():
+            limit = min(limit, top + options.gap_limit)
+            if self._asked >= limit and not self._directly:
+                self._directly = True
+        return min(limit, options.max_ttl)
+
+    def _window(self) -> int:
+        if self._guess is not None:
+            return _CAREFUL_WINDOW
+        flights = self._hops[self.options.max_ttl].flights
+        ignored = flights and flights[0].closed and flights[0].answer is None
+        return max(self.options.window, self.options.gap_limit) if ignored else self.options.window
+
+    def _goes_on(self) -> bool:
+        """True when an answer from beyond the explored TTLs shows that the path continues."""
+        direct = self._hops[self.options.max_ttl]
+        return direct.reached or bool(direct.sources(Meaning.PASSED))
+
+    def _wants(self, state: HopState) -> Instant | None:
+        options = self.options
+        return state.wants(
+            options.probes_per_hop, options.attempts, options.hop_interval_ns, options.retry_ns
+        )
+
+    def _direct_wanted(self, now: Instant | None) -> bool:
+        at = self._direct_at()
+        return at is not None and (now is None or at <= now)
+
+    def _direct_at(self) -> Instant | None:
+        """When the destination itself wants to be asked (again) with the highest TTL."""
+        options = self.options
+        if not self._directly or self._end() is not None or self._asked >= options.max_ttl:
+            return None
+        direct = self._hops[options.max_ttl]
+        return direct.wants(1, options.attempts, options.hop_interval_ns, options.retry_ns)
+
+    def _probe(self, ttl: int, now: Instant) -> Probe:
+        key = len(self._flights)
+        flight = Flight(key, now, ttl, self._payload_bytes)
+        self._flights.append(flight)
+        self._waiting.append(flight)
+        self._hops[ttl].flights.append(flight)
+        return Probe(key, self.address, self.flow, ttl, self._payload_bytes)
+
+    # -- time ----------------------------------------------------------------------------------------------
+
+    def _close(self, now: Instant) -> None:
+        """Give up waiting where the time is up; what proves nothing is marked to be replaced."""
+        timeout_ns = self.options.timeout_ns
+        waiting: list[Flight] = []
+        for flight in self._waiting:
+            deadline = flight.deadline(timeout_ns)
+            known = flight.answer is not None and flight.sent_at is not None
+            refused = flight.refusal is not None and flight.sent_at is None
+            if not known and not refused and now < deadline:
+                waiting.append(flight)
+                continue
+            flight.closed = True
+            if flight.answer is None:
+                unproven = flight.sent_at is None or self._watch.spoils(flight.sent_at, deadline)
+                flight.void = bool(unproven)
+        self._waiting = waiting
+
+    def _schedule(self, now: Instant, *, full: bool) -> None:
+        """Work out when to wake, and whether nothing is left to wait for."""
+        last = self._end()
+        bound = self.options.max_ttl if last is None else last
+        times = [
+            flight.deadline(self.options.timeout_ns)
+            for flight in self._waiting
+            if flight.ttl <= bound or self._reached is None
+        ]
+        if not self._halted:
+            wanted = [self._wants(state) for state in self._explored() if state.ttl <= bound]
+            times += [at for at in (*wanted, self._direct_at()) if at is not None]
+            if full or self._asked < min(bound, self._limit()):
+                times.append(now)
+        self._wake = min(times, default=None)
+        self._done = not times
