@@ -35,14 +35,14 @@ class Probe(msgspec.Struct, frozen=True):
     Attributes:
         key: the machine's own name for it, unique within the machine.
         ttl: IPv4 time to live or IPv6 hop limit.
-        payload_bytes: bytes behind the transport header.
+        payload_bytes: bytes behind the transport header; 56 has room for the note that says who probes.
     """
 
     key: int
     address: str
     flow: Flow
     ttl: int
-    payload_bytes: int = 32
+    payload_bytes: int = 56
 
 
 class Departure(msgspec.Struct, frozen=True):

@@ -17,7 +17,10 @@ from nettrace.measure.packets.quoted import LEGACY_QUOTE_BYTES, extensions_at, p
 from nettrace.measure.packets.tag import TAG_BITS, TagCipher
 from nettrace.measure.packets.tcp import ACK, RST, SYN
 from nettrace.measure.tracing.answer import Answer, QueuedError
+from nettrace.measure.tracing.pending import Pending
 from nettrace.model.path import Label, ReplyKind
+
+__all__ = ["Answer", "Matcher", "Pending", "QueuedError"]
 
 _ICMP4_ERRORS = {3: ReplyKind.UNREACHABLE, 11: ReplyKind.TIME_EXCEEDED}
 _ICMP6_ERRORS = {
