@@ -132,11 +132,15 @@ def websocket_document(pings: WebSocketPings) -> Document:
         **_verdict(pings),
         "status": pings.status,
         "tls_version": pings.tls_version,
-        **_stages(pings.stages),
+        **{_WS_STAGE.get(name, name): value for name, value in _stages(pings.stages).items()},
         **_distribution(pings.samples),
         "clock": pings.clock,
         "at": rfc3339(pings.at),
     }
+
+
+_WS_STAGE = {"error_ms": "stage_error_ms", "grades": "stage_grades"}
+"""Bars and grades of the stages; without `stage_` they are those of the pings."""
 
 
 def dns_document(lookup: DnsLookup) -> Document:

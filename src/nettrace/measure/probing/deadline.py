@@ -1,0 +1,140 @@
+"""Waiting for sockets: a deadline that does not blame a target for this host's own slowness."""
+
+import asyncio
+import socket
+from typing import Final
+
+from nettrace.model.measurement import Outcome, Reason
+
+BEAT_S: Final = 0.005
+STALL_S: Final = 0.05
+"""A timer this late was held up here, not by the target."""
+
+
+class Broken(Exception):
+    """A conversation that ended early; probers turn it into an `Outcome`, nobody else sees it.
+
+    Attributes:
+        outcome: whether it says something about the target or about this host.
+        detail: what happened, in words.
+        elapsed_ns: how long the target took to say no (a refusal is an answer), or None.
+        error_ns: half-width of the error bar of `elapsed_ns`.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        outcome: Outcome = Outcome.FAILED,
+        elapsed_ns: int | None = None,
+        error_ns: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.outcome = outcome
+        self.elapsed_ns = elapsed_ns
+        self.error_ns = error_ns
+
+
+class Deadline:
+    """The time a target has: extended by whatever this host itself spent not listening.
+
+    Attributes:
+        stalled: this host was held up at least once meanwhile.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.timeout_s = timeout_s
+        self.stalled = False
+        self._at = self._loop.time() + timeout_s
+        self._last = self._at + 3 * timeout_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left; negative when it is over."""
+        return self._at - self._loop.time()
+
+    def forgive(self, seconds: float) -> None:
+        """Give back time that data waited for us, not we for data."""
+        self._at += seconds
+        self.stalled = self.stalled or seconds >= STALL_S
+
+    async def readable(self, sock: socket.socket, within_s: float | None = None) -> bool:
+        """Wait until `sock` has data, an error or an end; False when the time is over."""
+        return await self._ready(sock, within_s, writing=False)
+
+    async def writable(self, sock: socket.socket, within_s: float | None = None) -> bool:
+        """Wait until `sock` takes data, is connected or has failed; False when the time is over."""
+        return await self._ready(sock, within_s, writing=True)
+
+    async def _ready(self, sock: socket.socket, within_s: float | None, *, writing: bool) -> bool:
+        loop = self._loop
+        until = self._at if within_s is None else min(loop.time() + within_s, self._at)
+        while not await self._once(sock, until, writing=writing):
+            late_s = loop.time() - until
+            if late_s < STALL_S or self._at + late_s > self._last:
+                return False
+            # The loop slept through the timer: nobody was listening, so that time does not count.
+            self.forgive(late_s)
+            until = min(loop.time() + late_s, self._at)
+        return True
+
+    async def _once(self, sock: socket.socket, until: float, *, writing: bool) -> bool:
+        loop = self._loop
+        future: asyncio.Future[bool] = loop.create_future()
+        if writing:
+            loop.add_writer(sock, _ready, future)
+        else:
+            loop.add_reader(sock, _ready, future)
+        timer = loop.call_at(until, _late, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            if writing:
+                loop.remove_writer(sock)
+            else:
+                loop.remove_reader(sock)
+
+
+def _ready(future: "asyncio.Future[bool]") -> None:
+    if not future.done():
+        future.set_result(True)
+
+
+def _late(future: "asyncio.Future[bool]") -> None:
+    if not future.done():
+        future.set_result(False)
+
+
+class LagMeter:
+    """How long this event loop was deaf at worst while the meter ran: the error bar of user-space clocks.
+
+    A beat every 5 ms notes how late it is called. A deaf spell of length d hides at least one beat that
+    then comes d - 5 ms late or more, so `bar_ns` bounds every spell.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._worst_s = 0.0
+        self._due = self._loop.time() + BEAT_S
+        self._handle = self._loop.call_at(self._due, self._beat)
+
+    @property
+    def bar_ns(self) -> int:
+        """The longest the loop can have been deaf since the meter started, in nanoseconds."""
+        overdue = self._loop.time() - self._due
+        return int((BEAT_S + max(self._worst_s, overdue)) * 1e9)
+
+    def stop(self) -> None:
+        """Stop beating."""
+        self._handle.cancel()
+
+    def _beat(self) -> None:
+        now = self._loop.time()
+        self._worst_s = max(self._worst_s, now - self._due)
+        self._due = now + BEAT_S
+        self._handle = self._loop.call_at(self._due, self._beat)

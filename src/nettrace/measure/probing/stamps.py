@@ -1,0 +1,114 @@
+"""Kernel time stamps of a socket: asking for them, reading them, and knowing when they cannot be trusted.
+
+Linux stamps a packet when the driver takes it and when the device hands it up (`SO_TIMESTAMPING`, kernel
+documentation `networking/timestamping.rst`). The stamps are CLOCK_REALTIME, so a stepped clock spoils a
+difference of two of them: `drift_ns` sees the step.
+"""
+
+import socket
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from nettrace.measure.probing.clock import ALLOWED_PPM, READ_NOISE_NS, Reading
+
+SO_TIMESTAMPING = 37
+MSG_ERRQUEUE = 0x2000
+IP_RECVERR = 11
+IPV6_RECVERR = 25
+
+TX_SOFTWARE = 1 << 1
+RX_SOFTWARE = 1 << 3
+SOFTWARE = 1 << 4
+OPT_ID = 1 << 7
+TX_ACK = 1 << 9
+OPT_TSONLY = 1 << 11
+OPT_ID_TCP = 1 << 16
+
+RECEPTION_FLAGS = RX_SOFTWARE | SOFTWARE
+STREAM_FLAGS = RECEPTION_FLAGS | OPT_ID | OPT_TSONLY
+DATAGRAM_FLAGS = STREAM_FLAGS | TX_SOFTWARE
+
+ANCILLARY_BYTES = 256
+_ORIGIN_TIMESTAMPING = 4
+_LEFT = 0
+_ACKNOWLEDGED = 2
+_STAMPS = struct.Struct("@6l")
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+
+Ancillary = Iterable[tuple[int, int, bytes]]
+
+
+class Sent(NamedTuple):
+    """One message of the error queue: the stamp of the bytes that end at offset `key`.
+
+    Attributes:
+        acknowledged: the stamp is of the peer's ACK for these bytes, not of their departure.
+    """
+
+    key: int
+    at_ns: int
+    acknowledged: bool
+
+
+def request(sock: socket.socket, flags: int) -> bool:
+    """Ask the kernel for stamps; False when it does not know how (then the user clock must do)."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
+    except OSError:
+        return False
+    return True
+
+
+def request_stream(sock: socket.socket) -> bool:
+    """Ask for stamps on an established TCP connection, counted in bytes from here on."""
+    return request(sock, STREAM_FLAGS | OPT_ID_TCP) or request(sock, STREAM_FLAGS)
+
+
+def wish(*, acknowledgement: bool = False) -> list[tuple[int, int, bytes]]:
+    """The control message that asks for the departure stamp (and that of its ACK) of one send."""
+    flags = TX_SOFTWARE | (TX_ACK if acknowledgement else 0)
+    return [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("=I", flags))]
+
+
+def received_at(ancillary: Ancillary) -> int | None:
+    """The reception stamp (UTC ns) among control messages, or None."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING and len(data) >= _STAMPS.size:
+            seconds, ns, *_ = _STAMPS.unpack_from(data)
+            if seconds:
+                return seconds * 1_000_000_000 + ns
+    return None
+
+
+def drain(sock: socket.socket) -> list[Sent]:
+    """Every departure and ACK stamp that waits in the error queue."""
+    found: list[Sent] = []
+    while True:
+        try:
+            _, ancillary, _, _ = sock.recvmsg(1, ANCILLARY_BYTES, MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+        except OSError:  # empty, or the connection is gone: reading the data will say which
+            return found
+        at_ns = received_at(ancillary)
+        if at_ns is None:
+            continue
+        for level, kind, data in ancillary:
+            if (level, kind) not in {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}:
+                continue
+            if len(data) < _EXTENDED_ERROR.size:
+                continue
+            _, origin, _, _, _, info, key = _EXTENDED_ERROR.unpack_from(data)
+            if origin == _ORIGIN_TIMESTAMPING and info in (_LEFT, _ACKNOWLEDGED):
+                found.append(Sent(key, at_ns, info == _ACKNOWLEDGED))
+
+
+def drift_ns(earlier: Reading, later: Reading) -> int | None:
+    """What slewing may have done to a difference of stamps between two readings; None when the clock was set.
+
+    A stamp before the step and one after it do not belong together. Slew goes into the error bar.
+    """
+    elapsed = later.monotonic - earlier.monotonic
+    moved = abs(later.realtime - earlier.realtime - elapsed)
+    if moved > READ_NOISE_NS + elapsed * ALLOWED_PPM // 1_000_000:
+        return None
+    return moved + abs(later.raw - earlier.raw - elapsed)

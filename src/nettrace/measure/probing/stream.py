@@ -1,0 +1,362 @@
+"""One kernel-clocked TCP connection: the wire clock below TLS, HTTP and WebSocket.
+
+Which segments the figures stand for:
+
+* connect: SYN out .. SYN-ACK in, measured inside the kernel (`tcpi_rtt` before any data).
+* a mark is the departure of the last byte of one send (the ClientHello, the request, a WebSocket ping).
+* an arrival is the reception of the last byte that one read returned, also when segments were coalesced.
+* `until_first_byte` is for answers of several segments: their first byte came between the last moment the
+  socket was known to be empty and that stamp; the interval is the error bar.
+
+Stamps are software stamps at the device: where AF_PACKET, and so tcpdump, sees the same segment.
+"""
+
+import errno
+import os
+import socket
+import time
+from typing import NamedTuple
+
+from nettrace.measure.probing import stamps
+from nettrace.measure.probing.clock import Reading, read_clocks
+from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter
+from nettrace.measure.probing.tcp_info import TcpInfo, tcp_info
+from nettrace.model.measurement import Grade, Outcome, Reason, Stage
+
+READ_BYTES = 65_536
+FIRST_SYN_RETRY_S = 0.9
+"""Linux sends a lost SYN again after one second: from then on only the user clock can tell."""
+
+CONNECT_ERROR_NS = 100_000
+"""Bar of `tcpi_rtt`: whole microseconds, and stamped when TCP runs, a little after the device."""
+STAMP_ERROR_NS = 20_000
+"""Bar of a difference of two kernel stamps: what can come between the driver and its stamp."""
+
+
+class Mark(NamedTuple):
+    """A send to measure from.
+
+    Attributes:
+        key: offset of its last byte on the connection: the kernel's name for its stamp.
+        before, after: the clocks around the system call.
+        segments: (all, with data) received so far, or None.
+    """
+
+    key: int
+    before: Reading
+    after: Reading
+    segments: tuple[int, int] | None
+
+
+class Arrival(NamedTuple):
+    """What one read returned; empty `data` is the end of the stream.
+
+    Attributes:
+        at_ns: UTC of its last byte: the kernel's stamp, or the user clock's when `kernel` is False.
+        empty_at_ns: UTC when the socket was last known to be empty, or 0.
+        read: the clocks after the read.
+        exact: it was one segment, so the stamp is its first byte's too.
+        segments: (all, with data) received so far, or None.
+    """
+
+    data: bytes
+    at_ns: int
+    kernel: bool
+    empty_at_ns: int
+    read: Reading
+    exact: bool
+    segments: tuple[int, int] | None
+
+
+class Stream:
+    """An established connection. Make one with `connect`; always `close` it.
+
+    Attributes:
+        connect: the stage SYN .. SYN-ACK.
+        retransmitted: how many times the SYN had to be sent again.
+        deadline: what waiting on this connection is measured against; replaceable between exchanges.
+    """
+
+    def __init__(
+        self, sock: socket.socket, address: str, port: int, deadline: Deadline, *, kernel_stamps: bool
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.deadline = deadline
+        self.retransmitted = 0
+        self.connect = Stage(duration_ns=0, error_ns=0, grade=Grade.USER)
+        self._socket = sock
+        self._kernel_stamps = kernel_stamps
+        self._meter: LagMeter | None = None
+        self._written = 0
+        self._read_bytes = 0
+        self._left: dict[int, int] = {}
+        self._acknowledged: dict[int, int] = {}
+        self._empty_at_ns = 0
+        self._segments: tuple[int, int] | None = None
+        self._mss = 536
+
+    @property
+    def stalled(self) -> bool:
+        """This host was held up while the connection was waited on."""
+        return self.deadline.stalled
+
+    async def send(self, data: bytes, *, acknowledgement: bool = False) -> Mark:
+        """Send all of `data`; the mark is the departure of its last byte.
+
+        Args:
+            data: at least one byte.
+            acknowledgement: also ask when the peer's ACK for it came: a lower bound for its answer.
+
+        Raises:
+            Broken: the peer is gone, or does not read for as long as the deadline.
+        """
+        wish = stamps.wish(acknowledgement=acknowledgement) if self._kernel_stamps else []
+        rest = memoryview(data)
+        segments = self._segments_now() if acknowledgement else None
+        before = read_clocks()
+        while rest:
+            try:
+                sent = self._socket.sendmsg([rest], wish)
+            except BlockingIOError:
+                self._collect()  # an error queue that is not emptied wakes every wait at once
+                if not await self.deadline.writable(self._socket):
+                    raise Broken(Reason.TIMEOUT, "the peer stopped reading what it is sent") from None
+                before = read_clocks()
+                continue
+            except OSError as error:
+                raise _broken(error.errno or 0) from None
+            rest = rest[sent:]
+            self._written += sent
+        after = read_clocks()
+        self._collect()
+        return Mark(self._written - 1, before, after, segments)
+
+    async def receive(self, limit: int = READ_BYTES) -> Arrival:
+        """What arrives next, with its stamp.
+
+        Raises:
+            Broken: timeout, reset or another error of the connection.
+        """
+        while True:
+            self._collect()
+            looked_at_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(limit, stamps.ANCILLARY_BYTES)
+            except BlockingIOError:
+                self._empty_at_ns = looked_at_ns
+                if not await self.deadline.readable(self._socket):
+                    raise Broken(Reason.TIMEOUT, f"no answer within {self.deadline.timeout_s:g} s") from None
+                continue
+            except OSError as error:
+                raise _broken(error.errno or 0) from None
+            return self._arrival(data, stamps.received_at(ancillary))
+
+    def until_last_byte(self, mark: Mark, arrival: Arrival) -> Stage:
+        """From the departure of the mark to the arrival's last byte."""
+        return self._stage(mark, arrival, arrival.at_ns, 0)
+
+    def until_first_byte(self, mark: Mark, arrival: Arrival, *, only_answer: bool) -> Stage:
+        """From the departure of the mark to the first byte of its answer.
+
+        Args:
+            mark: the request.
+            arrival: the first read that held part of the answer.
+            only_answer: nothing but the answer can have come since the mark (no TLS session tickets).
+        """
+        if arrival.exact:
+            return self._stage(mark, arrival, arrival.at_ns, 0)
+        self._collect()
+        acknowledged_at = self._acknowledged.get(mark.key)
+        if only_answer and acknowledged_at and _all_with_data(mark.segments, arrival.segments):
+            # Every segment since the request carried data, so the first of them carried its ACK as well.
+            return self._stage(mark, arrival, acknowledged_at, 0)
+        earliest = max(acknowledged_at or 0, arrival.empty_at_ns, mark.before.realtime)
+        return self._stage(mark, arrival, arrival.at_ns, max(0, arrival.at_ns - earliest))
+
+    def sent_again(self) -> int:
+        """Segments this connection had to send more than once so far, the SYN included."""
+        info = tcp_info(self._socket)
+        return info.retransmissions if info else 0
+
+    def seen_leaving(self, mark: Mark) -> bool:
+        """The kernel stamped the departure of the mark."""
+        self._collect()
+        return mark.key in self._left
+
+    def left_at_ns(self, mark: Mark) -> int:
+        """UTC when the mark left: the kernel's stamp, or the middle of the system call."""
+        self._collect()
+        return self._left.get(mark.key) or (mark.before.realtime + mark.after.realtime) // 2
+
+    def close(self) -> None:
+        """End the connection with a FIN; harmless when it has ended already."""
+        if self._meter:
+            self._meter.stop()
+        self._socket.close()
+
+    def _collect(self) -> None:
+        if not self._kernel_stamps:
+            return
+        for sent in stamps.drain(self._socket):
+            known = self._acknowledged if sent.acknowledged else self._left
+            known.setdefault(sent.key, sent.at_ns)  # a retransmission stamps the same bytes again
+
+    def _segments_now(self) -> tuple[int, int] | None:
+        """Counts that belong to exactly what was read so far: None while more waits (a FIN counts one)."""
+        info = tcp_info(self._socket)
+        if info is None or info.segments_in is None or info.data_segments_in is None:
+            return None
+        if (info.bytes_received or 0) - self._read_bytes not in {0, 1}:
+            return None
+        return info.segments_in, info.data_segments_in
+
+    def _arrival(self, data: bytes, stamp: int | None) -> Arrival:
+        read = read_clocks()
+        self._read_bytes += len(data)
+        before, self._segments = self._segments, self._segments_now()
+        single = bool(before and self._segments and self._segments[1] - before[1] <= 1)
+        if stamp is not None:
+            waited_ns = read.realtime - stamp
+            if waited_ns > 1_000_000:
+                self.deadline.forgive(min(waited_ns / 1e9, self.deadline.timeout_s))
+        elif self._meter is None and data:
+            self._meter = LagMeter()  # no stamps here: from now on the user clock at least knows its bar
+        return Arrival(
+            data=data,
+            at_ns=read.realtime if stamp is None else stamp,
+            kernel=stamp is not None,
+            empty_at_ns=self._empty_at_ns,
+            read=read,
+            exact=stamp is not None and single and len(data) <= self._mss,
+            segments=self._segments,
+        )
+
+    def _stage(self, mark: Mark, arrival: Arrival, at_ns: int, spread_ns: int) -> Stage:
+        self._collect()
+        by_user_ns = arrival.read.monotonic - mark.before.monotonic
+        drift_ns = stamps.drift_ns(mark.before, arrival.read)
+        if drift_ns is None:  # the clock was set meanwhile: stamps before and after do not belong together
+            return Stage(duration_ns=by_user_ns, error_ns=by_user_ns, grade=Grade.USER)
+        if not arrival.kernel:
+            bar = self._meter.bar_ns + by_user_ns // 1000 if self._meter else by_user_ns
+            return Stage(duration_ns=by_user_ns, error_ns=min(bar, by_user_ns), grade=Grade.USER)
+        left_at = self._left.get(mark.key)
+        bar = STAMP_ERROR_NS + drift_ns + spread_ns
+        if left_at is not None:
+            return Stage(duration_ns=max(0, at_ns - left_at), error_ns=bar, grade=Grade.KERNEL)
+        bracket = mark.after.realtime - mark.before.realtime
+        sent_at = mark.before.realtime + bracket // 2
+        return Stage(duration_ns=max(0, at_ns - sent_at), error_ns=bar + bracket // 2, grade=Grade.RECEPTION)
+
+    def _established(self, info: TcpInfo | None, by_user_ns: int) -> None:
+        if self._kernel_stamps:
+            self._kernel_stamps = stamps.request_stream(self._socket)
+        if info:
+            self._mss = info.segment_bytes
+            self.retransmitted = info.retransmissions
+            self._segments = self._segments_now()
+        if info and info.rtt_us and not info.retransmissions:
+            self.connect = Stage(
+                duration_ns=info.rtt_us * 1000, error_ns=CONNECT_ERROR_NS, grade=Grade.KERNEL
+            )
+            return
+        bar = self._meter.bar_ns if self._meter else by_user_ns
+        self.connect = Stage(duration_ns=by_user_ns, error_ns=min(bar, by_user_ns), grade=Grade.USER)
+
+    async def establish(self, sockaddr: tuple[object, ...]) -> None:
+        """Connect and time it; `connect` does this once.
+
+        Raises:
+            Broken: refused, unreachable or no answer in time.
+        """
+        sock = self._socket
+        started = read_clocks()
+        code = sock.connect_ex(sockaddr)
+        if code not in {0, errno.EINPROGRESS}:
+            raise _broken(code, local=True)
+        if not self._kernel_stamps:
+            self._meter = LagMeter()
+        if not await self.deadline.writable(sock, FIRST_SYN_RETRY_S):
+            self._meter = self._meter or LagMeter()
+            if not await self.deadline.writable(sock):
+                raise Broken(
+                    Reason.TIMEOUT,
+                    f"no answer to the connection request within {self.deadline.timeout_s:g} s",
+                )
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        info = tcp_info(sock) if self._kernel_stamps else None
+        by_user_ns = read_clocks().monotonic - started.monotonic
+        if code:
+            bar = min(self._meter.bar_ns, by_user_ns) if self._meter else by_user_ns
+            raise _broken(code, elapsed_ns=by_user_ns, error_ns=bar)
+        self._established(info, by_user_ns)
+
+
+async def connect(address: str, port: int, deadline: Deadline, *, kernel_stamps: bool = True) -> Stream:
+    """A connection to exactly this address (no name is resolved here).
+
+    Args:
+        address: IPv4 or IPv6, the latter with `%interface` where it is link-local.
+        port: TCP port.
+        deadline: for the connection and, until replaced, everything on it.
+        kernel_stamps: False takes all times from the user clock (grade U), as where the kernel has none.
+
+    Raises:
+        Broken: refused, unreachable or no answer in time.
+    """
+    family, kind, protocol, _, sockaddr = socket.getaddrinfo(
+        address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    )[0]
+    try:
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+    except OSError as error:
+        raise _broken(error.errno or 0, local=True) from None
+    stream = Stream(sock, address, port, deadline, kernel_stamps=kernel_stamps)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if kernel_stamps:
+            # Before the handshake already: the kernel takes a moment to switch its stamping on.
+            stamps.request(sock, stamps.RECEPTION_FLAGS)
+        await stream.establish(sockaddr)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _all_with_data(before: tuple[int, int] | None, after: tuple[int, int] | None) -> bool:
+    if before is None or after is None:
+        return False
+    return after[0] - before[0] == after[1] - before[1]
+
+
+_WORDS = {
+    errno.ECONNREFUSED: (Reason.REFUSED, "the connection was refused"),
+    errno.ECONNRESET: (Reason.REFUSED, "the connection was reset by the peer"),
+    errno.EPIPE: (Reason.REFUSED, "the connection was reset by the peer"),
+    errno.ETIMEDOUT: (Reason.TIMEOUT, "the connection timed out"),
+    errno.EHOSTUNREACH: (Reason.UNREACHABLE, "the network says the host is unreachable"),
+    errno.ENETUNREACH: (Reason.UNREACHABLE, "the network says the net is unreachable"),
+    errno.ENOPROTOOPT: (Reason.UNREACHABLE, "the network says the protocol is unreachable"),
+    errno.EACCES: (Reason.UNREACHABLE, "the network says the way is prohibited"),
+}
+_LOCAL_WORDS = {
+    errno.ENETUNREACH: (Reason.UNREACHABLE, "this host has no route there"),
+    errno.EHOSTUNREACH: (Reason.UNREACHABLE, "this host has no route there"),
+    errno.EADDRNOTAVAIL: (Reason.UNREACHABLE, "this host has no address to send from"),
+    errno.EAFNOSUPPORT: (Reason.UNREACHABLE, "this host does not speak this address family"),
+    errno.EACCES: (Reason.NOT_PERMITTED, "this host does not permit the connection"),
+    errno.EPERM: (Reason.NOT_PERMITTED, "this host does not permit the connection"),
+}
+
+
+def _broken(
+    code: int, *, local: bool = False, elapsed_ns: int | None = None, error_ns: int | None = None
+) -> Broken:
+    """The kernel's error number as what it says about the target, or (`local`) about this host."""
+    if local and code != errno.ECONNREFUSED:
+        reason, words = _LOCAL_WORDS.get(code, (Reason.ABORTED, os.strerror(code)))
+        return Broken(reason, words, outcome=Outcome.NOT_MEASURED)
+    reason, words = _WORDS.get(code, (Reason.UNREACHABLE, os.strerror(code)))
+    return Broken(reason, words, elapsed_ns=elapsed_ns, error_ns=error_ns)

@@ -1,0 +1,192 @@
+"""Round trips by TCP handshake: SYN to SYN-ACK as the kernel measured it, no privilege needed.
+
+A connection is closed with a FIN as soon as it stands: to the server it is a client that said nothing. A
+refusal (RST) proves that the host is there and its time is shown, by the user clock (grade U); the outcome is
+`failed`, `refused`. A SYN that had to be sent again is a lost sample, however the connection ended.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+from nettrace.errors import Invalid
+from nettrace.measure.probing.clock import read_clocks
+from nettrace.measure.probing.conversation import clock_of
+from nettrace.measure.probing.deadline import Broken, Deadline
+from nettrace.measure.probing.stream import connect
+from nettrace.model.measurement import Grade, Method, Outcome, Ping, Reason, Sample, SampleState
+
+DEFAULT_RATE = 100.0
+"""Connection requests a second over all targets together."""
+
+
+class TcpTarget(NamedTuple):
+    """What was asked for, and the resolved address that stands for it."""
+
+    host: str
+    address: str
+    port: int = 443
+
+
+async def connect_ping(
+    host: str,
+    address: str,
+    port: int = 443,
+    count: int = 3,
+    interval_s: float = 1.0,
+    timeout_s: float = 3.0,
+    *,
+    kernel_stamps: bool = True,
+) -> Ping:
+    """A round of handshakes with exactly `address`, as a `Ping` of method tcp.
+
+    Args:
+        host: the name in the result.
+        address: what is connected to.
+        port: TCP port.
+        count: handshakes.
+        interval_s: from the start of one to the start of the next; a slow one delays no other.
+        timeout_s: how long each is waited for.
+        kernel_stamps: False takes times from the user clock (grade U).
+
+    Raises:
+        Invalid: a count, interval, timeout or port that cannot be.
+    """
+    if count < 1 or interval_s < 0 or timeout_s <= 0 or not 0 < port < 65_536:
+        raise Invalid("Count and timeout must be above zero, and the port between 1 and 65535")
+    at = read_clocks().realtime
+    attempts: list[asyncio.Task[tuple[Sample, Broken | None]]] = []
+    try:
+        for number in range(count):
+            if number:
+                await asyncio.sleep(interval_s)
+            attempt = _attempt(address, port, timeout_s, kernel_stamps=kernel_stamps)
+            attempts.append(asyncio.create_task(attempt))
+        results = await asyncio.gather(*attempts)
+    except BaseException:
+        for attempt in attempts:
+            attempt.cancel()
+        await asyncio.gather(*attempts, return_exceptions=True)
+        raise
+    samples = tuple(sample for sample, _ in results)
+    outcome, reason, detail = _verdict([broken for _, broken in results])
+    return Ping(
+        target=host,
+        address=address,
+        at=at,
+        outcome=outcome,
+        reason=reason,
+        detail=detail,
+        method=Method.TCP,
+        port=port,
+        samples=samples,
+        clock=clock_of(sample.grade for sample in samples),
+    )
+
+
+async def connect_pings(
+    targets: Sequence[TcpTarget],
+    count: int = 3,
+    interval_s: float = 1.0,
+    timeout_s: float = 3.0,
+    *,
+    rate: float = DEFAULT_RATE,
+    kernel_stamps: bool = True,
+) -> AsyncIterator[Ping]:
+    """Rounds of many targets side by side, each as it ends, with at most `rate` handshakes a second in all.
+
+    Args:
+        targets: what to measure.
+        count: handshakes for each.
+        interval_s: between two of one target; stretched when the rate does not allow it.
+        timeout_s: for each handshake.
+        rate: handshakes a second over everything.
+        kernel_stamps: False takes times from the user clock.
+    """
+    if rate <= 0:
+        raise Invalid("The rate must be above zero")
+    # Targets start evenly spread over one interval; later probes of each keep that phase and so the rate.
+    spacing_s = 1 / rate
+    interval_s = max(interval_s, len(targets) * spacing_s)
+
+    async def one(number: int, target: TcpTarget) -> Ping:
+        await asyncio.sleep(number * spacing_s)
+        return await connect_ping(
+            target.host,
+            target.address,
+            target.port,
+            count,
+            interval_s,
+            timeout_s,
+            kernel_stamps=kernel_stamps,
+        )
+
+    runs = [asyncio.create_task(one(number, target)) for number, target in enumerate(targets)]
+    try:
+        for run in asyncio.as_completed(runs):
+            yield await run
+    finally:
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+
+
+async def _attempt(
+    address: str, port: int, timeout_s: float, *, kernel_stamps: bool
+) -> tuple[Sample, Broken | None]:
+    started = read_clocks().realtime
+    deadline = Deadline(timeout_s)
+    try:
+        stream = await connect(address, port, deadline, kernel_stamps=kernel_stamps)
+    except Broken as broken:
+        return _unconnected(broken, started, deadline), broken
+    stream.close()
+    stage = stream.connect
+    if stream.retransmitted:
+        lost = Sample(
+            state=SampleState.LOST,
+            sent_at=started,
+            stalled=deadline.stalled,
+            reason=f"answered only after {stream.retransmitted} more",
+        )
+        return lost, None
+    answered = Sample(
+        state=SampleState.ANSWERED,
+        sent_at=started,
+        rtt_ns=stage.duration_ns,
+        error_ns=stage.error_ns,
+        grade=stage.grade,
+        stalled=deadline.stalled,
+    )
+    return answered, None
+
+
+def _unconnected(broken: Broken, started: int, deadline: Deadline) -> Sample:
+    if broken.outcome is Outcome.NOT_MEASURED or (broken.reason is Reason.TIMEOUT and deadline.stalled):
+        return Sample(
+            state=SampleState.NOT_MEASURED, sent_at=started, stalled=deadline.stalled, reason=broken.detail
+        )
+    if broken.reason is Reason.REFUSED:
+        return Sample(
+            state=SampleState.ANSWERED,
+            sent_at=started,
+            rtt_ns=broken.elapsed_ns,
+            error_ns=broken.error_ns,
+            grade=Grade.USER,
+            stalled=deadline.stalled,
+            reason="refused",
+        )
+    return Sample(state=SampleState.LOST, sent_at=started, reason=broken.detail)
+
+
+def _verdict(problems: Sequence[Broken | None]) -> tuple[Outcome, Reason | None, str | None]:
+    """Measured when one handshake was answered; otherwise what the target (or else this host) said last."""
+    if None in problems:
+        return Outcome.MEASURED, None, None
+    told = [broken for broken in problems if broken]
+    for preferred in (Reason.REFUSED, Reason.UNREACHABLE):
+        for broken in told:
+            if broken.reason is preferred and broken.outcome is Outcome.FAILED:
+                return broken.outcome, broken.reason, broken.detail
+    last = next((broken for broken in told if broken.outcome is Outcome.FAILED), told[-1])
+    return last.outcome, last.reason, last.detail
