@@ -70,13 +70,20 @@ class LazyGroup(click.Group):
     epilog="Without a command: a ten-second ranked snapshot of a dozen venues from here.",
 )
 @click.version_option(__version__, prog_name="nettrace")
+@click.option("--from", "here", metavar="PLACE", envvar="NETTRACE_PLACE", help="Where this machine stands.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "ndjson", "json", "csv"]), help="Snapshot's form."
+)
+@click.option("--fail-if", metavar="CONDITION", help="Exit 3 when a venue of the snapshot meets it.")
 @click.pass_context
-def group(ctx: click.Context) -> None:
+def group(ctx: click.Context, here: str | None, output: str | None, fail_if: str | None) -> None:
     """How fast, how surely and by which way financial networks are reached, measured from here."""
     if ctx.invoked_subcommand is None:
         from nettrace.cli.commands.snapshot import command
 
-        ctx.invoke(command)
+        ctx.invoke(command, here=here, output=output, fail_if=fail_if)
+    elif output or fail_if:
+        raise click.UsageError(f"Options of '{ctx.invoked_subcommand}' stand behind its name")
 
 
 def main() -> NoReturn:
