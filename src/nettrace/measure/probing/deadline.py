@@ -63,7 +63,11 @@ class Deadline:
         self.stalled = self.stalled or seconds >= STALL_S
 
     async def readable(self, sock: socket.socket, within_s: float | None = None) -> bool:
-        """Wait until `sock` has data, an error or an end; False when the time is over."""
+        """Wait until `sock` has data, an error or an end; False when the time is over.
+
+        Raises:
+            Broken: not measured, because this host itself was hardly running.
+        """
         return await self._ready(sock, within_s, writing=False)
 
     async def writable(self, sock: socket.socket, within_s: float | None = None) -> bool:
@@ -75,8 +79,11 @@ class Deadline:
         until = self._at if within_s is None else min(loop.time() + within_s, self._at)
         while not await self._once(sock, until, writing=writing):
             late_s = loop.time() - until
-            if late_s < STALL_S or self._at + late_s > self._last:
+            if late_s < STALL_S:
                 return False
+            if self._at + late_s > self._last:
+                words = f"this host was stalled for most of {self.timeout_s:g} s"
+                raise Broken(Reason.ABORTED, words, outcome=Outcome.NOT_MEASURED)
             # The loop slept through the timer: nobody was listening, so that time does not count.
             self.forgive(late_s)
             until = min(loop.time() + late_s, self._at)

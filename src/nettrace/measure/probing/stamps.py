@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from nettrace.measure.probing.clock import ALLOWED_PPM, READ_NOISE_NS, Reading
+from nettrace.model.measurement import Grade, Stage
 
 SO_TIMESTAMPING = 37
 MSG_ERRQUEUE = 0x2000
@@ -112,3 +113,45 @@ def drift_ns(earlier: Reading, later: Reading) -> int | None:
     if moved > READ_NOISE_NS + elapsed * ALLOWED_PPM // 1_000_000:
         return None
     return moved + abs(later.raw - earlier.raw - elapsed)
+
+
+STAMP_ERROR_NS = 20_000
+"""Bar of a difference of two kernel stamps: what can come between the driver and its stamp."""
+
+
+class Interval(NamedTuple):
+    """Everything known about when something left and when its answer came.
+
+    Attributes:
+        before, after: the clocks around the system call that sent it.
+        left_ns: the kernel's stamp of the departure, or None.
+        arrived_ns: the kernel's stamp of the arrival, or None.
+        read: the clocks after the read that returned it.
+        spread_ns: how much earlier than `arrived_ns` it may have come.
+        deaf_ns: the longest this program can have overlooked an arrival, or None when nobody watched.
+    """
+
+    before: Reading
+    after: Reading
+    left_ns: int | None
+    arrived_ns: int | None
+    read: Reading
+    spread_ns: int = 0
+    deaf_ns: int | None = None
+
+    def stage(self) -> Stage:
+        """The duration with its error bar and grade."""
+        by_user_ns = self.read.monotonic - self.before.monotonic
+        drift = drift_ns(self.before, self.read)
+        if drift is None:  # the clock was set meanwhile: nothing is sure but that it took no longer than this
+            return Stage(duration_ns=by_user_ns, error_ns=by_user_ns, grade=Grade.USER)
+        if self.arrived_ns is None:
+            sending_ns = self.after.monotonic - self.before.monotonic
+            bar = by_user_ns if self.deaf_ns is None else min(by_user_ns, self.deaf_ns + sending_ns)
+            return Stage(duration_ns=by_user_ns, error_ns=bar, grade=Grade.USER)
+        bar = STAMP_ERROR_NS + drift + self.spread_ns
+        if self.left_ns is not None:
+            return Stage(duration_ns=max(0, self.arrived_ns - self.left_ns), error_ns=bar, grade=Grade.KERNEL)
+        half = (self.after.realtime - self.before.realtime) // 2
+        sent = self.before.realtime + half
+        return Stage(duration_ns=max(0, self.arrived_ns - sent), error_ns=bar + half, grade=Grade.RECEPTION)

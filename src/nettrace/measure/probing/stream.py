@@ -20,6 +20,7 @@ from typing import NamedTuple
 from nettrace.measure.probing import stamps
 from nettrace.measure.probing.clock import Reading, read_clocks
 from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter
+from nettrace.measure.probing.stamps import Interval
 from nettrace.measure.probing.tcp_info import TcpInfo, tcp_info
 from nettrace.model.measurement import Grade, Outcome, Reason, Stage
 
@@ -29,8 +30,6 @@ FIRST_SYN_RETRY_S = 0.9
 
 CONNECT_ERROR_NS = 100_000
 """Bar of `tcpi_rtt`: whole microseconds, and stamped when TCP runs, a little after the device."""
-STAMP_ERROR_NS = 20_000
-"""Bar of a difference of two kernel stamps: what can come between the driver and its stamp."""
 
 
 class Mark(NamedTuple):
@@ -125,7 +124,7 @@ class Stream:
                 before = read_clocks()
                 continue
             except OSError as error:
-                raise _broken(error.errno or 0) from None
+                raise broken_by(error.errno or 0) from None
             rest = rest[sent:]
             self._written += sent
         after = read_clocks()
@@ -149,7 +148,7 @@ class Stream:
                     raise Broken(Reason.TIMEOUT, f"no answer within {self.deadline.timeout_s:g} s") from None
                 continue
             except OSError as error:
-                raise _broken(error.errno or 0) from None
+                raise broken_by(error.errno or 0) from None
             return self._arrival(data, stamps.received_at(ancillary))
 
     def until_last_byte(self, mark: Mark, arrival: Arrival) -> Stage:
@@ -234,20 +233,15 @@ class Stream:
 
     def _stage(self, mark: Mark, arrival: Arrival, at_ns: int, spread_ns: int) -> Stage:
         self._collect()
-        by_user_ns = arrival.read.monotonic - mark.before.monotonic
-        drift_ns = stamps.drift_ns(mark.before, arrival.read)
-        if drift_ns is None:  # the clock was set meanwhile: stamps before and after do not belong together
-            return Stage(duration_ns=by_user_ns, error_ns=by_user_ns, grade=Grade.USER)
-        if not arrival.kernel:
-            bar = self._meter.bar_ns + by_user_ns // 1000 if self._meter else by_user_ns
-            return Stage(duration_ns=by_user_ns, error_ns=min(bar, by_user_ns), grade=Grade.USER)
-        left_at = self._left.get(mark.key)
-        bar = STAMP_ERROR_NS + drift_ns + spread_ns
-        if left_at is not None:
-            return Stage(duration_ns=max(0, at_ns - left_at), error_ns=bar, grade=Grade.KERNEL)
-        bracket = mark.after.realtime - mark.before.realtime
-        sent_at = mark.before.realtime + bracket // 2
-        return Stage(duration_ns=max(0, at_ns - sent_at), error_ns=bar + bracket // 2, grade=Grade.RECEPTION)
+        return Interval(
+            before=mark.before,
+            after=mark.after,
+            left_ns=self._left.get(mark.key),
+            arrived_ns=at_ns if arrival.kernel else None,
+            read=arrival.read,
+            spread_ns=spread_ns,
+            deaf_ns=self._meter.bar_ns if self._meter else None,
+        ).stage()
 
     def _established(self, info: TcpInfo | None, by_user_ns: int) -> None:
         if self._kernel_stamps:
@@ -274,7 +268,7 @@ class Stream:
         started = read_clocks()
         code = sock.connect_ex(sockaddr)
         if code not in {0, errno.EINPROGRESS}:
-            raise _broken(code, local=True)
+            raise broken_by(code, local=True)
         if not self._kernel_stamps:
             self._meter = LagMeter()
         if not await self.deadline.writable(sock, FIRST_SYN_RETRY_S):
@@ -289,7 +283,7 @@ class Stream:
         by_user_ns = read_clocks().monotonic - started.monotonic
         if code:
             bar = min(self._meter.bar_ns, by_user_ns) if self._meter else by_user_ns
-            raise _broken(code, elapsed_ns=by_user_ns, error_ns=bar)
+            raise broken_by(code, elapsed_ns=by_user_ns, error_ns=bar)
         self._established(info, by_user_ns)
 
 
@@ -311,7 +305,7 @@ async def connect(address: str, port: int, deadline: Deadline, *, kernel_stamps:
     try:
         sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
     except OSError as error:
-        raise _broken(error.errno or 0, local=True) from None
+        raise broken_by(error.errno or 0, local=True) from None
     stream = Stream(sock, address, port, deadline, kernel_stamps=kernel_stamps)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -351,7 +345,7 @@ _LOCAL_WORDS = {
 }
 
 
-def _broken(
+def broken_by(
     code: int, *, local: bool = False, elapsed_ns: int | None = None, error_ns: int | None = None
 ) -> Broken:
     """The kernel's error number as what it says about the target, or (`local`) about this host."""

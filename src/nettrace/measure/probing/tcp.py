@@ -69,7 +69,7 @@ async def connect_ping(
         await asyncio.gather(*attempts, return_exceptions=True)
         raise
     samples = tuple(sample for sample, _ in results)
-    outcome, reason, detail = _verdict([broken for _, broken in results])
+    outcome, reason, detail = _verdict(samples, [broken for _, broken in results])
     return Ping(
         target=host,
         address=address,
@@ -179,14 +179,19 @@ def _unconnected(broken: Broken, started: int, deadline: Deadline) -> Sample:
     return Sample(state=SampleState.LOST, sent_at=started, reason=broken.detail)
 
 
-def _verdict(problems: Sequence[Broken | None]) -> tuple[Outcome, Reason | None, str | None]:
-    """Measured when one handshake was answered; otherwise what the target (or else this host) said last."""
-    if None in problems:
+def _verdict(
+    samples: Sequence[Sample], problems: Sequence[Broken | None]
+) -> tuple[Outcome, Reason | None, str | None]:
+    """Measured when one handshake was answered; otherwise what the target (or else this host) said."""
+    connected = [sample for sample, broken in zip(samples, problems, strict=True) if broken is None]
+    if any(sample.state is SampleState.ANSWERED for sample in connected):
         return Outcome.MEASURED, None, None
     told = [broken for broken in problems if broken]
     for preferred in (Reason.REFUSED, Reason.UNREACHABLE):
         for broken in told:
             if broken.reason is preferred and broken.outcome is Outcome.FAILED:
                 return broken.outcome, broken.reason, broken.detail
-    last = next((broken for broken in told if broken.outcome is Outcome.FAILED), told[-1])
-    return last.outcome, last.reason, last.detail
+    if all(sample.state is SampleState.NOT_MEASURED for sample in samples):
+        return Outcome.NOT_MEASURED, told[-1].reason, told[-1].detail
+    lost = next((broken for broken in told if broken.outcome is Outcome.FAILED), None)
+    return Outcome.FAILED, Reason.TIMEOUT, lost.detail if lost else "every first connection request was lost"
