@@ -255,7 +255,11 @@ def _unanswered(broken: Broken, before: Reading, deadline: Deadline, left_ns: in
     return Sample(state=SampleState.LOST, sent_at=sent_at, reason=broken.detail)
 
 
-def _verdict(answer: DnsAnswer | None, broken: Broken | None) -> tuple[Outcome, Reason | None, str | None]:
+def _verdict(
+    answer: DnsAnswer | None, broken: Broken | None, sample: Sample | None
+) -> tuple[Outcome, Reason | None, str | None]:
+    if broken and sample and sample.state is SampleState.NOT_MEASURED:
+        return Outcome.NOT_MEASURED, broken.reason, f"{broken.detail}, but {sample.reason}"
     if broken:
         return broken.outcome, broken.reason, broken.detail
     if answer is None or answer.rcode != "NOERROR":
