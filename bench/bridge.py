@@ -78,6 +78,19 @@ def inside(namespace_fd: int) -> Iterator[None]:
         os.close(back)
 
 
+def new_namespace(stack: contextlib.ExitStack) -> int:
+    """A further network namespace, loopback up, as a file that the stack closes; it lives as long as the file."""
+    near = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        enter_new_namespace()
+        far = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, far)
+    finally:
+        _libc.setns(near, CLONE_NEWNET)
+        os.close(near)
+    return far
+
+
 class Bridge(Namespace):
     """This thread on the client's side of the delay; an HTTPS server at 10.210.0.2 on the other.
 
@@ -111,24 +124,13 @@ class Bridge(Namespace):
         router = start_router(program, "bridge", *self.words, busy=0, cpu=cpu)
         self._stack.callback(stop_router, router)
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nettrace-bench-")))
-        self.far_side = self._far_side()
+        self.far_side = new_namespace(self._stack)
         run_ip("link", "set", "nt1", "netns", f"/proc/{os.getpid()}/fd/{self.far_side}")
         configure("nt0", CLIENT4, CLIENT6)
         with inside(self.far_side):
             configure("nt1", SERVER4, SERVER6)
             run_ip("route", "add", "local", MANY4, "dev", "lo")
             self._serve()
-
-    def _far_side(self) -> int:
-        near = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            enter_new_namespace()
-            far = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            self._stack.callback(os.close, far)
-        finally:
-            _libc.setns(near, CLONE_NEWNET)
-            os.close(near)
-        return far
 
     @property
     def ca(self) -> Path:

@@ -115,6 +115,10 @@ class Emulator(Namespace):
             raise
         return self
 
+    def permit_ping(self) -> None:
+        """Let everyone use ICMP datagram sockets here, as distributions do."""
+        Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
+
     def _placing(self) -> dict[str, int]:
         return {"busy": int(self.busy), "cpu": -1 if self.cpu is None else self.cpu}
 

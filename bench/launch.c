@@ -1,13 +1,15 @@
 /* Starts one program where a benchmark wants it and says what it cost.
  *
- *   launch REPORT CPU CGROUP_PROCS UID PROGRAM [ARG ...]      ("-" leaves a setting alone)
+ *   launch REPORT CPU CGROUP_PROCS RIGHTS PROGRAM [ARG ...]      ("-" leaves a setting alone)
+ *
+ * RIGHTS "none" drops every capability for good: what an ordinary user has, though files stay readable (an
+ * interpreter may live where user nobody cannot go).
  *
  * Writes "wall_ns cpu_us peak_rss_kib status" to REPORT. It exists because a process forked from Python carries
  * Python's peak memory into its own figure, and because it is small enough to add nothing of its own.
  * Compiled by bench/emulator.py when a benchmark runs; never part of the product.
  */
 #define _GNU_SOURCE
-#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,9 +41,8 @@ static void become(char **argv) {
         if (!members || fprintf(members, "0") < 1 || fclose(members)) fail("launch: control group");
     }
     if (strcmp(argv[4], "-")) {
-        int uid = atoi(argv[4]);
-        if (setgroups(0, NULL) || setgid(uid) || setuid(uid)) fail("launch: user");
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* changing user clears it */
+        for (int right = 0; right < 64; right++) prctl(PR_CAPBSET_DROP, right, 0, 0, 0);
+        if (prctl(PR_CAPBSET_READ, 13, 0, 0, 0)) fail("launch: rights"); /* 13: CAP_NET_RAW */
     }
     execvp(argv[5], argv + 5);
     fail(argv[5]);

@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.bridge import die_with_parent
@@ -22,15 +22,22 @@ CGROUP2 = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a program runs: its CPU, control group (the file its processes are written to) and user."""
+    """Where a program runs.
+
+    Attributes:
+        cpu: the CPU it is pinned to.
+        group: the list of processes of the control group it joins.
+        ordinary: without any capability, as an ordinary user has none.
+    """
 
     cpu: int | None = TOOL_CPU
     group: Path | None = None
-    uid: int | None = None
+    ordinary: bool = False
 
     def words(self) -> list[str]:
         """As bench/launch.c reads it."""
-        return ["-" if word is None else str(word) for word in (self.cpu, self.group, self.uid)]
+        rights = "none" if self.ordinary else None
+        return ["-" if word is None else str(word) for word in (self.cpu, self.group, rights)]
 
 
 HERE = Place()
@@ -38,16 +45,17 @@ IDLE, BURNERS, QUOTA = "idle", "4 busy loops", "5 ms in 80 ms"
 
 
 @contextlib.contextmanager
-def under(load: str) -> Iterator[Place]:
+def under(load: str, *, ordinary: bool = False) -> Iterator[Place]:
     """The load for the length of the block; gives the place where the measuring program must run."""
+    place = Place(ordinary=ordinary)
     if load == IDLE:
-        yield HERE
+        yield place
     elif load == BURNERS:
         with burners(4):
-            yield HERE
+            yield place
     elif load == QUOTA:
         with quota(5_000, 80_000) as group:
-            yield Place(group=group)
+            yield replace(place, group=group)
     else:
         raise ValueError(f"no load {load!r}")
 

@@ -96,19 +96,22 @@ class Net:
         hops = [None if self.silent(router) else router_address(router, six=six) for router in routers]
         return [*hops, address if self.answers(address) else None]
 
+    def branches(self, address: str, hop: int) -> list[str | None]:
+        """What answers at `hop` for each way through its diamond (one way where there is none)."""
+        six = ":" in address
+        group = self._draw(2, _number(address)) & ((1 << min(hop * self.fan_bits, 30)) - 1)
+        ways = self.ecmp if hop % 5 in (2, 3) else 1
+        numbers = [
+            hop << 19 | (self._draw(3, hop << 48 | group << 8 | branch) & 0x7FFFF) for branch in range(ways)
+        ]
+        return [None if self.silent(number) else router_address(number, six=six) for number in numbers]
+
     def choices(self, address: str) -> list[set[str]]:
         """For each TTL before the target, every address any flow may see there; empty when all are silent."""
-        six = ":" in address
-        found: list[set[str]] = []
-        for hop in range(1, self.length(address)):
-            group = self._draw(2, _number(address)) & ((1 << min(hop * self.fan_bits, 30)) - 1)
-            ways = self.ecmp if hop % 5 in (2, 3) else 1
-            numbers = {
-                hop << 19 | (self._draw(3, hop << 48 | group << 8 | branch) & 0x7FFFF)
-                for branch in range(ways)
-            }
-            found.append({router_address(number, six=six) for number in numbers if not self.silent(number)})
-        return found
+        return [
+            {branch for branch in self.branches(address, hop) if branch}
+            for hop in range(1, self.length(address))
+        ]
 
 
 def mix(a: int, b: int) -> int:
