@@ -1,0 +1,161 @@
+"""Wires between namespaces and the user-space router: TUN devices, or veth pairs where TUN is not permitted.
+
+Both deliver whole IP packets with complete checksums: TUN because the lab asks for no offloads, veth because
+the lab switches them off.
+"""
+
+import ctypes
+import fcntl
+import os
+import socket
+from abc import ABC, abstractmethod
+from pathlib import Path
+from struct import pack
+
+from nettrace.errors import LabError
+from nettrace.lab.netlink import Netlink
+
+NAME = "wire0"
+"""The lab's device in every namespace."""
+
+_TUN = Path("/dev/net/tun")
+_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x1, 0x1000
+_SIOCETHTOOL = 0x8946
+_OFFLOADS = {"tx": 0x17, "sg": 0x19, "tso": 0x1F, "gso": 0x24, "gro": 0x2C, "rx": 0x15}
+_ETH_P_ALL, _PACKET_IGNORE_OUTGOING, _SOL_PACKET = 3, 23, 263
+_V4, _V6 = b"\x08\x00", b"\x86\xdd"
+_FRAME = 14
+
+
+class Wire(ABC):
+    """The router's end of one namespace's device: whole IP packets in and out, never blocking."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    @abstractmethod
+    def read(self) -> bytes | None:
+        """The next packet the namespace sent, or None."""
+
+    @abstractmethod
+    def write(self, packet: bytes) -> None:
+        """Deliver a packet to the namespace; raises OSError when its kernel does not take it."""
+
+
+class TunWire(Wire):
+    """A TUN device: the kernel hands packets over by read and write."""
+
+    def read(self) -> bytes | None:
+        """The next packet the namespace sent, or None."""
+        try:
+            return os.read(self.descriptor, 65_536)
+        except BlockingIOError:
+            return None
+
+    def write(self, packet: bytes) -> None:
+        """Deliver a packet to the namespace."""
+        os.write(self.descriptor, packet)
+
+
+class VethWire(Wire):
+    """The far end of a veth pair, read and written by an AF_PACKET socket."""
+
+    def __init__(self, sock: socket.socket, mac: bytes, peer_mac: bytes) -> None:
+        super().__init__(sock.fileno())
+        self._socket = sock
+        self._head4 = mac + peer_mac + _V4
+        self._head6 = mac + peer_mac + _V6
+
+    def read(self) -> bytes | None:
+        """The next packet the namespace sent, or None."""
+        try:
+            frame = self._socket.recv(65_600)
+        except BlockingIOError:
+            return None
+        if frame[12:14] == _V4:  # Ethernet pads short packets
+            return frame[_FRAME : _FRAME + int.from_bytes(frame[16:18])]
+        return frame[_FRAME:]
+
+    def write(self, packet: bytes) -> None:
+        """Deliver a packet to the namespace."""
+        self._socket.send((self._head4 if packet[0] >> 4 == 4 else self._head6) + packet)
+
+
+def tun_permitted() -> bool:
+    """True when this process can open TUN devices."""
+    return os.access(_TUN, os.R_OK | os.W_OK)
+
+
+def open_tun(mtu: int) -> TunWire:
+    """A TUN device in the namespace this process is in.
+
+    Raises:
+        LabError: when the kernel refuses.
+    """
+    try:
+        descriptor = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.ioctl(descriptor, _TUNSETIFF, pack("16sH22x", NAME.encode(), _IFF_TUN | _IFF_NO_PI))
+    except OSError as error:
+        raise LabError(
+            f"cannot make a TUN device: {error.strerror}", f"Is {_TUN} there and ours to open?"
+        ) from error
+    with Netlink() as kernel:
+        kernel.up(NAME, mtu=mtu)
+    return TunWire(descriptor)
+
+
+class VethHome:
+    """A namespace of its own for the router's ends of veth pairs."""
+
+    def __init__(self, namespace: int) -> None:
+        self.namespace = namespace
+        self._count = 0
+
+    def connect(self, mtu: int) -> tuple[str, bytes, bytes]:
+        """Make a pair whose near end is in the namespace this process is in.
+
+        Returns:
+            The far end's name, and the near and the far end's hardware addresses.
+        """
+        self._count += 1
+        near, far = (bytes((2, 0, 0, end)) + self._count.to_bytes(2) for end in (1, 2))
+        peer = f"port{self._count}"
+        with Netlink() as kernel:
+            kernel.add_veth(NAME, near, peer, far, self.namespace)
+            _without_offloads(NAME)
+            kernel.up(NAME, mtu=mtu, arp=False)
+        return peer, near, far
+
+
+def open_port(name: str, near: bytes, far: bytes, mtu: int) -> VethWire:
+    """The router's end of a pair; this process must be in the veth home.
+
+    Raises:
+        LabError: when packet sockets are not permitted.
+    """
+    _without_offloads(name)
+    with Netlink() as kernel:
+        kernel.up(name, mtu=mtu, arp=False)
+    try:
+        sock = socket.socket(
+            socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ALL)
+        )
+        sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+        sock.bind((name, 0))
+    except OSError as error:
+        raise LabError(f"cannot open a packet socket on {name}: {error.strerror}") from error
+    return VethWire(sock, near, far)
+
+
+def _without_offloads(name: str) -> None:
+    """Ask for packets as they would be on a wire: whole checksums, no super-packets."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for what, command in _OFFLOADS.items():
+            value = ctypes.create_string_buffer(pack("=II", command, 0))
+            try:
+                fcntl.ioctl(sock, _SIOCETHTOOL, pack("16sP16x", name.encode(), ctypes.addressof(value)))
+            except OSError as error:
+                if what == "tx":
+                    raise LabError(f"cannot switch off offloads of {name}: {error.strerror}") from error
