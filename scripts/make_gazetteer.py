@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 LISTS = Path(__file__).with_name("gazetteer")
 DATA = Path(__file__).parents[1] / "src/nettrace/outside/data"
-CITY_BUDGET = 22_000
+CITY_BUDGET = 20_500
 METRO_RADIUS_KM = 30.0
 
 STATES = dict(
@@ -136,6 +136,33 @@ def read_metros(cities: list[City]) -> list[Metro]:
     return made
 
 
+def read_more(cities: list[City], metros: list[Metro]) -> list[City]:
+    """more.txt with coordinates: the best GeoNames place of the name; known metros are left out."""
+    index: dict[tuple[str, str, str], list[City]] = defaultdict(list)
+    for city in cities:
+        index[city.name, city.country, city.state].append(city)
+    taken = {(name, metro.city.country, metro.city.state) for metro in metros for name in (metro.city.name, *metro.names)}
+    made: list[City] = []
+    missing: list[str] = []
+    for line in lines("more.txt"):
+        where, _, names = line.partition(": ")
+        country, _, state = where.partition("-")
+        for entry in names.split(", "):
+            name, _, at = entry.strip().partition(" @")
+            name, _, display = name.partition("=")
+            found = index[name, country, state] or index[f"{name}-shi", country, state]
+            if at:
+                lat, lon = map(float, at.split())
+                found = [City(name, country, state, lat, lon, "", 0)]
+            if not found and (fold(name), country, state) not in taken:
+                missing.append(f"{name},{where}")
+            if found and (fold(display or name), country, state) not in taken:
+                best = max(found, key=lambda city: city.rank)
+                made.append(best._replace(name=fold(display or name), display=display or name, rank=1e8 + best.rank))
+    print("more.txt: not in GeoNames:", "; ".join(missing) or "none")  # noqa: T201
+    return made
+
+
 def read_airports(path: Path, cities: list[City], metros: list[Metro]) -> dict[str, tuple[City, float]]:
     """IATA code -> the city it serves and a radius; an airport without a known city stands for itself."""
     of_code = {code: metro.city for metro in metros for code in metro.codes}
@@ -175,12 +202,14 @@ def place(city: City, digits: int) -> str:
     return f"{city.country}\t{city.state}\t{city.lat:.{digits}f}\t{city.lon:.{digits}f}"
 
 
-def write_places(cities: list[City], metros: list[Metro], served: set[City]) -> None:
+def write_places(cities: list[City], metros: list[Metro], more: list[City], served: set[City]) -> None:
     """Sorted by name, the most important first among equals; metros carry five digits, the others two."""
     known: dict[tuple[str, str], list[City]] = defaultdict(list)
     for metro in metros:
         for name in (metro.city.name, *metro.names):
             known[name, metro.city.country].append(metro.city)
+    for city in more:
+        known[city.name, city.country].append(city)
     plain = [
         city._replace(rank=city.rank + (1e6 if city in served else 0))
         for city in cities
@@ -192,7 +221,7 @@ def write_places(cities: list[City], metros: list[Metro], served: set[City]) -> 
         )
     ]
     kept = sorted(plain, key=lambda city: -city.rank)[:CITY_BUDGET]
-    entries = [(city.name, -city.rank, city, 2) for city in kept]
+    entries = [(city.name, -city.rank, city, 2) for city in (*kept, *more)]
     for metro in metros:
         for name in (metro.city.name, *metro.names):
             entries.append((name, -metro.city.rank, metro.city, 5))
@@ -322,8 +351,9 @@ def main() -> None:
     DATA.mkdir(exist_ok=True)
     cities = read_cities(options.geonames)
     metros = read_metros(cities)
-    airports = read_airports(options.airports, cities, metros)
-    write_places(cities, metros, {city for city, _ in airports.values()})
+    more = read_more(cities, metros)
+    airports = read_airports(options.airports, [*cities, *more], metros)
+    write_places(cities, metros, more, {city for city, _ in airports.values()})
     write_airports(airports)
     write_regions(metros, cities)
     write_router_codes(metros, cities)
