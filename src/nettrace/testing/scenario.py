@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -39,6 +39,7 @@ class HopTable(_Strict, frozen=True, kw_only=True):
     silent: bool = False
     answers_per_s: float | None = None
     answer_burst: int = 6
+    spent_until_ms: Milliseconds = 0.0
     unreachable: int | None = None
     mtu: int | None = None
     forwards_zero: bool = False
@@ -49,6 +50,7 @@ class HopTable(_Strict, frozen=True, kw_only=True):
         shared = msgspec.structs.asdict(self)
         addresses = self.parallel or (self.address,)
         del shared["parallel"], shared["address"]
+        shared["spent_until"] = EPOCH + int(shared.pop("spent_until_ms") * NS_PER_MS)
         shared["labels"] = tuple(Label(*entry) for entry in self.labels)
         return tuple(Router(address=address, **shared) for address in addresses)
 
@@ -118,6 +120,7 @@ class Expectation(_Strict, frozen=True, kw_only=True):
         annotations, also, labels, mtus: by TTL.
         detail: a part of the words.
         wasted_at_most: probes with a TTL behind the true destination.
+        honest: false where the host's stamps are broken on purpose, so that error bars cannot hold.
     """
 
     outcome: str | None = None
@@ -139,7 +142,7 @@ class Expectation(_Strict, frozen=True, kw_only=True):
     rtt_ms: tuple[float, float] | None = None
     ends_within_ms: float | None = None
     balance: tuple[BalanceTable, ...] | None = None
-    honest: Annotated[bool, "false: stamps are broken on purpose, error bars are not checked"] = True
+    honest: bool = True
 
 
 class Scenario(_Strict, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ _SEND_GAP_NS = 5_000
 _USER_BRACKET_NS = 50_000
 
 
-class HostFaults(msgspec.Struct, frozen=True, kw_only=True):
+class HostFaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What goes wrong on the simulated host itself.
 
     Attributes:

@@ -26,6 +26,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         loss: chance that the link loses a packet, for each direction.
         silent: forwards, but never answers.
         answers_per_s: its limit for ICMP errors (Linux: 1), None for no limit; `answer_burst` at once.
+        spent_until: until this instant others use up all the answers it grants.
         unreachable: ICMP code with which it refuses to forward, or None.
         mtu: bytes it can forward, or None.
         forwards_zero: the old bug: a packet whose TTL is spent goes on, and the next hop answers for it.
@@ -38,6 +39,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     silent: bool = False
     answers_per_s: float | None = None
     answer_burst: int = 6
+    spent_until: Instant = 0
     unreachable: int | None = None
     mtu: int | None = None
     forwards_zero: bool = False
@@ -209,6 +211,8 @@ class SimNet:
         if router is not None:
             if router.silent:
                 return "silent"
+            if at < router.spent_until:
+                return "limited"
             if self._limited(router.address, router.answers_per_s, router.answer_burst, at):
                 return "limited"
             source, labels = router.address, router.labels

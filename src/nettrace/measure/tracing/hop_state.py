@@ -45,9 +45,12 @@ class HopState:
         return answer.source if answer else None
 
     @property
-    def first_pending(self) -> bool:
-        """True while the only probe so far is still waited for."""
-        return len(self.flights) == 1 and not self.flights[0].closed and self.flights[0].answer is None
+    def first_pending(self) -> Instant | None:
+        """When the only probe so far was asked for, while it is still waited for; else None."""
+        flights = self.flights
+        if len(flights) != 1 or flights[0].closed or flights[0].answer is not None:
+            return None
+        return flights[0].asked_at
 
     @property
     def under_way(self) -> bool:

@@ -17,7 +17,7 @@ _FIRST_KEY = 1 << 20
 """Keys of the second phase lie above those of the trace, which counts from zero."""
 
 
-class MultipathOptions(msgspec.Struct, frozen=True, kw_only=True):
+class MultipathOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far the search for parallel interfaces goes.
 
     Attributes:

@@ -12,7 +12,7 @@ from nettrace.model.measurement import Method, Outcome, Ping, Reason, Sample, Sa
 from nettrace.model.path import Departure, Probe, Reply, ReplyKind
 
 
-class PingOptions(msgspec.Struct, frozen=True, kw_only=True):
+class PingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a round of pings is done.
 
     Attributes:

@@ -20,9 +20,11 @@ _HEADER_BYTES = {
 }  # fmt: skip
 _INITIAL_TTLS = (64, 128, 255)
 _CAREFUL_WINDOW = 2
+_PATIENCE = 0.3
+"""Share of the timeout after which a first question without an answer no longer holds up further TTLs."""
 
 
-class TraceOptions(msgspec.Struct, frozen=True, kw_only=True):
+class TraceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a trace is done.
 
     Attributes:
@@ -249,9 +251,10 @@ class TraceRun:
         if self._halted:
             return []
         chosen: list[int] = []
-        options, direct = self.options, self._hops[self.options.max_ttl]
-        if self._direct_wanted(now) and self._asked < options.max_ttl:
-            chosen.append(direct.ttl)
+        options = self.options
+        directly_at = self._direct_at()
+        if directly_at is not None and directly_at <= now:
+            chosen.append(options.max_ttl)
         last = self._end() or options.max_ttl
         for state in self._explored():
             if state.ttl > last or len(chosen) >= room:
@@ -259,14 +262,14 @@ class TraceRun:
             at = self._wants(state)
             if at is not None and at <= now:
                 chosen.append(state.ttl)
-        limit = min(last, self._limit())
+        limit = min(last, self._limit(now))
         while self._asked < limit and len(chosen) < room:
             self._asked += 1
             if not self._hops[self._asked].flights and self._asked not in chosen:
                 chosen.append(self._asked)
         return chosen[:room]
 
-    def _limit(self) -> int:
+    def _limit(self, now: Instant) -> int:
         """The highest TTL that may be asked for the first time now."""
         options = self.options
         if self._exact is not None:
@@ -274,13 +277,18 @@ class TraceRun:
         top = self._furthest()
         window = self._window()
         limit = max(top + window, (self._guess or 1) - 1)
-        if not any(state.first_pending for state in self._explored()):
+        if now >= self._patient_until(now):
             limit = max(limit, self._asked + window)
         if not self._goes_on():
             limit = min(limit, top + options.gap_limit)
             if self._asked >= limit and not self._directly:
                 self._directly = True
         return min(limit, options.max_ttl)
+
+    def _patient_until(self, now: Instant) -> Instant:
+        """Until when the youngest first question may hold up further ones; `now` when none does."""
+        pending = [at for state in self._explored() if (at := state.first_pending) is not None]
+        return max(pending) + int(self.options.timeout_ns * _PATIENCE) if pending else now
 
     def _window(self) -> int:
         if self._guess is not None:
@@ -299,10 +307,6 @@ class TraceRun:
         return state.wants(
             options.probes_per_hop, options.attempts, options.hop_interval_ns, options.retry_ns
         )
-
-    def _direct_wanted(self, now: Instant | None) -> bool:
-        at = self._direct_at()
-        return at is not None and (now is None or at <= now)
 
     def _direct_at(self) -> Instant | None:
         """When the destination itself wants to be asked (again) with the highest TTL."""
@@ -351,7 +355,9 @@ class TraceRun:
         if not self._halted:
             wanted = [self._wants(state) for state in self._explored() if state.ttl <= bound]
             times += [at for at in (*wanted, self._direct_at()) if at is not None]
-            if full or self._asked < min(bound, self._limit()):
+            if full or self._asked < min(bound, self._limit(now)):
                 times.append(now)
+            elif self._asked < bound and (until := self._patient_until(now)) > now:
+                times.append(until)
         self._wake = min(times, default=None)
         self._done = not times
