@@ -120,6 +120,23 @@ class Matcher:
             case _:
                 return None
 
+    def match_body(self, data: Bytes, protocol: int, source: bytes, ttl: int | None) -> Answer | None:
+        """The answer in what a datagram socket received: an ICMP echo reply, or UDP with its header put back.
+
+        Args:
+            data: the transport header and what follows.
+            protocol: ICMP, ICMPv6 or UDP.
+            source: packed address it came from.
+            ttl: from the control message, or None.
+        """
+        if len(data) < 8:
+            return None
+        if protocol == UDP:
+            return self._udp(data, 0, len(data), source, ttl)
+        if data[0] != (0 if protocol == ICMP else 129):
+            return None
+        return self._echo_reply(data, 0, len(data), source, ttl, protocol)
+
     def match_error_queue(
         self,
         flow: Signature,

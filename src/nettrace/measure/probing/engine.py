@@ -1,0 +1,376 @@
+"""Drives many machines over few sockets: reads, delivers, decides and sends in ticks, never beyond its rate.
+
+Accuracy does not come from waking early: the kernel stamps both ends. So the engine works in ticks of 15 ms,
+and wakes for single packets only while little is going on, when nobody would notice the cost.
+"""
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from nettrace.errors import Unmeasurable
+from nettrace.measure.packets.probe import Signature, signature
+from nettrace.measure.probing.clock import Timeline
+from nettrace.measure.probing.ledger import Ledger
+from nettrace.measure.probing.pace import Pace
+from nettrace.measure.probing.sockets import Sockets
+from nettrace.measure.probing.stall import StallGuard, host_guard
+from nettrace.measure.probing.transport import Intake, Shipment, Transport
+from nettrace.measure.tracing.answer import Answer
+from nettrace.measure.tracing.machine import Machine
+from nettrace.measure.tracing.politeness import Politeness
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
+from nettrace.model.measurement import Grade, Reason
+from nettrace.model.path import Departure, Flow, Probe, Reply
+
+TICK_NS = 15 * NS_PER_MS
+FEW_RUNS = 8
+"""Up to this many machines are served to the millisecond; more are served by ticks."""
+
+MOST_PER_RUN = 16
+MOST_PER_STEP = 256
+EARLY_WAKES_PER_S = 50
+ATTENTIVE_NS = 3 * NS_PER_S
+"""So long after the last packet went the sockets are looked at in every tick."""
+
+_IDLE_NS = 250 * NS_PER_MS
+_MOST_FLOWS = 20_000
+
+
+class Aimed(Machine, Protocol):
+    """A machine that measures one address."""
+
+    @property
+    def address(self) -> str:
+        """Where it sends."""
+        ...
+
+
+M = TypeVar("M", bound=Aimed)
+
+
+class _Run:
+    """A machine in progress."""
+
+    __slots__ = ("busy_until", "in_flight", "machine", "queued", "serial", "serial_ns", "wake")
+
+    def __init__(self, serial: int, machine: Aimed) -> None:
+        self.serial = serial
+        self.machine = machine
+        self.queued = False
+        self.wake: Instant | None = None
+        self.in_flight = 0
+        self.serial_ns: int | None = None
+        self.busy_until: Instant = 0
+
+
+class Engine:
+    """Runs machines to their end.
+
+    Args:
+        sockets: where probes go; closed by whoever opened them.
+        rate_pps: most packets a second, all machines together.
+        politeness: further budgets by target and network; None on the local command line.
+        timeline: for tests.
+        guard: for tests.
+        tick_ns: how often the sockets are looked at while much is going on.
+    """
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        *,
+        rate_pps: float = 1000.0,
+        politeness: Politeness | None = None,
+        timeline: Timeline | None = None,
+        guard: StallGuard | None = None,
+        tick_ns: int = TICK_NS,
+    ) -> None:
+        self.sockets = sockets
+        self.timeline = timeline or Timeline()
+        self.sent = 0
+        self.rejected = 0
+        self._guard = guard or host_guard()
+        self._politeness = politeness
+        self._tick_ns = tick_ns
+        self._pace = Pace(rate_pps, 2 * tick_ns)
+        self._ledger = Ledger(sockets.tags, self.timeline)
+        self._transports: list[Transport] = []
+        self._routes: dict[tuple[str, Flow], tuple[Signature, int] | Unmeasurable] = {}
+        self._runs: dict[int, _Run] = {}
+        self._serial = 0
+        self._ready: deque[_Run] = deque()
+        self._wakes: list[tuple[Instant, int]] = []
+        self._ended: list[Aimed] = []
+        self._planned: Instant | None = None
+        self._last_sent: Instant = 0
+        self._early_wakes = float(EARLY_WAKES_PER_S)
+
+    # -- for callers ---------------------------------------------------------------------------------------
+
+    def add(self, machine: Aimed) -> None:
+        """Take a machine in; it is served from the next step on."""
+        self._serial += 1
+        run = _Run(self._serial, machine)
+        self._runs[run.serial] = run
+        self._queue(run)
+
+    @property
+    def unfinished(self) -> list[Aimed]:
+        """The machines in progress, oldest first: their `result()` is what is known so far."""
+        return [run.machine for run in self._runs.values()]
+
+    def ended(self) -> list[Aimed]:
+        """The machines that ended since this was last asked, in the order they ended."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def run(self, machines: Iterable[M], concurrency: int = 1000) -> Iterator[M]:
+        """Every machine as it ends. Stop iterating (or interrupt) at any time and read `unfinished`."""
+        waiting = iter(machines)
+        machine = next(waiting, None)
+        while machine is not None or self._runs:
+            while machine is not None and len(self._runs) < concurrency:
+                self.add(machine)
+                machine = next(waiting, None)
+            until = self.step()
+            ended = self.ended()
+            yield from ended  # pyright: ignore[reportReturnType] - only what was put in comes out
+            if ended:
+                self._planned = None  # what the caller did with them is no stall of this host
+            else:
+                self.wait(until)
+
+    def step(self) -> Instant:
+        """Read, deliver, decide, send. When to be called again at the latest, on `timeline`."""
+        intake = Intake()
+        self.sockets.poller.collect(intake)
+        now = self.timeline.tick()
+        self._early_wakes = min(
+            float(EARLY_WAKES_PER_S),
+            self._early_wakes + (now - self.timeline.before) * EARLY_WAKES_PER_S / NS_PER_S,
+        )
+        self._note_trouble(intake, now)
+        self._deliver(intake)
+        self._ledger.expire(now)
+        self._advance(now)
+        self._planned = self._next_wake(now)
+        return self._planned
+
+    def wait(self, until: Instant) -> None:
+        """Sleep until then, or until something arrives while little is going on."""
+        now = self.timeline.from_monotonic(time.monotonic_ns())
+        if until <= now:
+            return
+        if len(self._runs) <= FEW_RUNS and self._early_wakes >= 1:
+            self._early_wakes -= 1
+            self.sockets.poller.wait(until - now)
+            return
+        self._planned = min(until, now + self._tick_ns)
+        time.sleep((self._planned - now) / NS_PER_S)
+
+    # -- what arrived --------------------------------------------------------------------------------------
+
+    def _note_trouble(self, intake: Intake, now: Instant) -> None:
+        stalls = self._guard.observe(self._planned, now)
+        if not stalls and not intake.overflowed and not intake.link_lost:
+            return
+        for run in self._runs.values():
+            if not run.in_flight:
+                continue
+            for stall in stalls:
+                run.machine.stalled(stall.start, stall.end)
+            if intake.overflowed or intake.link_lost:
+                run.machine.overflowed(self.timeline.before, now)
+
+    def _deliver(self, intake: Intake) -> None:
+        """Departures first; an answer that overtook its probe's stamp makes us look for the stamp again."""
+        ledger = self._ledger
+        self.rejected += intake.rejected
+        self._depart_by_stamps(intake)
+        if any(ledger.waits_for_stamp(answer.tag) for answer, _ in intake.answers):
+            again = Intake()
+            self.sockets.poller.collect(again)
+            self.timeline.tick()
+            self._depart_by_stamps(again)
+            intake.answers += again.answers
+            intake.clocked += again.clocked
+            intake.finished += again.finished
+            self.rejected += again.rejected
+        for tag, departure in ledger.overdue(self.timeline.now):
+            self._depart(tag, departure)
+        for answer, stamp in intake.answers:
+            if ledger.waits_for_stamp(answer.tag):
+                self._depart(answer.tag, ledger.by_bracket(answer.tag))
+            self._reply(answer, *ledger.received(answer, stamp))
+        for answer, received_ns, half_ns, grade in intake.clocked:
+            if ledger.waits_for_stamp(answer.tag):
+                self._depart(answer.tag, ledger.by_bracket(answer.tag))
+            at = self.timeline.from_monotonic(received_ns)
+            self._reply(answer, *ledger.clocked(answer, at, half_ns, grade))
+        for tag in intake.finished:
+            run = self._runs.get(ledger.owner(tag))
+            if run is not None:
+                run.busy_until = 0
+                self._queue(run)
+
+    def _depart_by_stamps(self, intake: Intake) -> None:
+        for tag, stamp in intake.stamps:
+            departure = self._ledger.stamped(tag, stamp)
+            if departure is not None:
+                self._depart(tag, departure)
+
+    def _depart(self, tag: int, departure: Departure) -> None:
+        run = self._runs.get(self._ledger.owner(tag))
+        if run is not None:
+            run.machine.departed(departure)
+
+    def _reply(self, answer: Answer, reply: Reply, first: bool) -> None:  # noqa: FBT001
+        run = self._runs.get(self._ledger.owner(answer.tag))
+        if run is None:
+            return
+        run.in_flight -= first
+        run.machine.replied(reply)
+        self._queue(run)
+
+    # -- what goes -----------------------------------------------------------------------------------------
+
+    def _queue(self, run: _Run) -> None:
+        if not run.queued:
+            run.queued = True
+            self._ready.append(run)
+
+    def _advance(self, now: Instant) -> None:
+        while self._wakes and self._wakes[0][0] <= now:
+            wake, serial = heapq.heappop(self._wakes)
+            run = self._runs.get(serial)
+            if run is not None and run.wake == wake:
+                self._queue(run)
+        budget = min(self._pace.room(now), MOST_PER_STEP)
+        cargo: list[list[Shipment]] = [[] for _ in self._transports]
+        served: list[_Run] = []
+        for _ in range(len(self._ready) if budget else 0):
+            run = self._ready.popleft()
+            run.queued = False
+            asked = self._ask(run, now, budget, cargo)
+            budget -= asked
+            served.append(run)
+            if budget <= 0:
+                break
+        self._ship(cargo, now)
+        for run in served:
+            self._schedule(run, now)
+
+    def _ask(self, run: _Run, now: Instant, budget: int, cargo: list[list[Shipment]]) -> int:
+        """Ask a machine for probes and load them; how many."""
+        room = min(budget, MOST_PER_RUN)
+        if run.serial_ns != 0:  # unknown as yet, or one at a time
+            room = 0 if run.busy_until > now else 1
+        if self._politeness is not None and room:
+            room = int(self._politeness.next_at(now, run.machine.address) <= now)
+        if room <= 0:
+            return 0
+        count = 0
+        for probe in run.machine.due(now, room):
+            count += self._load(run, probe, now, cargo)
+        return count
+
+    def _load(self, run: _Run, probe: Probe, now: Instant, cargo: list[list[Shipment]]) -> int:
+        way = self._way(probe)
+        if isinstance(way, Unmeasurable):
+            run.machine.departed(Departure(probe.key, None, 0, Grade.USER, Reason.NOT_PERMITTED))
+            return 0
+        flow, via = way
+        tag = self._ledger.open(run.serial, probe.key, flow, via)
+        if tag is None:
+            run.machine.departed(Departure(probe.key, None, 0, Grade.USER, "too many probes under way"))
+            return 0
+        while len(cargo) <= via:
+            cargo.append([])
+        cargo[via].append((tag, probe))
+        run.in_flight += 1
+        run.serial_ns = self._transports[via].serial_ns
+        if run.serial_ns:
+            run.busy_until = now + run.serial_ns
+        if self._politeness is not None:
+            self._politeness.allow(now, probe.address)
+        return 1
+
+    def _way(self, probe: Probe) -> tuple[Signature, int] | Unmeasurable:
+        """The packed flow of a probe and the number of its transport, or why there is none."""
+        known = self._routes.get((probe.address, probe.flow))
+        if known is None:
+            try:
+                transport = self.sockets.transport(probe.flow.method, 6 if ":" in probe.address else 4)
+            except Unmeasurable as problem:
+                known = problem
+            else:
+                if transport not in self._transports:
+                    self._transports.append(transport)
+                known = signature(probe.address, probe.flow), self._transports.index(transport)
+            if len(self._routes) >= _MOST_FLOWS:
+                self._routes.clear()
+            self._routes[probe.address, probe.flow] = known
+        return known
+
+    def _ship(self, cargo: list[list[Shipment]], now: Instant) -> None:
+        intake = Intake()
+        ledger = self._ledger
+        for transport, batch in zip(self._transports, cargo, strict=False):
+            if not batch:
+                continue
+            self._pace.spend(len(batch), now)
+            self.sent += len(batch)
+            self._last_sent = now
+            sent_before = len(intake.sent)
+            transport.send(batch, intake)
+            for tag, before, after in intake.sent[sent_before:]:
+                departure = ledger.sent(tag, before, after, stamped=transport.stamps_departures)
+                if departure is not None:
+                    self._depart(tag, departure)
+        for tag, why in intake.refused:
+            run = self._runs.get(ledger.owner(tag))
+            departure = ledger.refused(tag, why)
+            if run is not None:
+                run.in_flight -= 1
+                run.busy_until = 0
+                run.machine.departed(departure)
+        if intake.answers or intake.clocked or intake.finished:
+            self._deliver(intake)
+
+    def _schedule(self, run: _Run, now: Instant) -> None:
+        machine = run.machine
+        if machine.done:
+            if self._runs.pop(run.serial, None) is not None:
+                self._ended.append(machine)
+            return
+        if run.queued:
+            return
+        wake = machine.wake_at(now)
+        if wake is not None:
+            wake = max(wake, run.busy_until)
+            if self._politeness is not None and wake <= now:
+                wake = self._politeness.next_at(now, machine.address)
+        run.wake = wake
+        if wake is None:
+            return
+        if wake <= now:
+            self._queue(run)
+        else:
+            heapq.heappush(self._wakes, (wake, run.serial))
+
+    def _next_wake(self, now: Instant) -> Instant:
+        few = len(self._runs) <= FEW_RUNS
+        until = now + _IDLE_NS
+        if self._wakes:
+            until = min(until, self._wakes[0][0])
+        if self._ready:
+            until = min(until, self._pace.next_at(now))
+        if few:
+            return until
+        tick = now + self._tick_ns
+        if now - self._last_sent < ATTENTIVE_NS:
+            return tick
+        return max(until, tick)

@@ -1,0 +1,269 @@
+"""Probes as whole packets on raw sockets (needs CAP_NET_RAW): every method, many packets a system call."""
+
+import socket
+import struct
+import time
+from array import array
+from collections.abc import Callable, Sequence
+
+from nettrace.measure.packets.probe import Signature, Template, template
+from nettrace.measure.probing import ring
+from nettrace.measure.probing.errorqueue import SCM_TS_OPT_ID, numbers_by_request
+from nettrace.measure.probing.raw_sockets import RECEPTION_STAMPS, attach_filter, only_icmp, stamp, widen
+from nettrace.measure.probing.routes import Route, Routes
+from nettrace.measure.probing.stamps import IP_RECVERR, IPV6_RECVERR
+from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
+from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
+from nettrace.model.measurement import Method
+
+_BATCH = 256
+_PACKET_BYTES = 1536
+_QUOTE_BYTES = 704
+_BILLION = 1_000_000_000
+
+_STAMPED = struct.Struct("=16xqq40xii4xBBBBII")
+"""An error-queue message: SCM_TIMESTAMPING's software stamp, then the level and type of the next control
+message and, behind its error number, origin, type, code, padding, info and number of the send."""
+_RECEPTION = struct.Struct("=16xqq")
+_NUMBERED = struct.Struct("=QiiIxxxx")
+_ORIGIN_STAMP = 4
+
+_LOAD_HALF, _LOAD_HEADER, _LOAD_HALF_BEHIND, _AT_LEAST, _RETURN = 0x28, 0xB1, 0x48, 0x35, 0x06
+_OUR_PORTS4 = (
+    (_LOAD_HEADER, 0, 0, 0),
+    (_LOAD_HALF_BEHIND, 0, 0, 2),
+    (_AT_LEAST, 0, 1, FIRST_SOURCE_PORT),
+    (_RETURN, 0, 0, 0x40000),
+    (_RETURN, 0, 0, 0),
+)
+"""A raw IPv4 socket then hears only packets to our source ports; one of IPv6 sees no IP header."""
+_OUR_PORTS6 = ((_LOAD_HALF, 0, 0, 2), *_OUR_PORTS4[2:])
+_ICMP6_FILTER = 1
+_ICMP6_HEARD = (1, 2, 3, 129)
+_ICMP4_HEARD = (0, 3, 11)
+
+
+class RawTransport:
+    """Sends any method's probes of one IP version, and hears all their answers.
+
+    Raises OSError when the host does not permit raw sockets.
+    """
+
+    serial_ns = 0
+
+    def __init__(self, version: int, tags: Tags, routes: Routes, poller: Poller) -> None:
+        self._version = version
+        self._tags = tags
+        self._routes = routes
+        self._poller = poller
+        self._family = socket.AF_INET if version == 4 else socket.AF_INET6
+        self._sockets: list[socket.socket] = []
+        self._heard: set[Method] = set()
+        self._templates: dict[tuple[str, Method, int], Template] = {}
+        self._slots: list[Template | None] = [None] * _BATCH
+        self._by_request = numbers_by_request()
+        self._numbers: array[int] = array("q", bytes(8 << 16))
+        self._believed_from = 0
+        try:
+            self._sender = self._open(socket.IPPROTO_RAW)
+            self.stamps_departures = self._prepare_sender()
+            icmp = self._open(socket.IPPROTO_ICMP if version == 4 else socket.IPPROTO_ICMPV6)
+        except OSError:
+            self.close()
+            raise
+        if version == 4:
+            only_icmp(icmp, _ICMP4_HEARD)
+        else:
+            blocked = [0xFFFF_FFFF] * 8
+            for kind in _ICMP6_HEARD:
+                blocked[kind >> 5] &= ~(1 << (kind & 31))
+            icmp.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *blocked))
+        self._listen(icmp, socket.IPPROTO_ICMP if version == 4 else socket.IPPROTO_ICMPV6)
+
+    def send(self, batch: Sequence[Shipment], intake: Intake) -> None:
+        """Send all of the batch, `_BATCH` at most a system call."""
+        for start in range(0, len(batch), _BATCH):
+            self._send(batch[start : start + _BATCH], intake)
+
+    def close(self) -> None:
+        """Close its sockets."""
+        for sock in self._sockets:
+            self._poller.forget(sock.fileno())
+            sock.close()
+        self._sockets.clear()
+
+    # -- sending -------------------------------------------------------------------------------------------
+
+    def _send(self, batch: Sequence[Shipment], intake: Intake) -> None:
+        outbox = self._outbox
+        tags: list[int] = []
+        for tag, probe in batch:
+            if probe.flow.method not in self._heard:
+                self._hear(probe.flow.method)
+            flow = self._tags.pending.signature(tag)
+            if flow is None:
+                continue
+            try:
+                route = self._routes.to(probe.address)
+            except OSError as error:
+                intake.refused.append((tag, refusal(error)))
+                continue
+            self._load(len(tags), tag, flow, route, (probe.flow.method, probe.payload_bytes, probe.ttl))
+            tags.append(tag)
+        done = 0
+        while done < len(tags):
+            before = time.monotonic_ns()
+            taken = outbox.send(len(tags) - done, done)
+            after = time.monotonic_ns()
+            for tag in tags[done : done + taken]:
+                intake.sent.append((tag, before, after))
+            done += taken
+            if done < len(tags):
+                intake.refused.append((tags[done], refusal(OSError(outbox.failed, ""))))
+                self._recount(tags[done + 1 :])
+                done += 1
+
+    def _load(
+        self, index: int, tag: int, flow: Signature, route: Route, kind: tuple[Method, int, int]
+    ) -> None:
+        method, payload_bytes, ttl = kind
+        outbox = self._outbox
+        made = self._templates.get((route.source, method, payload_bytes))
+        if made is None:
+            if len(self._templates) > 4096:
+                self._templates.clear()
+            made = template(route.source, method, payload_bytes)
+            self._templates[route.source, method, payload_bytes] = made
+        at = index * outbox.stride + ring.OUT_PACKET
+        if self._slots[index] is not made:
+            self._slots[index] = made
+            outbox.data[at : at + made.size] = made.blank
+            outbox.lengths[index] = made.size
+        made.write(outbox.data, at, flow, ttl, self._tags.cipher.hide(tag))
+        name = _name(flow, route.interface)
+        start = index * outbox.stride + ring.OUT_NAME
+        outbox.data[start : start + len(name)] = name
+        if self._by_request:
+            _NUMBERED.pack_into(outbox.data, index * outbox.stride, 20, 1, SCM_TS_OPT_ID, tag)
+        else:
+            self._numbers[outbox.sent - self._believed_from + index & 0xFFFF] = tag
+
+    def _recount(self, waiting: Sequence[int]) -> None:
+        """After a refusal nobody knows whether the kernel counted it: begin the numbers anew."""
+        if self._by_request:
+            return
+        stamp(self._sender)
+        self._believed_from = self._outbox.sent
+        for index, tag in enumerate(waiting):
+            self._numbers[index & 0xFFFF] = tag
+
+    # -- hearing -------------------------------------------------------------------------------------------
+
+    def _read_stamps(self, intake: Intake) -> None:
+        errors = self._errors
+        while count := errors.receive():
+            data, stride = errors.data, errors.stride
+            for index in range(count):
+                seconds, ns, _, _, origin, _, _, _, _, number = _STAMPED.unpack_from(data, index * stride)
+                if origin == _ORIGIN_STAMP:
+                    tag: int = number if self._by_request else self._numbers[number & 0xFFFF]
+                    intake.stamps.append((tag, seconds * _BILLION + ns))
+            if count < errors.batch:
+                return
+
+    def _reader(self, sock: socket.socket, protocol: int) -> Callable[[Intake], None]:
+        inbox = ring.Inbox(sock, batch=64, packet_bytes=_QUOTE_BYTES)
+        matcher, v4 = self._tags.matcher, self._version == 4
+        dropped = 0
+
+        def read(intake: Intake) -> None:
+            nonlocal dropped
+            while count := inbox.receive():
+                data, stride, sizes, controls = inbox.data, inbox.stride, inbox.sizes, inbox.control_sizes
+                for index in range(count):
+                    start = index * stride + ring.IN_PACKET
+                    end = start + min(sizes[index], inbox.packet_bytes)
+                    ttl = None
+                    if controls[index] > 64:
+                        ttl, lost = _look_further(inbox, index)
+                        if lost > dropped:
+                            dropped, intake.overflowed = lost, True
+                    if v4:
+                        answer = matcher.match_ipv4(data, start, end)
+                    else:
+                        source = bytes(data[start - 24 : start - 8])
+                        answer = matcher.match_ipv6(data, start, end, protocol, source, ttl)
+                    if answer is None:
+                        intake.rejected += 1
+                    elif controls[index] >= 64:
+                        seconds, ns = _RECEPTION.unpack_from(data, index * stride)
+                        intake.answers.append((answer, seconds * _BILLION + ns))
+                    else:
+                        self._poller.deliver(answer, 0, intake)
+                if count < inbox.batch:
+                    return
+
+        return read
+
+    # -- opening -------------------------------------------------------------------------------------------
+
+    def _open(self, protocol: int) -> socket.socket:
+        sock = socket.socket(self._family, socket.SOCK_RAW, protocol)
+        self._sockets.append(sock)
+        sock.settimeout(0)
+        return sock
+
+    def _prepare_sender(self) -> bool:
+        sender = self._sender
+        if self._version == 4:
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+            sender.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)  # else a full queue drops in silence
+        else:
+            sender.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        attach_filter(sender, ((_RETURN, 0, 0, 0),))
+        widen(sender, 4 << 20)  # departure stamps wait there
+        stamped = stamp(sender)
+        self._outbox = ring.Outbox(sender, batch=_BATCH, packet_bytes=_PACKET_BYTES)
+        if self._by_request:
+            self._outbox.control_length(_NUMBERED.size)
+        self._errors = ring.Inbox(sender, batch=_BATCH, packet_bytes=8, error_queue=True)
+        self._poller.watch(sender.fileno(), self._read_stamps)
+        return stamped
+
+    def _hear(self, method: Method) -> None:
+        self._heard.add(method)
+        if method is not Method.ICMP:
+            protocol = socket.IPPROTO_TCP if method is Method.TCP else socket.IPPROTO_UDP
+            sock = self._open(protocol)
+            attach_filter(sock, _OUR_PORTS4 if self._version == 4 else _OUR_PORTS6)
+            self._listen(sock, protocol)
+
+    def _listen(self, sock: socket.socket, protocol: int) -> None:
+        stamp(sock, RECEPTION_STAMPS)
+        widen(sock, 8 << 20)
+        if self._version == 6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        self._poller.watch(sock.fileno(), self._reader(sock, protocol))
+
+
+def _name(flow: Signature, interface: int) -> bytes:
+    """The socket address of a flow's destination, as the kernel wants it."""
+    destination = flow[8:]
+    if len(destination) == 4:
+        return b"\x02\0\0\0" + destination + bytes(8) if _LITTLE else b"\0\x02\0\0" + destination + bytes(8)
+    scope = interface if destination[0] == 0xFE and destination[1] & 0xC0 == 0x80 else 0
+    return struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, destination, scope)
+
+
+_LITTLE = struct.pack("=H", 2) == b"\x02\0"
+
+
+def _look_further(inbox: ring.Inbox, index: int) -> tuple[int | None, int]:
+    """(hop limit or None, packets this socket ever dropped) from the control messages behind the stamp."""
+    ttl, dropped = None, 0
+    for level, kind, data in inbox.control(index):
+        if (level, kind) == (socket.SOL_SOCKET, ring.SO_RXQ_OVFL):
+            dropped = struct.unpack_from("=I", data)[0]
+        elif (level, kind) == (socket.IPPROTO_IPV6, ring.IPV6_HOPLIMIT):
+            ttl = struct.unpack_from("=i", data)[0]
+    return ttl, dropped

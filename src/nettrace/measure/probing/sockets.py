@@ -1,0 +1,91 @@
+"""The ladder: for every method the best way of sending that this host permits."""
+
+import contextlib
+import socket
+
+from nettrace.errors import Unmeasurable
+from nettrace.measure.probing.connecting import ConnectTransport
+from nettrace.measure.probing.datagram import IcmpTransport, UdpTransport
+from nettrace.measure.probing.raw import RawTransport
+from nettrace.measure.probing.raw_sockets import RECEPTION_STAMPS, stamp
+from nettrace.measure.probing.remedy import ALLOW_ICMP_DATAGRAMS, allow_raw
+from nettrace.measure.probing.routes import Routes
+from nettrace.measure.probing.transport import Poller, Tags, Transport, refusal
+from nettrace.model.measurement import Method
+
+
+class Sockets:
+    """All sockets of an engine, opened when first needed.
+
+    Args:
+        raw: False leaves raw sockets alone even where they are permitted.
+        slot_bits: 2**slot_bits probes can be under way.
+    """
+
+    def __init__(self, *, raw: bool = True, slot_bits: int = 14) -> None:
+        self.tags = Tags(slot_bits)
+        self.poller = Poller()
+        self.routes = Routes(self.poller)
+        self._raw_wanted = raw
+        self._raw: dict[int, RawTransport | OSError] = {}
+        self._others: dict[tuple[Method, int], Transport] = {}
+        # The kernel begins to stamp receptions a little after the first socket asks for it, and stops with
+        # the last: this one keeps it going.
+        self._keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stamp(self._keeper, RECEPTION_STAMPS)
+
+    def transport(self, method: Method, version: int) -> Transport:
+        """The best transport for a method and IP version. Raises Unmeasurable, naming what would change it."""
+        known = self._others.get((method, version))
+        if known is not None:
+            return known
+        raw = self._open_raw(version)
+        if isinstance(raw, RawTransport):
+            return raw
+        kinds = {Method.ICMP: IcmpTransport, Method.UDP: UdpTransport, Method.TCP: ConnectTransport}
+        try:
+            made = kinds[method](version, self.tags, self.routes, self.poller)
+        except OSError as error:
+            raise Unmeasurable(
+                f"this host permits neither raw sockets ({refusal(raw)}) nor ICMP datagram sockets"
+                f" ({refusal(error)}) for IPv{version}",
+                f"Run: {ALLOW_ICMP_DATAGRAMS} (or: {allow_raw()})",
+            ) from error
+        self._others[method, version] = made
+        return made
+
+    def is_raw(self, version: int) -> bool:
+        """True when raw sockets are used for an IP version."""
+        return isinstance(self._open_raw(version), RawTransport)
+
+    def close(self) -> None:
+        """Close every socket."""
+        for raw in self._raw.values():
+            if isinstance(raw, RawTransport):
+                raw.close()
+        for other in self._others.values():
+            other.close()
+        self._raw.clear()
+        self._others.clear()
+        self.routes.close()
+        self._keeper.close()
+        with contextlib.suppress(OSError):
+            self.poller.close()
+
+    def __enter__(self) -> "Sockets":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open_raw(self, version: int) -> RawTransport | OSError:
+        known = self._raw.get(version)
+        if known is None:
+            try:
+                if not self._raw_wanted:
+                    raise PermissionError(1, "not wanted")
+                known = RawTransport(version, self.tags, self.routes, self.poller)
+            except OSError as error:
+                known = error
+            self._raw[version] = known
+        return known
