@@ -27,15 +27,29 @@ def flow_for(address: str, method: Method, number: int = 0, port: int | None = N
     443
     """
     destination_port = port if port is not None else DEFAULT_PORT[method] or 0
-    seed = f"nettrace-flow-1|{address}|{method}|{destination_port}|{number}".encode()
-    word = int.from_bytes(blake2b(seed, digest_size=16).digest())
+    source_port, identifier, check, label = flow_words(address, method.value, destination_port, number)
     return Flow(
         number=number,
         method=method,
-        source_port=FIRST_SOURCE_PORT + (word & 0xFFFF) % (65_536 - FIRST_SOURCE_PORT),
+        source_port=source_port,
         destination_port=destination_port,
-        icmp_identifier=(word >> 16 & 0xFFFF) or 1,
+        icmp_identifier=identifier,
+        icmp_checksum=check,
+        ipv6_flow_label=label if ":" in address else 0,
+    )
+
+
+def flow_words(address: str, method: str, destination_port: int, number: int) -> tuple[int, int, int, int]:
+    """The numbers `flow_for` puts into a flow, without making one: a sweep needs them for thousands of targets.
+
+    Source port, ICMP identifier, ICMP checksum, IPv6 flow label (to be used on IPv6 only).
+    """
+    seed = f"nettrace-flow-1|{address}|{method}|{destination_port}|{number}".encode()
+    word = int.from_bytes(blake2b(seed, digest_size=16).digest())
+    return (
+        FIRST_SOURCE_PORT + (word & 0xFFFF) % (65_536 - FIRST_SOURCE_PORT),
+        (word >> 16 & 0xFFFF) or 1,
         # 0x0000 and 0xFFFF are the same number in one's complement; keep clear of both.
-        icmp_checksum=(word >> 32 & 0xFFFF) % 0xFFFE + 1,
-        ipv6_flow_label=(word >> 48 & 0xFFFFF) or 1 if ":" in address else 0,
+        (word >> 32 & 0xFFFF) % 0xFFFE + 1,
+        (word >> 48 & 0xFFFFF) or 1,
     )
