@@ -77,7 +77,8 @@ class Exchange:
     """One TCP connection from the device's point of view; times in UTC nanoseconds.
 
     Attributes:
-        sent: (time, payload) of every outgoing segment with payload; likewise `got`.
+        sent: (time, payload) of every outgoing segment that brought new payload; likewise `got`.
+        ends: the sequence number behind the last payload, by direction.
     """
 
     target: str
@@ -87,6 +88,16 @@ class Exchange:
     syns: int = 1
     sent: list[tuple[int, bytes]] = field(default_factory=list)
     got: list[tuple[int, bytes]] = field(default_factory=list)
+    ends: dict[bool, int] = field(default_factory=dict)
+
+    def segment(self, packet: Packet, sequence: int, payload: bytes) -> None:
+        """Note a segment with payload; one that brings nothing new (sent again) changes nothing."""
+        end = (sequence + len(payload)) & 0xFFFFFFFF
+        known = self.ends.get(packet.out)
+        if known is not None and (end - known - 1) & 0xFFFFFFFF >= 1 << 31:
+            return
+        self.ends[packet.out] = end
+        (self.sent if packet.out else self.got).append((packet.at, payload))
 
 
 class Capture:
@@ -233,7 +244,7 @@ def exchanges(packets: Iterable[Packet]) -> list[Exchange]:
         if not packet.out and flags & (SYN | ACK) == SYN | ACK:
             exchange.syn_ack = exchange.syn_ack or packet.at
         elif packet.length > header:
-            (exchange.sent if packet.out else exchange.got).append((packet.at, payload))
+            exchange.segment(packet, int.from_bytes(body[4:8]), payload)
     return sorted(found.values(), key=lambda exchange: exchange.syn)
 
 

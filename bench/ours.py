@@ -18,11 +18,19 @@ RESOLUTION_US = 0.05
 
 
 def ping(
-    file: Path, targets: int, rounds: int, pps: float, method: str = "icmp", name: str = "nettrace"
+    file: Path,
+    targets: int,
+    rounds: int,
+    pps: float,
+    *,
+    method: str = "icmp",
+    more: Sequence[str] = (),
+    name: str = "nettrace",
 ) -> Tool:
     """`nettrace ping` of all targets, `pps` in total."""
     words = [PROGRAM, "ping", "-f", str(file), "-n", str(rounds), "-i", f"{targets / pps:g}"]
-    return Tool(name, [[*words, "--rate", f"{pps:g}", "--method", method, "-o", "ndjson"]], read, parallel=1)
+    words += ["--rate", f"{pps:g}", "--method", method, "-o", "ndjson", *more]
+    return Tool(name, [words], read, parallel=1)
 
 
 def sweep(
