@@ -31,6 +31,8 @@ from bench.net import SOURCE4, SOURCE6, Net
 HERE = Path(__file__).parent
 CLONE_NEWNET = 0x40000000
 QUEUE_PACKETS = 20_000
+OUR_MAC, GATEWAY_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+GATEWAY4, GATEWAY6 = "10.200.0.254", "fd00:200::fe"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -91,13 +93,15 @@ class Emulator(Namespace):
     Args:
         net: what to emulate.
         cpu: the CPU it is pinned to, None for any.
+        ethernet: a TAP device with addresses and a gateway, for tools that need a link layer; else a TUN.
         busy: spin while packets are under way (precise, takes that CPU) instead of sleeping in between.
     """
 
     device = "nt0"
 
-    def __init__(self, net: Net, cpu: int | None = 1, *, busy: bool = True) -> None:
+    def __init__(self, net: Net, cpu: int | None = 1, *, busy: bool = True, ethernet: bool = False) -> None:
         self.net = net
+        self.ethernet = ethernet
         self.cpu = cpu if cpu is not None and cpu < (os.cpu_count() or 1) else None
         self.busy = busy
         self.statistics: dict[str, int] = {}
@@ -109,7 +113,10 @@ class Emulator(Namespace):
         try:
             self._router = start_router(program, "net", *self.net.parameters(), **self._placing())
             self.pid = self._router.pid
-            configure(self.device, SOURCE4, SOURCE6)
+            if self.ethernet:
+                configure_ethernet(self.device, SOURCE4, SOURCE6)
+            else:
+                configure(self.device, SOURCE4, SOURCE6)
         except BaseException:
             super().__exit__(None, None, None)
             raise
@@ -120,7 +127,8 @@ class Emulator(Namespace):
         Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
 
     def _placing(self) -> dict[str, int]:
-        return {"busy": int(self.busy), "cpu": -1 if self.cpu is None else self.cpu}
+        cpu = -1 if self.cpu is None else self.cpu
+        return {"busy": int(self.busy), "cpu": cpu, "tap": int(self.ethernet)}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -129,9 +137,9 @@ class Emulator(Namespace):
         super().__exit__(kind, error, trace)
 
 
-def start_router(program: Path, mode: str, *words: str, busy: int, cpu: int) -> subprocess.Popen[str]:
+def start_router(program: Path, mode: str, *words: str, **more: int) -> subprocess.Popen[str]:
     """Start router.c in the current namespace and wait until its devices exist."""
-    command = [str(program), mode, *words, f"busy={busy}", f"cpu={cpu}"]
+    command = [str(program), mode, *words, *(f"{name}={value}" for name, value in more.items())]
     router = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     if router.stdout is None or router.stdout.readline() != "ready\n":
         router.kill()
@@ -160,6 +168,16 @@ def configure(device: str, address4: str, address6: str) -> None:
     run_ip("-6", "route", "add", "default", "dev", device)
 
 
+def configure_ethernet(device: str, address4: str, address6: str) -> None:
+    """The same for a device with a link layer: fixed addresses, a gateway that need not be asked for."""
+    run_ip("link", "set", device, "address", OUR_MAC, "txqueuelen", str(QUEUE_PACKETS), "up")
+    run_ip("addr", "add", f"{address4}/24", "dev", device)
+    run_ip("addr", "add", f"{address6}/64", "dev", device, "nodad")
+    for family, gateway in (("-4", GATEWAY4), ("-6", GATEWAY6)):
+        run_ip(family, "neigh", "add", gateway, "lladdr", GATEWAY_MAC, "nud", "permanent", "dev", device)
+        run_ip(family, "route", "add", "default", "via", gateway, "dev", device)
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.emulator", description=__doc__.split("\n\n")[0])
     parser.add_argument("--hops", default="12", help="path length, or MIN-MAX")
@@ -173,6 +191,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=float, default=0.0, help="ICMP errors/s of each router, burst 6")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cpu", type=int, default=1)
+    parser.add_argument("--ethernet", action="store_true", help="a TAP device instead of a TUN")
     parser.add_argument("--sleep", action="store_true", help="sleep between packets instead of spinning")
     parser.add_argument("--targets", type=int, metavar="N", help="only print the first N targets")
     parser.add_argument("--show-path", metavar="ADDRESS", help="only print what may answer at each TTL")
@@ -207,7 +226,7 @@ def main() -> int:
         print(f"{net.length(given.show_path):3} {end}")
         return 0
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
-    emulator = Emulator(net, given.cpu, busy=not given.sleep)
+    emulator = Emulator(net, given.cpu, busy=not given.sleep, ethernet=given.ethernet)
     try:
         with emulator:
             code = subprocess.run(command or ["bash"], check=False).returncode

@@ -28,12 +28,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SLOT_NS = 10000, SLOTS = 1 << 17, PACKET_BYTES = 1600, BATCH = 64, QUIET_NS = 2000000 };
+enum { ETHERNET_BYTES = 14, SLOT_NS = 10000, SLOTS = 1 << 17, PACKET_BYTES = 1600, BATCH = 64, QUIET_NS = 2000000 };
 
 static struct {
     uint64_t seed;
     double hops_min, hops_max, hop_us, ecmp, fan_bits, silent_routers, silent_targets, loss, jitter_us;
-    double limit_per_s, limit_burst, cpu, busy;
+    double limit_per_s, limit_burst, cpu, busy, tap;
 } P = {.seed = 1, .hops_min = 12, .hops_max = 12, .hop_us = 2000, .ecmp = 1, .fan_bits = 2, .limit_burst = 6, .cpu = -1, .busy = 1};
 static char device[IFNAMSIZ] = "nt0", peer[IFNAMSIZ] = "nt1";
 
@@ -68,7 +68,7 @@ static int silent_target(uint64_t target) { return chance(5, target, P.silent_ta
 
 /* ---- the wheel ---- */
 
-struct packet { struct packet *next; int fd; uint16_t length; uint8_t bytes[PACKET_BYTES]; };
+struct packet { struct packet *next; int fd; uint16_t length; uint8_t ethernet[ETHERNET_BYTES], bytes[PACKET_BYTES]; };
 static struct packet *pool, *head[SLOTS], *tail[SLOTS];
 static uint64_t turned, pending, counted[8];
 enum { SEEN, ANSWERED, LIMITED, LOST, SILENT, IGNORED, UNWRITTEN };
@@ -95,6 +95,14 @@ static void schedule(struct packet *p, uint64_t due_ns) {
     *t = p;
     pending++;
 }
+static int emit(struct packet *p) {
+    if (!P.tap) return write(p->fd, p->bytes, p->length) == p->length;
+    static const uint8_t to_us[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}; /* as bench/emulator.py sets them */
+    memcpy(p->ethernet, to_us, sizeof to_us);
+    p->ethernet[12] = p->bytes[0] >> 4 == 4 ? 0x08 : 0x86;
+    p->ethernet[13] = p->bytes[0] >> 4 == 4 ? 0x00 : 0xdd;
+    return write(p->fd, p->ethernet, ETHERNET_BYTES + p->length) == ETHERNET_BYTES + p->length;
+}
 static void turn(uint64_t until_ns) {
     for (uint64_t to = until_ns / SLOT_NS; turned < to;) {
         if (!pending) { turned = to; return; }
@@ -103,7 +111,7 @@ static void turn(uint64_t until_ns) {
         head[slot] = tail[slot] = NULL;
         for (; p; p = next, pending--) {
             next = p->next;
-            if (write(p->fd, p->bytes, p->length) != p->length) counted[UNWRITTEN]++; else counted[ANSWERED]++;
+            if (emit(p)) counted[ANSWERED]++; else counted[UNWRITTEN]++;
             release(p);
         }
     }
@@ -257,17 +265,28 @@ static void stop(int signal) { (void)signal; stopping = 1; }
 
 static int open_tun(const char *name) {
     int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
-    struct ifreq r = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    struct ifreq r = {.ifr_flags = (P.tap ? IFF_TAP : IFF_TUN) | IFF_NO_PI};
     strncpy(r.ifr_name, name, IFNAMSIZ - 1);
     if (fd < 0 || ioctl(fd, TUNSETIFF, &r) < 0) { perror("router: TUN device"); exit(1); }
     return fd;
 }
+static int arp(int fd, uint8_t *frame, ssize_t got) { /* the gateway answers for every address */
+    static const uint8_t gateway[6] = {2, 0, 0, 0, 0, 2};
+    if (!P.tap || got < 42 || frame[12] != 8 || frame[13] != 6 || frame[21] != 1) return 0;
+    uint8_t asked[4];
+    memcpy(asked, frame + 38, 4);
+    memcpy(frame, frame + 6, 6); memcpy(frame + 6, gateway, 6); frame[21] = 2;
+    memcpy(frame + 32, frame + 22, 10); memcpy(frame + 22, gateway, 6); memcpy(frame + 28, asked, 4);
+    if (write(fd, frame, 42) != 42) counted[UNWRITTEN]++;
+    return 1;
+}
 static int take(int from, int to, uint64_t now) { /* reads a batch; bridge: passes on, net: answers */
-    uint8_t bytes[PACKET_BYTES];
+    uint8_t frame[PACKET_BYTES], *bytes = frame + (P.tap ? ETHERNET_BYTES : 0);
     int n = 0;
     for (; n < BATCH; n++) {
-        ssize_t got = read(from, bytes, sizeof bytes);
+        ssize_t got = read(from, frame, sizeof frame) - (bytes - frame);
         if (got <= 0) break;
+        if (arp(from, frame, got + (bytes - frame))) continue;
         if (from == to) { handle(from, bytes, (unsigned)got, now); continue; }
         counted[SEEN]++;
         if (P.loss > 0 && uniform() < P.loss) { counted[LOST]++; continue; }
@@ -325,7 +344,7 @@ static void parameter(const char *word) {
         {"hops_min", &P.hops_min}, {"hops_max", &P.hops_max}, {"hop_us", &P.hop_us}, {"ecmp", &P.ecmp},
         {"fan_bits", &P.fan_bits}, {"silent_routers", &P.silent_routers}, {"silent_targets", &P.silent_targets},
         {"loss", &P.loss}, {"jitter_us", &P.jitter_us}, {"limit_per_s", &P.limit_per_s},
-        {"limit_burst", &P.limit_burst}, {"cpu", &P.cpu}, {"busy", &P.busy}};
+        {"limit_burst", &P.limit_burst}, {"cpu", &P.cpu}, {"busy", &P.busy}, {"tap", &P.tap}};
     const char *equals = strchr(word, '=');
     size_t n = equals ? (size_t)(equals - word) : 0;
     if (n == 3 && !strncmp(word, "dev", n)) { snprintf(device, sizeof device, "%s", equals + 1); return; }
