@@ -126,11 +126,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         duration_ns: that stage alone.
-        error_ns: half-width of its error bar.
+        error_ns: half-width of its error bar; None only of imported stages whose source states none.
     """
 
     duration_ns: int
-    error_ns: int
+    error_ns: int | None
     grade: Grade
 
 
@@ -187,4 +187,40 @@ class DnsLookup(Measurement, frozen=True, kw_only=True, tag="dns"):
     rcode: str | None = None
     answers: tuple[tuple[str, str, int], ...] = ()
     sample: Sample | None = None
+    clock: Clock | None = None
+
+
+class TlsCertificate(Measurement, frozen=True, kw_only=True, tag="tls"):
+    """The certificates a server showed in one handshake.
+
+    Attributes:
+        fingerprints: SHA-256 of each certificate's DER bytes in hexadecimal, the server's own first.
+        alert: the TLS alert that ended the handshake in words, or None.
+        connect_ns: the TCP connect alone.
+        response_ns: from the start of the connect until the certificates had arrived.
+    """
+
+    port: int | None = None
+    tls_version: str | None = None
+    fingerprints: tuple[str, ...] = ()
+    alert: str | None = None
+    connect_ns: int | None = None
+    response_ns: int | None = None
+    clock: Clock | None = None
+
+
+class NtpQuery(Measurement, frozen=True, kw_only=True, tag="ntp"):
+    """A round of questions to one time server.
+
+    Attributes:
+        offsets_ns: the clock offset each sample gave, with the sign its source uses; None where none came.
+        reference: what the server itself follows, as its reference identifier says.
+    """
+
+    samples: tuple[Sample, ...] = ()
+    offsets_ns: tuple[int | None, ...] = ()
+    stratum: int | None = None
+    reference: str | None = None
+    root_delay_ns: int | None = None
+    root_dispersion_ns: int | None = None
     clock: Clock | None = None

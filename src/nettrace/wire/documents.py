@@ -14,11 +14,13 @@ from nettrace.model.measurement import (
     DnsLookup,
     HttpExchange,
     Measurement,
+    NtpQuery,
     Ping,
     Sample,
     SampleState,
     Stage,
     Stages,
+    TlsCertificate,
     WebSocketPings,
 )
 from nettrace.model.path import Hop, Label, Trace
@@ -50,6 +52,10 @@ def document(measurement: Measurement) -> Document:
             return websocket_document(measurement)
         case DnsLookup():
             return dns_document(measurement)
+        case TlsCertificate():
+            return tls_document(measurement)
+        case NtpQuery():
+            return ntp_document(measurement)
         case _:
             raise Invalid(f"no public document for {type(measurement).__name__}")
 
@@ -160,6 +166,44 @@ def dns_document(lookup: DnsLookup) -> Document:
         "grade": sample.grade if sample else None,
         "clock": lookup.clock,
         "at": rfc3339(lookup.at),
+    }
+
+
+def tls_document(shown: TlsCertificate) -> Document:
+    """`nettrace.tls/1`: `response_ms` runs from the start of the connect until the certificates had arrived."""
+    return {
+        "schema": "nettrace.tls/1",
+        "vantage": shown.vantage,
+        "target": shown.target,
+        "address": shown.address,
+        "port": shown.port,
+        **_verdict(shown),
+        "tls_version": shown.tls_version,
+        "fingerprints_sha256": list(shown.fingerprints),
+        "alert": shown.alert,
+        "connect_ms": ms(shown.connect_ns),
+        "response_ms": ms(shown.response_ns),
+        "clock": shown.clock,
+        "at": rfc3339(shown.at),
+    }
+
+
+def ntp_document(query: NtpQuery) -> Document:
+    """`nettrace.ntp/1`: round trips to a time server, and how far it says the clock is off."""
+    return {
+        "schema": "nettrace.ntp/1",
+        "vantage": query.vantage,
+        "target": query.target,
+        "address": query.address,
+        **_verdict(query),
+        **_distribution(query.samples),
+        "offset_ms": [ms(offset) for offset in query.offsets_ns],
+        "stratum": query.stratum,
+        "reference": query.reference,
+        "root_delay_ms": ms(query.root_delay_ns),
+        "root_dispersion_ms": ms(query.root_dispersion_ns),
+        "clock": query.clock,
+        "at": rfc3339(query.at),
     }
 
 
