@@ -7,7 +7,7 @@ and wakes for single packets only while little is going on, when nobody would no
 import heapq
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from nettrace.errors import Unmeasurable
@@ -127,11 +127,13 @@ class Engine:
         ended, self._ended = self._ended, []
         return ended
 
-    def run(self, machines: Iterable[M], concurrency: int = 1000) -> Iterator[M]:
-        """Every machine as it ends. Stop iterating (or interrupt) at any time and read `unfinished`."""
+    def run(
+        self, machines: Iterable[M], concurrency: int = 1000, stop: Callable[[], bool] | None = None
+    ) -> Iterator[M]:
+        """Every machine as it ends. Interrupt at any time (or let `stop` say so) and read `unfinished`."""
         waiting = iter(machines)
         machine = next(waiting, None)
-        while machine is not None or self._runs:
+        while (machine is not None or self._runs) and not (stop and stop()):
             while machine is not None and len(self._runs) < concurrency:
                 self.add(machine)
                 machine = next(waiting, None)

@@ -166,7 +166,8 @@ class RawTransport:
             for index in range(count):
                 seconds, ns, _, _, origin, _, _, _, _, number = _STAMPED.unpack_from(data, index * stride)
                 if origin == _ORIGIN_STAMP:
-                    tag: int = number if self._by_request else self._numbers[number & 0xFFFF]
+                    slot: int = number & 0xFFFF
+                    tag: int = number if self._by_request else self._numbers[slot]
                     intake.stamps.append((tag, seconds * _BILLION + ns))
             if count < errors.batch:
                 return

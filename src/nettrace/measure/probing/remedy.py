@@ -7,7 +7,7 @@ from pathlib import Path
 ALLOW_ICMP_DATAGRAMS = 'sudo sysctl -w net.ipv4.ping_group_range="0 2147483647"'
 """Lets every user of this host (or of this container's network namespace) ping."""
 
-ALLOW_UDP_STAMPS = "sudo sysctl -w net.core.tstamp_allow_data=1"
+ENABLE_IPV6 = "sudo sysctl -w net.ipv6.conf.lo.disable_ipv6=0"
 
 
 def allow_raw() -> str:

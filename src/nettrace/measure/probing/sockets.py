@@ -46,17 +46,18 @@ class Sockets:
         try:
             made = kinds[method](version, self.tags, self.routes, self.poller)
         except OSError as error:
+            refused = isinstance(raw, PermissionError) and isinstance(error, PermissionError)
+            why = "raw sockets need CAP_NET_RAW, ICMP sockets a group within net.ipv4.ping_group_range"
             raise Unmeasurable(
-                f"this host permits neither raw sockets ({refusal(raw)}) nor ICMP datagram sockets"
-                f" ({refusal(error)}) for IPv{version}",
-                f"Run: {ALLOW_ICMP_DATAGRAMS} (or: {allow_raw()})",
+                f"this user may not send {method} over IPv{version}: {why if refused else refusal(error)}",
+                f"Run: {ALLOW_ICMP_DATAGRAMS} (or: {allow_raw()})" if refused else "",
             ) from error
         self._others[method, version] = made
         return made
 
-    def is_raw(self, version: int) -> bool:
-        """True when raw sockets are used for an IP version."""
-        return isinstance(self._open_raw(version), RawTransport)
+    def any_raw(self) -> bool:
+        """True when raw sockets are in use."""
+        return any(isinstance(raw, RawTransport) for raw in self._raw.values())
 
     def close(self) -> None:
         """Close every socket."""

@@ -1,0 +1,155 @@
+"""Rounds of pings to many addresses, by the best method this host permits, each as it ends."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from nettrace.errors import Unmeasurable
+from nettrace.measure.probing.engine import Aimed, Engine
+from nettrace.measure.probing.ledger import LINGER_NS
+from nettrace.measure.probing.sockets import Sockets
+from nettrace.measure.probing.tcp import TcpTarget, connect_pings
+from nettrace.measure.tracing.flow import DEFAULT_PORT
+from nettrace.measure.tracing.ping import PingOptions, PingRound
+from nettrace.measure.tracing.politeness import Politeness
+from nettrace.model.instant import NS_PER_S
+from nettrace.model.measurement import Method, Outcome, Ping, Reason
+
+DEFAULT_RATE_PPS = 1000.0
+MOST_AT_ONCE = 1000
+MOST_SOCKETS_AT_ONCE = 400
+"""Without raw sockets every flow has its own socket."""
+
+
+class ProbeTarget(msgspec.Struct, frozen=True):
+    """What was asked for, and the resolved address that stands for it."""
+
+    host: str
+    address: str
+
+
+class Driving(msgspec.Struct, frozen=True, kw_only=True):
+    """How packets are sent, whatever is measured with them.
+
+    Attributes:
+        rate_pps: most packets a second, all targets together.
+        raw: False leaves raw sockets alone even where they are permitted.
+        politeness: further budgets by target and network.
+        stop: asked at every step; once it says True what is unfinished is handed out as it stands.
+    """
+
+    rate_pps: float = DEFAULT_RATE_PPS
+    raw: bool = True
+    politeness: Politeness | None = None
+    stop: Callable[[], bool] | None = None
+
+
+def ping(
+    targets: Sequence[ProbeTarget],
+    options: PingOptions | None = None,
+    *,
+    automatic: bool = False,
+    driving: Driving | None = None,
+) -> Iterator[Ping]:
+    """A round per target, each as it ends; what this host does not permit comes out as `not_measured`.
+
+    An interrupt (KeyboardInterrupt) hands out what is unfinished, `aborted`, before it is raised again.
+
+    Args:
+        targets: what to measure.
+        options: of every round. TCP rounds are handshakes by `probing.tcp`.
+        automatic: the method may be changed: ICMP where permitted, else TCP connect, said in `detail`.
+        driving: rate and sockets.
+    """
+    options, driving = options or PingOptions(), driving or Driving()
+    if options.method is Method.TCP and not automatic:
+        yield from _by_connecting(targets, options, driving)
+        return
+    with open_sockets(driving) as sockets:
+        possible: list[ProbeTarget] = []
+        impossible: list[tuple[ProbeTarget, Unmeasurable]] = []
+        for target in targets:
+            problem = obstacle(sockets, options.method, target.address)
+            if problem is None:
+                possible.append(target)
+            else:
+                impossible.append((target, problem))
+        engine = Engine(sockets, rate_pps=driving.rate_pps, politeness=driving.politeness)
+        if not automatic:
+            for target, problem in impossible:
+                yield _not_permitted(target, options, problem, engine.timeline.now)
+        rounds = (PingRound(target.host, target.address, options) for target in possible)
+        for machine in drive(engine, rounds, driving):
+            yield machine.result()
+    if automatic and impossible:
+        note = f"by TCP connect, because {impossible[0][1]}"
+        connecting = msgspec.structs.replace(options, method=Method.TCP)
+        for made in _by_connecting([target for target, _ in impossible], connecting, driving):
+            detail = f"{made.detail}; {note}" if made.detail else note
+            yield msgspec.structs.replace(made, detail=detail)
+
+
+M = TypeVar("M", bound=Aimed)
+
+
+def drive(engine: Engine, machines: Iterable[M], driving: Driving) -> Iterator[M]:
+    """Every machine as it ends; after `stop` or an interrupt also the unfinished ones, as they stand."""
+    several = MOST_AT_ONCE if driving.raw and engine.sockets.any_raw() else MOST_SOCKETS_AT_ONCE
+    try:
+        yield from engine.run(machines, several, driving.stop)
+    except KeyboardInterrupt:
+        yield from engine.unfinished  # pyright: ignore[reportReturnType] - only what was put in is there
+        raise
+    yield from engine.unfinished  # pyright: ignore[reportReturnType]
+
+
+def open_sockets(driving: Driving) -> Sockets:
+    """Sockets with room for as many tags as the rate needs while answers are waited for."""
+    needed = int(driving.rate_pps * LINGER_NS / NS_PER_S * 1.5)
+    return Sockets(raw=driving.raw, slot_bits=min(17, max(10, needed.bit_length())))
+
+
+def obstacle(sockets: Sockets, method: Method, address: str) -> Unmeasurable | None:
+    """Why this host cannot send such probes, or None."""
+    try:
+        sockets.transport(method, 6 if ":" in address else 4)
+    except Unmeasurable as problem:
+        return problem
+    return None
+
+
+def _not_permitted(target: ProbeTarget, options: PingOptions, problem: Unmeasurable, at: int) -> Ping:
+    port = options.port if options.port is not None else DEFAULT_PORT[options.method]
+    return Ping(
+        target=target.host,
+        address=target.address,
+        at=at,
+        outcome=Outcome.NOT_MEASURED,
+        reason=Reason.NOT_PERMITTED,
+        detail=str(problem),
+        method=options.method,
+        port=port,
+    )
+
+
+def _by_connecting(targets: Sequence[ProbeTarget], options: PingOptions, driving: Driving) -> Iterator[Ping]:
+    port = options.port or DEFAULT_PORT[Method.TCP] or 443
+    rounds = connect_pings(
+        [TcpTarget(target.host, target.address, port) for target in targets],
+        options.count,
+        options.interval_ns / NS_PER_S,
+        options.timeout_ns / NS_PER_S,
+        rate=driving.rate_pps,
+    )
+
+    async def following() -> Ping | None:
+        return await anext(rounds, None)
+
+    with asyncio.Runner() as runner:
+        while driving.stop is None or not driving.stop():
+            made = runner.run(following())
+            if made is None:
+                return
+            yield made
