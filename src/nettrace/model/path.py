@@ -130,6 +130,8 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
         samples: one per probe, in sending order.
         also: other addresses that answered at this TTL.
         annotation: `!H`, `!N`, `!X` ... as traceroute prints unreachable codes, or None.
+        inferred_from: 0 for a hop that was observed; else nobody asked here on this flow, and this many other flows
+            of the same group, all that were sampled, met this address (decision 0042).
         asn, as_name, place: filled in by annotation after the trace, None without a database.
     """
 
@@ -139,6 +141,7 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[str, ...] = ()
     labels: tuple[Label, ...] = ()
     annotation: str | None = None
+    inferred_from: int = 0
     reply_ttl: int | None = None
     quoted_ttl: int | None = None
     mtu_bytes: int | None = None

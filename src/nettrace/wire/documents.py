@@ -67,6 +67,7 @@ def ping_document(ping: Ping) -> Document:
         "vantage": ping.vantage,
         "target": ping.target,
         "address": ping.address,
+        "resolved": list(ping.resolved),
         "method": ping.method,
         "port": ping.port,
         **_verdict(ping),
@@ -83,6 +84,7 @@ def trace_document(trace: Trace) -> Document:
         "vantage": trace.vantage,
         "target": trace.target,
         "address": trace.address,
+        "resolved": list(trace.resolved),
         "method": trace.method,
         "port": trace.port,
         "flow": trace.flow,
@@ -277,6 +279,9 @@ def _hop(hop: Hop) -> Document:
         made["also"] = list(hop.also)
     if hop.annotation:
         made["annotation"] = hop.annotation
+    if hop.inferred_from:
+        made["inferred"] = True
+        made["inferred_from"] = hop.inferred_from
     return made
 
 
