@@ -104,9 +104,9 @@ class _FixedBase:
         for _ in range(256 // _WINDOW):
             row = [base]
             for _ in range(2**_WINDOW - 2):
-                row.append(_affine(_add((*row[-1], 1), base)))
+                row.append(_affine(_add((row[-1][0], row[-1][1], 1), base)))
             self._table.append(row)
-            base = _affine(_add((*row[-1], 1), base))
+            base = _affine(_add((row[-1][0], row[-1][1], 1), base))
 
     def times(self, scalar: int) -> _Point:
         total: _Jacobian = (0, 1, 0)

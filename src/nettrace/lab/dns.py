@@ -8,7 +8,8 @@ import socket
 from ipaddress import ip_address
 from struct import pack, unpack
 
-from nettrace.lab.topology import Topology, interface_name
+from nettrace.lab.fabric import interface_name
+from nettrace.lab.topology import Topology
 
 TTL_S = 30
 _A, _PTR, _AAAA, _ANY = 1, 12, 28, 255
@@ -66,7 +67,7 @@ class NameServer:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
             self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-        self.socket.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 53))
+        self.socket.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 53))  # noqa: S104
 
     def serve(self) -> None:
         """Answer everything that waits."""

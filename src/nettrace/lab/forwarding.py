@@ -8,8 +8,8 @@ from itertools import count
 from random import Random
 
 from nettrace.lab import icmp
+from nettrace.lab.fabric import Host, Router
 from nettrace.lab.paths import Hop, Path, Paths, flow_hash
-from nettrace.lab.topology import Host, Router
 from nettrace.lab.world import RateLimit
 
 Delivery = tuple[int, str, bytes]
@@ -61,6 +61,16 @@ class Forwarder:
         self._flows: dict[bytes, _Verdict] = {}
         self._buckets: dict[tuple[Router, bytes], list[float]] = {}
         self._numbers: dict[Router, Iterator[int]] = {}
+
+    def warm(self) -> None:
+        """Walk every pair once, so that first packets find their routers' ways back computed."""
+        topology = self.paths.topology
+        for vantage in topology.vantages.values():
+            for target in topology.targets.values():
+                for here, there in ((vantage.address4, target.address4), (vantage.address6, target.address6)):
+                    if here and there:
+                        self.paths.forward(here, there, flow_hash(here, there, _ICMP, bytes(4)))
+                        self.paths.forward(there, here, flow_hash(there, here, _ICMP, bytes(4)))
 
     def reroute(self, paths: Paths) -> None:
         """Forward over other paths from now on; packets under way stay under way."""
@@ -123,8 +133,8 @@ class Forwarder:
             self.counters.silent += 1
             return []
         four = packet[0] >> 4 == 4
-        kind = icmp.TIME_EXCEEDED if four else icmp.TIME_EXCEEDED6
-        made = self._answer(icmp.as_expired(packet), flow, hop, now, (kind, 0), labels=hop.labels)
+        what = icmp.TIME_EXCEEDED if four else icmp.TIME_EXCEEDED6
+        made = self._answer(icmp.as_expired(packet), flow, hop, now, what, labels=hop.labels)
         self.counters.expired += len(made)
         return made
 
@@ -136,10 +146,10 @@ class Forwarder:
         if flow.rule == "drop" or not flow.hops:
             return []
         if flow.rule == "prohibited":
-            what = (icmp.UNREACHABLE, 13) if four else (icmp.UNREACHABLE6, 1)
+            what = icmp.PROHIBITED if four else icmp.PROHIBITED6
         else:
             self.counters.unroutable += 1
-            what = (icmp.UNREACHABLE, 0) if four else (icmp.UNREACHABLE6, 0)
+            what = icmp.NET_UNREACHABLE if four else icmp.NO_ROUTE6
         return self._answer(_aged(packet, flow.count - 1), flow, flow.hops[-1], now, what)
 
     def _reset(self, packet: bytes, now: int) -> list[Delivery]:
@@ -156,9 +166,9 @@ class Forwarder:
     def _too_big(self, packet: bytes, flow: _Verdict, now: int) -> list[Delivery]:
         hop = next(hop for hop in flow.hops if hop.mtu < len(packet))
         if packet[0] >> 4 == 6:
-            return self._answer(packet, flow, hop, now, (icmp.TOO_BIG6, 0), mtu=hop.mtu)
+            return self._answer(packet, flow, hop, now, icmp.TOO_BIG6, mtu=hop.mtu)
         if packet[6] & 0x40:
-            return self._answer(packet, flow, hop, now, (icmp.UNREACHABLE, 4), mtu=hop.mtu)
+            return self._answer(packet, flow, hop, now, icmp.FRAGMENTATION_NEEDED, mtu=hop.mtu)
         pieces = icmp.fragments(packet, flow.path.mtu)
         return [delivery for piece in pieces for delivery in self._deliver(piece, flow, now)]
 
@@ -195,7 +205,7 @@ class Forwarder:
             made = icmp.error4(
                 seen,
                 hop.address,
-                *what,
+                what,
                 ttl=ttl,
                 number=next(numbers) & 0xFFFF,
                 quote_bytes=router.quote_bytes,
@@ -203,7 +213,7 @@ class Forwarder:
                 mtu=mtu,
             )
         else:
-            made = icmp.error6(seen, hop.address, *what, hop_limit=ttl, labels=labels, mtu=mtu)
+            made = icmp.error6(seen, hop.address, what, hop_limit=ttl, labels=labels, mtu=mtu)
         return [(now + hop.forward_ns + way.delay_ns + late + back, flow.sender_port, made)]
 
     def _token(self, router: Router, limit: RateLimit, asker: bytes, now: int) -> bool:

@@ -6,17 +6,15 @@ accused's code shares its mistakes.
 
 from struct import pack
 
-TIME_EXCEEDED = 11
-UNREACHABLE = 3
-TIME_EXCEEDED6 = 3
-UNREACHABLE6 = 1
-TOO_BIG6 = 2
-
-_NET_UNREACHABLE = 0
-_PROHIBITED = 13
-_FRAGMENTATION_NEEDED = 4
-_NO_ROUTE6 = 0
-_PROHIBITED6 = 1
+TIME_EXCEEDED = (11, 0)
+TIME_EXCEEDED6 = (3, 0)
+TOO_BIG6 = (2, 0)
+NET_UNREACHABLE = (3, 0)
+FRAGMENTATION_NEEDED = (3, 4)
+PROHIBITED = (3, 13)
+NO_ROUTE6 = (1, 0)
+PROHIBITED6 = (1, 1)
+"""ICMP type and code of each answer."""
 
 _PADDED_QUOTE = 128
 """RFC 4884: a quote before extensions is padded to 128 bytes."""
@@ -77,8 +75,7 @@ def mpls_extension(labels: tuple[tuple[int, int], ...]) -> bytes:
 def error4(
     packet: bytes,
     source: bytes,
-    kind: int,
-    code: int,
+    what: tuple[int, int],
     *,
     ttl: int,
     number: int,
@@ -90,9 +87,15 @@ def error4(
 
     Args:
         packet: the packet as this router saw it.
+        source: the router's address.
+        what: ICMP type and code.
+        ttl: the error starts with.
+        number: its IP identification.
         quote_bytes: most the router quotes; the whole error never exceeds 576 bytes.
+        labels: MPLS label stack to show, as (label, TTL) pairs.
         mtu: the next hop's, for "fragmentation needed" (RFC 1191).
     """
+    kind, code = what
     quote = packet[: min(quote_bytes, 576 - 28)]
     length = 0
     tail = b""
@@ -108,14 +111,14 @@ def error4(
 def error6(
     packet: bytes,
     source: bytes,
-    kind: int,
-    code: int,
+    what: tuple[int, int],
     *,
     hop_limit: int,
     labels: tuple[tuple[int, int], ...] = (),
     mtu: int = 0,
 ) -> bytes:
     """An ICMPv6 error about an IPv6 packet, to its sender (RFC 4443, RFC 4884)."""
+    kind, code = what
     quote = packet[:_LARGEST_QUOTE6]
     word = mtu
     tail = b""

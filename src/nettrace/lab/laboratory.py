@@ -19,13 +19,15 @@ from nettrace.errors import LabError, NetTraceError
 from nettrace.lab import namespaces, state
 from nettrace.lab.certificates import Authority
 from nettrace.lab.devices import NAME, VethHome, Wire, open_port, open_tun, tun_permitted
+from nettrace.lab.fabric import Host
 from nettrace.lab.forwarding import INTERNET
 from nettrace.lab.netlink import Netlink
 from nettrace.lab.router import UserSpaceRouter, order_of
 from nettrace.lab.routing import Conditions, Routes
 from nettrace.lab.services import Internet, Waits, waits_of
-from nettrace.lab.topology import Host, Topology
-from nettrace.lab.world import Event, event_complaints, parse
+from nettrace.lab.topology import Topology
+from nettrace.lab.world import Event
+from nettrace.lab.worldfile import event_complaints, parse
 
 MTU = 1500
 _GRACE_S = 3.0

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from nettrace.lab.fabric import ACCESS_NS, Group, Host, Link, Router, fingerprint, interface_end
 from nettrace.lab.routing import Routes, mixed, router_for
-from nettrace.lab.topology import ACCESS_NS, Group, Host, Link, Router, fingerprint, interface_end
 
 Impairment = tuple[float, int]
 """(share lost, mean jitter in ns) of one link crossing."""

@@ -91,10 +91,11 @@ class UserSpaceRouter:
     def run(self) -> None:
         """Route until the process ends."""
         name_process("lab-router")
-        wake_on_time()
+        self.forwarder.warm()
         gc.collect()
         gc.freeze()
         gc.disable()  # no cycles are made below; a collection would delay packets by milliseconds
+        wake_on_time()
         readers = {wire.descriptor: wire.read for wire in self._wires.values()}
         descriptors = [self._control.fileno(), *readers]
         while True:

@@ -10,7 +10,8 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from nettrace.lab.topology import Group, Link, Router, Topology
+from nettrace.lab.fabric import Group, Link, Router
+from nettrace.lab.topology import Topology
 from nettrace.lab.world import Event
 
 _MASK = (1 << 64) - 1

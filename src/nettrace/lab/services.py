@@ -22,8 +22,9 @@ from struct import pack
 from nettrace.lab import timer
 from nettrace.lab.certificates import Authority
 from nettrace.lab.dns import NameServer, Zone
+from nettrace.lab.fabric import Host, fingerprint, slug_of
 from nettrace.lab.routing import Routes
-from nettrace.lab.topology import Host, Topology, fingerprint, slug_of
+from nettrace.lab.topology import Topology
 
 _WEBSOCKET_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _LARGEST_HEAD = 65_536
@@ -100,7 +101,7 @@ class Internet:
             names = [host.name, *(str(ip_address(a)) for a in (host.address4, host.address6) if a)]
             self._contexts[host.name] = self._context(list(dict.fromkeys(names)))
         default = self._context(["default.lab"])
-        default.sni_callback = self._choose  # pyright: ignore[reportAttributeAccessIssue]
+        default.sni_callback = self._choose
         for family in (socket.AF_INET, socket.AF_INET6):
             server = NameServer(zone, family)
             loop.add_reader(server.socket, server.serve)
@@ -234,7 +235,7 @@ def _listener(family: socket.AddressFamily, port: int) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    sock.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))
+    sock.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))  # noqa: S104 - of its own namespace
     return sock
 
 

@@ -14,7 +14,8 @@ from nettrace.lab import state
 from nettrace.lab.router import Figures
 from nettrace.lab.routing import Conditions
 from nettrace.lab.truth import Oracle
-from nettrace.lab.world import Event, parse
+from nettrace.lab.world import Event
+from nettrace.lab.worldfile import parse
 
 _PATIENCE_S = 30
 

@@ -8,10 +8,11 @@ from ipaddress import ip_address
 from typing import Any
 
 from nettrace.errors import LabError
+from nettrace.lab.fabric import Group, Host, Link, Router, interface_end
 from nettrace.lab.paths import Hop, Path, Paths, Way, flow_hash, hidden_indices
 from nettrace.lab.routing import Conditions, Routes
 from nettrace.lab.services import waits_of
-from nettrace.lab.topology import Group, Host, Link, Router, Topology, interface_end
+from nettrace.lab.topology import Topology
 from nettrace.lab.world import World, fibre_ns, great_circle_km
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.model.instant import ms

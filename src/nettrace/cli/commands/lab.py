@@ -34,7 +34,7 @@ def command() -> None:
 def up(world: str, name: str, device: str, unprivileged: bool, detach: bool, until_eof: bool) -> None:
     """Bring a world up and keep it until Ctrl-C, SIGTERM or `nettrace lab down`."""
     from nettrace.lab.laboratory import Laboratory
-    from nettrace.lab.world import load, read
+    from nettrace.lab.worldfile import load, read
 
     load(world)
     if detach:
@@ -42,6 +42,21 @@ def up(world: str, name: str, device: str, unprivileged: bool, detach: bool, unt
         return
     laboratory = Laboratory(read(world), state.folder(name), device=device, unprivileged=unprivileged)
     laboratory.run(_say_up, until_eof=until_eof)
+
+
+@command.command()
+@WORLD
+@click.option("--once", is_flag=True, help="One round, then end.")
+@click.option("--seconds", type=float, help="End after the round in which this much time has passed.")
+@click.option("--unprivileged", is_flag=True, help="Use a user namespace even as root.")
+@click.option("--strict", is_flag=True, help="Exit 1 when a finding contradicts the truth.")
+def demo(world: str, once: bool, seconds: float | None, unprivileged: bool, strict: bool) -> None:
+    """Measure the lab's venues from all its vantages, each result beside the truth; then cut a cable."""
+    from nettrace.cli.commands.lab_demo import run
+
+    bad = run(world, once=once, seconds=seconds, unprivileged=unprivileged)
+    if strict and bad:
+        raise LabError(f"{bad} findings contradict the truth")
 
 
 @command.command()
@@ -74,7 +89,7 @@ def truth(name: str, world: str | None, pair: tuple[str, str] | None, six: bool)
     """What measurements must find, as JSON: hops, delays, branches, who keeps silent."""
     from nettrace.lab.session import RunningLab
     from nettrace.lab.truth import Oracle
-    from nettrace.lab.world import load
+    from nettrace.lab.worldfile import load
 
     oracle = Oracle(load(world)) if world else RunningLab(state.folder(name)).oracle()
     found = oracle.pair(*pair, 6 if six else 4) if pair else oracle.document()
@@ -108,7 +123,7 @@ def event(
 def check(world: str) -> None:
     """Read a world, say what is in it and whether every vantage reaches every target."""
     from nettrace.lab.truth import Oracle
-    from nettrace.lab.world import load
+    from nettrace.lab.worldfile import load
 
     oracle = Oracle(load(world))
     topology = oracle.topology
@@ -149,7 +164,7 @@ def _detach(world: str, name: str, device: str, *, unprivileged: bool) -> None:
     words = [sys.executable, "-m", "nettrace", "lab", "up", world, "--name", name, "--device", device]
     words += ["--unprivileged"] if unprivileged else []
     reading, writing = os.pipe()
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own program with arguments click has checked
         words, stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE, start_new_session=True
     )
     os.close(writing)
