@@ -100,6 +100,7 @@ class Fate(NamedTuple):
         lost: why no answer ever came (`lost`, `silent`, `limited`, `black hole`), or None.
         arrives_at: when the answer reaches this host, or None.
         arrived: the probe itself reached the destination and was answered from there.
+        copy_at: when a second copy of the answer comes, or None.
     """
 
     sent_at: Instant
@@ -107,6 +108,7 @@ class Fate(NamedTuple):
     lost: str | None
     arrives_at: Instant | None
     arrived: bool = False
+    copy_at: Instant | None = None
 
 
 class _Landing(NamedTuple):
@@ -162,10 +164,11 @@ class SimNet:
             arrives_at += int(random.random() * site.straggle_ms * NS_PER_MS)
             reply = msgspec.structs.replace(reply, received_at=arrives_at)
         self._deliver(reply, token)
+        copy_at: Instant | None = None
         if site.doubles and random.random() < site.doubles:
-            later = arrives_at + int(random.random() * NS_PER_S)
-            self._deliver(msgspec.structs.replace(reply, received_at=later), token)
-        return Fate(at, probe.ttl, None, arrives_at, landing.router is None)
+            copy_at = arrives_at + int(random.random() * NS_PER_S)
+            self._deliver(msgspec.structs.replace(reply, received_at=copy_at), token)
+        return Fate(at, probe.ttl, None, arrives_at, landing.router is None, copy_at)
 
     def owners(self, address: str, flow: Flow, ttl: int, at: Instant) -> frozenset[str]:
         """Truth: the addresses that may rightly answer for this TTL of a flow at an instant."""

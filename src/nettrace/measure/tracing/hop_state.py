@@ -15,13 +15,18 @@ _TOO_BIG = Sample(state=SampleState.NOT_MEASURED, reason="too big")
 
 
 class HopState:
-    """The probes of one TTL, when the next one is wanted, and the `Hop` they add up to."""
+    """The probes of one TTL, when the next one is wanted, and the `Hop` they add up to.
 
-    __slots__ = ("flights", "ttl")
+    Attributes:
+        disputed: other evidence contradicts the answer here, so one probe more is wanted.
+    """
+
+    __slots__ = ("disputed", "flights", "ttl")
 
     def __init__(self, ttl: int) -> None:
         self.ttl = ttl
         self.flights: list[Flight] = []
+        self.disputed = False
 
     @property
     def answered(self) -> bool:
@@ -77,6 +82,7 @@ class HopState:
                 answered = True
             elif not flight.closed:
                 open_probes += 1
+        probes += self.disputed
         limit = probes + attempts - 1
         if len(flights) >= limit + SPARE_PROBES:
             return None

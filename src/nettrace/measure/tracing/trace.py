@@ -181,6 +181,8 @@ class TraceRun:
         elif said == Meaning.PASSED:
             self._find_loop()
         if self._exact is not None and self._contradicted(self._exact):
+            # One of the two is old: the path changed in between. Asking there again tells which.
+            self._hops[self._exact].disputed = self._exact <= self._asked
             self._exact = None
 
     def _measure_length(self, ttl: int, reply: Reply) -> None:
