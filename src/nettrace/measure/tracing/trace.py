@@ -282,7 +282,7 @@ class TraceRun:
         if now >= self._patient_until(now):
             limit = max(limit, self._asked + window)
         if not self._goes_on():
-            limit = min(limit, top + options.gap_limit)
+            limit = min(limit, max(top + options.gap_limit, (options.expected_ttl or 1) - 1))
             if self._asked >= limit and not self._directly:
                 self._directly = True
         return min(limit, options.max_ttl)
