@@ -347,8 +347,7 @@ _TEMPLATES: dict[tuple[Method, int], type[Template]] = {
 def template(source: str, method: Method, payload_bytes: int = 56, note: bytes = NOTE) -> Template:
     """The template of a method's probes from `source`; TCP probes are bare SYNs whatever `payload_bytes` says.
 
-    >>> probes = template("192.0.2.1", Method.UDP)
-    >>> probes.size
+    >>> template("192.0.2.1", Method.UDP).size
     84
     """
     if method is not Method.TCP and payload_bytes < MIN_PAYLOAD_BYTES:
