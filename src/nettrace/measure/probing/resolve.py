@@ -204,12 +204,13 @@ _Answer = tuple[list[str], str | None, int]
 
 async def _ask_system(host: str, name: str, family: Family, timeout_s: float) -> Resolution:
     asked = Resolution(host=host, addresses=(), at=time.time_ns(), via="system")
-    if not _slots.acquire(blocking=False):
+    slots = _slots
+    if not slots.acquire(blocking=False):
         words = f"{THREADS_AT_MOST} lookups are waiting for the resolver already"
         return _failed(asked, words, Outcome.NOT_MEASURED)
     meter = LagMeter()
     try:
-        answer = _in_daemon_thread(lambda: _getaddrinfo(name, family))
+        answer = _in_daemon_thread(lambda: _getaddrinfo(name, family), slots)
         addresses, problem, took_ns = await asyncio.wait_for(answer, timeout_s)
     except TimeoutError:
         return _failed(asked, f"no answer from the resolver within {timeout_s:g} s")
@@ -237,7 +238,9 @@ def _getaddrinfo(name: str, family: Family) -> _Answer:
     return addresses, problem, read_clocks().monotonic - started
 
 
-def _in_daemon_thread(work: Callable[[], _Answer]) -> "asyncio.Future[_Answer]":
+def _in_daemon_thread(
+    work: Callable[[], _Answer], slots: threading.BoundedSemaphore
+) -> "asyncio.Future[_Answer]":
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Answer] = loop.create_future()
 
@@ -249,7 +252,7 @@ def _in_daemon_thread(work: Callable[[], _Answer]) -> "asyncio.Future[_Answer]":
         try:
             answer = work()
         finally:
-            _slots.release()
+            slots.release()
         try:
             loop.call_soon_threadsafe(settle, answer)
         except RuntimeError:
