@@ -10,15 +10,17 @@ import mmap
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
 from nettrace.errors import Invalid, SourceError
 
 MAGIC = b"NTRANGE1"
 _GAP = 0xFFFFFFFF
+_BITS = {4: 32, 6: 128}
+_MAPPED = 0xFFFF  # ::ffff:0:0/96, IPv4 written as IPv6
 _V6_HALF = 0xFFFFFFFFFFFFFFFF
 
 
@@ -40,11 +42,16 @@ def prefix_range(prefix: str, value: str) -> Range:
     >>> prefix_range("192.0.2.0/24", "x").last - prefix_range("192.0.2.0/24", "x").first
     255
     """
+    address, _, length = prefix.strip().partition("/")
     try:
-        network = ip_network(prefix.strip(), strict=False)
+        family, number = _parsed(address)
+        size = int(length) if length else _BITS[family]
+        if not 0 <= size <= _BITS[family]:
+            raise ValueError("length out of range")
     except ValueError as problem:
         raise Invalid(f"{prefix!r} is no prefix") from problem
-    return Range(network.version, int(network.network_address), int(network.broadcast_address), value)
+    host = (1 << _BITS[family] - size) - 1
+    return Range(family, number & ~host, number | host, value)
 
 
 def span_range(first: str, last: str, value: str) -> Range:
@@ -54,12 +61,12 @@ def span_range(first: str, last: str, value: str) -> Range:
         Invalid: not two addresses of one family in order.
     """
     try:
-        low, high = _address(first), _address(last)
+        (family, low), (other, high) = _parsed(first), _parsed(last)
     except ValueError as problem:
         raise Invalid(f"{first!r} - {last!r} is no range") from problem
-    if low.version != high.version or int(low) > int(high):
+    if family != other or low > high:
         raise Invalid(f"{first!r} - {last!r} is no range")
-    return Range(low.version, int(low), int(high), value)
+    return Range(family, low, high, value)
 
 
 class RangeTable:
@@ -110,17 +117,16 @@ class RangeTable:
     def value(self, address: str) -> str | None:
         """What is known about an address, or None; also None for text that is no address."""
         try:
-            parsed = ip_address(address)
+            family, number = _parsed(address)
         except ValueError:
             return None
-        if isinstance(parsed, IPv4Address):
-            at = bisect_right(self._v4_start, int(parsed)) - 1
+        if family == 6 and number >> 32 == _MAPPED:
+            family, number = 4, number & 0xFFFFFFFF
+        if family == 4:
+            at = bisect_right(self._v4_start, number) - 1
             index = self._v4_value[at] if at >= 0 else _GAP
         else:
-            mapped = parsed.ipv4_mapped
-            if mapped is not None:
-                return self.value(str(mapped))
-            at = self._v6_at(int(parsed))
+            at = self._v6_at(number)
             index = self._v6_value[at] if at >= 0 else _GAP
         if index == _GAP:
             return None
@@ -136,25 +142,18 @@ class RangeTable:
 def compiled(ranges: Iterable[Range]) -> bytes:
     """The ranges as the bytes of a table. Of two equal ranges the first given wins."""
     values: dict[str, int] = {}
-    by_family: dict[int, list[tuple[int, int, int]]] = {
-        4: [],
-        6: [],
-    }  # first, -last, -(number and value index)
+    keys: dict[int, list[int]] = {4: [], 6: []}
     for number, (family, first, last, value) in enumerate(ranges):
-        index = values.setdefault(value, len(values))
-        # Sorted, the wider range comes first at the same start; of equals, the one given later: so the first wins.
-        by_family[family].append((first, -last, -(number << 32 | index)))
+        keys[family].append(_key(family, first, last, number, values.setdefault(value, len(values))))
     v4_start, v4_value = array("I"), array("I")
     v6_high, v6_low, v6_value = array("Q"), array("Q"), array("I")
-    for start, index in _flattened(sorted(by_family[4])):
-        if start <= 0xFFFFFFFF:
-            v4_start.append(start)
-            v4_value.append(index)
-    for start, index in _flattened(sorted(by_family[6])):
-        if start >> 128 == 0:
-            v6_high.append(start >> 64)
-            v6_low.append(start & _V6_HALF)
-            v6_value.append(index)
+    for start, index in _flattened(4, keys.pop(4)):
+        v4_start.append(start)
+        v4_value.append(index)
+    for start, index in _flattened(6, keys.pop(6)):
+        v6_high.append(start >> 64)
+        v6_low.append(start & _V6_HALF)
+        v6_value.append(index)
     texts = [value.encode("utf-8") for value in values]
     offsets = array("Q", [0])
     for text in texts:
@@ -162,37 +161,57 @@ def compiled(ranges: Iterable[Range]) -> bytes:
     parts = [column.tobytes() for column in (v4_start, v4_value, v6_high, v6_low, v6_value, offsets)]
     parts.append(b"".join(texts))
     entries = sum(index != _GAP for column in (v4_value, v6_value) for index in column)
-    header = json.dumps(
-        {"order": sys.byteorder, "entries": entries, "sizes": [len(part) for part in parts]}
-    ).encode()
+    header = json.dumps({"order": sys.byteorder, "entries": entries, "sizes": list(map(len, parts))}).encode()
     return b"".join((MAGIC, len(header).to_bytes(8, "little"), _padded(header), *map(_padded, parts)))
 
 
-def _flattened(nested: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:
-    """(start, value index) of disjoint ranges out of sorted nested ones; `_GAP` where nothing is known."""
-    made: list[tuple[int, int]] = []
+def _key(family: int, first: int, last: int, number: int, index: int) -> int:
+    """A range as one integer that sorts right: by start, then wider first, then later given first.
+
+    So whoever comes last at a start is the most specific, and of equals the first given. One integer instead
+    of a tuple keeps a million prefixes below 100 MB.
+    """
+    bits = _BITS[family]
+    return ((first << bits | (1 << bits) - 1 - last) << 32 | _GAP - number) << 32 | index
+
+
+def _flattened(family: int, keys: list[int]) -> Iterator[tuple[int, int]]:
+    """(start, value index) of disjoint ranges, in order; `_GAP` where nothing is known. Sorts `keys` in place."""
+    bits = _BITS[family]
+    highest = (1 << bits) - 1
+    keys.sort()
     open_ranges: list[tuple[int, int]] = []
+    made = _Starts()
+    for key in keys:
+        first = key >> 64 + bits
+        yield from made.close(open_ranges, first)
+        yield from made.begin(first, key & _GAP)
+        open_ranges.append((highest - (key >> 64 & highest), key & _GAP))
+    yield from made.close(open_ranges, highest + 1)
+    yield from made.begin(highest + 1, _GAP)  # hands out the last one; itself it is never handed out
 
-    def begin(start: int, index: int) -> None:
-        if made and made[-1][0] == start:
-            made.pop()
-        if not made or made[-1][1] != index:
-            made.append((start, index))
 
-    def close_until(start: int) -> None:
+class _Starts:
+    """Starts of ranges as they come, each held back until it is known that none replaces it."""
+
+    def __init__(self) -> None:
+        self._held: tuple[int, int] | None = None
+        self._said = _GAP
+
+    def begin(self, start: int, index: int) -> Iterator[tuple[int, int]]:
+        """From `start` on, `index` holds: what was held back for an earlier start is final."""
+        held, self._held = self._held, (start, index)
+        if held is not None and held[0] != start and held[1] != self._said:
+            self._said = held[1]
+            yield held
+
+    def close(self, open_ranges: list[tuple[int, int]], start: int) -> Iterator[tuple[int, int]]:
+        """End the ranges that stop before `start`: what lies around them holds again."""
         while open_ranges and open_ranges[-1][0] < start:
             last, _ = open_ranges.pop()
             while open_ranges and open_ranges[-1][0] <= last:
                 open_ranges.pop()
-            begin(last + 1, open_ranges[-1][1] if open_ranges else _GAP)
-
-    for first, minus_last, packed in nested:
-        close_until(first)
-        index = -packed & 0xFFFFFFFF
-        begin(first, index)
-        open_ranges.append((-minus_last, index))
-    close_until(1 << 129)
-    return made
+            yield from self.begin(last + 1, open_ranges[-1][1] if open_ranges else _GAP)
 
 
 def _parts(image: memoryview) -> tuple[dict[str, int], list[memoryview]]:
@@ -219,6 +238,21 @@ def _padded(part: bytes) -> bytes:
     return part + bytes(-len(part) % 8)
 
 
-def _address(text: str) -> IPv4Address | IPv6Address:
-    text = text.strip().strip('"')
-    return ip_address(int(text)) if text.isdigit() else ip_address(text)
+def _parsed(text: str) -> tuple[int, int]:
+    """Family and number of an address; a plain integer below 2^32 is IPv4, another IPv6.
+
+    Raises:
+        ValueError: no address.
+    """
+    text = text.strip()
+    if text.isdecimal():
+        number = int(text)
+        if number >> 128:
+            raise ValueError("larger than an address")
+        return (6 if number >> 32 else 4), number
+    family = 6 if ":" in text else 4
+    try:
+        packed = inet_pton(AF_INET6 if family == 6 else AF_INET, text)
+    except (OSError, UnicodeError) as problem:
+        raise ValueError(str(problem)) from problem
+    return family, int.from_bytes(packed)

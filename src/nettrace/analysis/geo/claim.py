@@ -24,7 +24,7 @@ LONGEST_NS = 86_400 * 10**9
 _NUMBER = r"\d+(?:[.,]\d+)?"
 _UNIT = r"(?:ns|us|µs|μs|ms|msec|s|sec|millis(?:econds?)?|microseconds?|seconds?)"
 _TIME = re.compile(
-    rf"""(?P<relation><=|>=|<|>|≤|≥|~|≈|=|:|@|\b(?:under|below|less\ than|up\ to|within|over|above|about|around|in|at|is)\b)?
+    rf"""(?:\b(?:in|at|is|takes)\s+)?(?P<relation><=|>=|<|>|≤|≥|~|≈|=|:|@|\b(?:under|below|less\ than|up\ to|within|over|above|about|around|in|at|is)\b)?
     \s*(?<![\w.,-])(?P<low>{_NUMBER})\s*(?P<low_unit>{_UNIT})?\s*
     (?:(?:-|\u2013|\u2014|\.\.+|\bto\b)\s*(?P<high>{_NUMBER})\s*)?(?P<unit>{_UNIT})(?![a-z0-9])""",
     re.VERBOSE | re.IGNORECASE,
