@@ -37,6 +37,10 @@ class Wire(ABC):
     def read(self) -> bytes | None:
         """The next packet the namespace sent, or None."""
 
+    def close(self) -> None:
+        """Give this process's hold of the device up."""
+        os.close(self.descriptor)
+
     @abstractmethod
     def write(self, packet: bytes) -> None:
         """Deliver a packet to the namespace; raises OSError when its kernel does not take it."""
@@ -65,6 +69,10 @@ class VethWire(Wire):
         self._socket = sock
         self._head4 = mac + peer_mac + _V4
         self._head6 = mac + peer_mac + _V6
+
+    def close(self) -> None:
+        """Give this process's hold of the device up."""
+        self._socket.close()
 
     def read(self) -> bytes | None:
         """The next packet the namespace sent, or None."""

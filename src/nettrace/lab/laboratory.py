@@ -18,10 +18,8 @@ import msgspec
 from nettrace.errors import LabError, NetTraceError
 from nettrace.lab import namespaces, state
 from nettrace.lab.certificates import Authority
-from nettrace.lab.devices import NAME, VethHome, Wire, open_port, open_tun, tun_permitted
-from nettrace.lab.fabric import Host
 from nettrace.lab.forwarding import INTERNET
-from nettrace.lab.netlink import Netlink
+from nettrace.lab.networks import Networks
 from nettrace.lab.router import UserSpaceRouter, order_of
 from nettrace.lab.routing import Conditions, Routes
 from nettrace.lab.services import Internet, Waits, waits_of
@@ -29,7 +27,6 @@ from nettrace.lab.topology import Topology
 from nettrace.lab.world import Event
 from nettrace.lab.worldfile import event_complaints, parse
 
-MTU = 1500
 _GRACE_S = 3.0
 
 
@@ -48,12 +45,10 @@ class Laboratory:
         self.world = parse(text, home.name)
         self.topology = Topology(self.world)
         self.home = home
-        self.device = device
         self.unprivileged = unprivileged or not namespaces.may_make_namespaces()
         self.conditions = Conditions()
-        self.notes: list[str] = []
+        self._networks = Networks(self.topology, device, unprivileged=self.unprivileged)
         self._claim = state.Claim(home)
-        self._spaces: dict[str, int] = {}
         self._children: dict[int, str] = {}
         self._controls: dict[str, socket.socket] = {}
         self._ending = False
@@ -71,10 +66,10 @@ class Laboratory:
         try:
             authority = Authority("NetTrace lab")
             self._write_files(authority)
-            wires = self._make_networks(guardian)
+            self._networks.make(guardian.note)
             routes = Routes(self.topology, self.conditions)
             routes.prepare()
-            self._start_router(guardian, wires, routes)
+            self._start_router(guardian, routes)
             self._start_services(guardian, authority, routes)
             listener = self._listen()
             ready(self.status())
@@ -90,12 +85,12 @@ class Laboratory:
             name=self.home.name,
             pid=os.getpid(),
             world=self.world.name,
-            device=self.device,
+            device=self._networks.device,
             unprivileged=self.unprivileged,
             vantages=tuple(self.topology.vantages),
             targets=len(self.topology.targets),
             conditions=self.conditions,
-            notes=tuple(self.notes),
+            notes=tuple(self._networks.notes),
         )
 
     def happen(self, event: Event) -> None:
@@ -130,81 +125,9 @@ class Laboratory:
         ):
             (self.home / name).write_text(text, encoding="utf-8")
 
-    def _make_networks(self, guardian: state.Guardian) -> dict[str, Wire]:
-        if self.unprivileged:
-            namespaces.become_root_of_own_namespace()
-        if self.device == "auto":
-            self.device = "tun" if tun_permitted() else "veth"
-        own = self._new_network()
-        veths = VethHome(own)
-        wires: dict[str, Wire] = {}
-        ports: dict[str, tuple[str, bytes, bytes]] = {}
-        for name in (*self.topology.vantages, INTERNET):
-            self._spaces[name] = self._new_network()
-            guardian.note(self._spaces[name])
-            with Netlink() as kernel:
-                kernel.up("lo")
-            if self.device == "tun":
-                wires[name] = open_tun(MTU)
-            else:
-                ports[name] = veths.connect(MTU)
-            self._furnish(self.topology.vantages.get(name))
-        namespaces.enter(own, namespaces.CLONE_NEWNET)
-        for name, (port, near, far) in ports.items():
-            wires[name] = open_port(port, near, far, MTU)
-        return wires
+    def _start_router(self, guardian: state.Guardian, routes: Routes) -> None:
+        wires = self._networks.wires
 
-    def _new_network(self) -> int:
-        try:
-            namespaces.unshare(namespaces.CLONE_NEWNET)
-        except OSError as error:
-            raise LabError(
-                f"this system does not let us make network namespaces ({error.strerror})",
-                "Run as root, or in a container allow CAP_SYS_ADMIN and unshare",
-            ) from error
-        return namespaces.current_network()
-
-    def _furnish(self, vantage: Host | None) -> None:
-        """Addresses, routes and settings of the namespace this process is in."""
-        if not namespaces.set_sysctl("net/ipv6/conf/all/disable_ipv6", "0"):
-            self._note("/proc/sys is read-only: kernel defaults hold inside (port unreachables 1/s a peer)")
-        with Netlink() as kernel:
-            if vantage is not None:
-                self._furnish_vantage(kernel, vantage)
-                return
-            for setting, value in _INTERNET_SETTINGS:
-                namespaces.set_sysctl(setting, value)
-            kernel.add_default_route(NAME, socket.AF_INET)
-            for prefix in self.topology.local_prefixes():
-                if prefix.version == 4:
-                    kernel.add_local_prefix(prefix)
-            with self._ipv6():
-                kernel.add_default_route(NAME, socket.AF_INET6)
-                for prefix in self.topology.local_prefixes():
-                    if prefix.version == 6:
-                        kernel.add_local_prefix(prefix)
-                # ICMPv6 errors take their source from addresses a link really has (RFC 4443 2.2)
-                for host in self.topology.targets.values():
-                    if host.address6:
-                        kernel.add_address("lo", host.address6, 128)
-
-    def _furnish_vantage(self, kernel: Netlink, vantage: Host) -> None:
-        namespaces.set_sysctl("net/ipv4/ping_group_range", "0 0" if self.unprivileged else "0 2147483647")
-        kernel.add_address(NAME, vantage.address4, 32)
-        kernel.add_default_route(NAME, socket.AF_INET, vantage.address4)
-        if vantage.address6:
-            with self._ipv6():
-                kernel.add_address(NAME, vantage.address6, 128)
-                kernel.add_default_route(NAME, socket.AF_INET6, vantage.address6)
-
-    def _ipv6(self) -> "_Optional":
-        return _Optional(lambda: self._note("this kernel has no IPv6: the lab is IPv4 only"))
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
-
-    def _start_router(self, guardian: state.Guardian, wires: dict[str, Wire], routes: Routes) -> None:
         def work(control: socket.socket) -> None:
             router = UserSpaceRouter(self.topology, routes, wires, control)
             control.send(b"ready")
@@ -212,14 +135,14 @@ class Laboratory:
 
         self._fork("router", guardian, work)
         for wire in wires.values():
-            os.close(wire.descriptor) if self.device == "tun" else None
+            wire.close()
 
     def _start_services(self, guardian: state.Guardian, authority: Authority, routes: Routes) -> None:
         waits = waits_of(routes)
 
         def work(control: socket.socket) -> None:
             namespaces.name_process("lab-services")
-            namespaces.enter(self._spaces[INTERNET], namespaces.CLONE_NEWNET)
+            namespaces.enter(self._networks.spaces[INTERNET], namespaces.CLONE_NEWNET)
             asyncio.run(_serve_internet(Internet(self.topology, authority), waits, control))
 
         self._fork("services", guardian, work)
@@ -318,7 +241,7 @@ class Laboratory:
                     known = ", ".join(self.topology.vantages)
                     raise LabError(f"no vantage '{name}' in this lab", f"There are: {known}")
                 own = [namespaces.current_user()] if self.unprivileged else []
-                return b'{"entered":true}', [self._spaces[name], *own]
+                return b'{"entered":true}', [self._networks.spaces[name], *own]
             case "down":
                 self._ending = True
                 return b'{"down":true}', []
@@ -327,7 +250,7 @@ class Laboratory:
 
     def _end(self) -> None:
         """Kill what we started and what runs inside, and wait for it."""
-        inside = {os.fstat(descriptor).st_ino for descriptor in self._spaces.values()}
+        inside = {os.fstat(descriptor).st_ino for descriptor in self._networks.spaces.values()}
         for pid in self._children:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -337,32 +260,6 @@ class Laboratory:
         deadline = time.monotonic() + _GRACE_S
         while state.kill_inside(inside) and time.monotonic() < deadline:
             time.sleep(0.005)
-
-
-class _Optional:
-    """Turns a refusal by the kernel into a note."""
-
-    def __init__(self, note: Callable[[], None]) -> None:
-        self._note = note
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        if isinstance(error, LabError):
-            self._note()
-            return True
-        return False
-
-
-_INTERNET_SETTINGS = (
-    ("net/ipv4/icmp_ratelimit", "0"),
-    ("net/ipv4/icmp_ratemask", "0"),
-    ("net/ipv6/icmp/ratelimit", "0"),
-    ("net/ipv4/conf/all/rp_filter", "0"),
-    ("net/ipv4/conf/default/rp_filter", "0"),
-    (f"net/ipv4/conf/{NAME}/rp_filter", "0"),
-)
 
 
 def _send_bulk(control: socket.socket, data: bytes) -> None:

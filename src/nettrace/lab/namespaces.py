@@ -56,15 +56,26 @@ def unshare(flags: int) -> None:
         raise _os_error("unshare")
 
 
+def new_network() -> int:
+    """Enter a network namespace just made; returns the descriptor that keeps it alive.
+
+    Raises:
+        LabError: when this system forbids it, with what to change.
+    """
+    try:
+        unshare(CLONE_NEWNET)
+    except OSError as error:
+        raise LabError(
+            f"this system does not let us make network namespaces ({error.strerror})",
+            "Run as root, or in a container allow CAP_SYS_ADMIN and unshare",
+        ) from error
+    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def enter(descriptor: int, kind: int) -> None:
     """Join the namespace behind a descriptor."""
     if _libc.setns(descriptor, kind):
         raise _os_error("setns")
-
-
-def current_network() -> int:
-    """A descriptor of the network namespace this process is in: it keeps the namespace alive."""
-    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def current_user() -> int:

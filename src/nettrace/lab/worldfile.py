@@ -50,9 +50,7 @@ def parse(text: str, name: str = "world") -> World:
     except tomllib.TOMLDecodeError as error:
         raise LabError(f"world '{name}' is not TOML: {error}") from error
     except msgspec.ValidationError as error:
-        raise LabError(
-            f"world '{name}': {error}", "The fields are listed in docs/reference/lab.md"
-        ) from error
+        raise LabError(f"world '{name}': {error}", f"{BUILT_IN / 'small.toml'} shows every field") from error
     complaints = _complaints(world)
     if complaints:
         raise LabError(f"world '{name}': {complaints[0]}", _more(complaints))
