@@ -1,0 +1,263 @@
+"""A finished row of a sweep as a `Trace`, or straight as its `nettrace.trace/1` line.
+
+The line of an everyday trace (reached, every hop answered and timed) is filled into a format made once per path
+length, without any object per hop; all others go through `trace_of` and `wire.documents`, which it must equal.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from sys import byteorder
+from typing import NamedTuple
+
+from nettrace.measure.probing.clock import KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS
+from nettrace.measure.probing.sweep_replies import Addresses
+from nettrace.measure.tracing.loop import loop_end
+from nettrace.measure.tracing.meaning import annotation
+from nettrace.measure.tracing.sweep import BEYOND, CLOSED, REACHED, REFUSED, Sweep
+from nettrace.measure.tracing.sweep_table import INFERRED, LOST, UNSEEN, UNTIMED
+from nettrace.model.instant import NS_PER_S, Instant, rfc3339
+from nettrace.model.measurement import Clock, Grade, Method, Outcome, Reason, Sample, SampleState
+from nettrace.model.path import Hop, Reply, ReplyKind, StopReason, Trace
+
+_UNTOLD = {
+    LOST: Sample(state=SampleState.LOST),
+    UNSEEN: Sample(state=SampleState.NOT_MEASURED, reason="not seen to leave, or this host stalled"),
+    UNTIMED: Sample(state=SampleState.NOT_MEASURED, reason="the clock was set meanwhile"),
+    INFERRED: Sample(state=SampleState.NOT_MEASURED, reason="not asked: inferred from other flows"),
+    0: Sample(state=SampleState.NOT_MEASURED, reason=Reason.ABORTED),
+}
+_HOP_TAIL = '],"name":null,"asn":null,"as_name":null,"place":null,"mpls":null}'
+_TAIL = '],"answered_from":null,"path_mtu_bytes":null,"balances":[],"clock":"kernel","at":"%s"}\n'
+_FRAGMENTATION_NEEDED = (3, 4)
+
+
+class About(NamedTuple):
+    """What all rows of a sweep have in common.
+
+    Attributes:
+        to_utc: turns the machine's instants into UTC.
+        bracket_ns: half-width of departures the kernel did not stamp.
+    """
+
+    method: Method
+    version: int
+    port: int | None
+    flow: int
+    to_utc: Callable[[Instant], Instant]
+    bracket_ns: Callable[[], int]
+
+
+class Lines:
+    """Reads finished rows of one sweep."""
+
+    def __init__(self, sweep: Sweep, addresses: Addresses, about: About) -> None:
+        self._sweep = sweep
+        self._table = sweep.table
+        self._addresses = addresses
+        self._about = about
+        self._single = sweep.options.probes_per_hop == 1
+        self._heads: dict[int, str] = {}
+        self._formats: dict[int, str] = {}
+        self._second = (-1, "")
+
+    def line(self, row: int, target: str, address: str) -> tuple[str, Outcome]:
+        """The row's `nettrace.trace/1` document with a line feed, and its outcome."""
+        table, sweep = self._table, self._sweep
+        length = table.end[row]
+        if sweep.flags[row] == REACHED | CLOSED and length and self._single and not self._has_asides(row):
+            start = row * table.width
+            rtts = table.rtt[start : start + length].tolist()
+            far = start + table.far_cell
+            last = start + length - 1
+            if rtts[-1] <= 0:
+                rtts[-1] = table.rtt[far]
+            elif table.found[last] != table.home[row]:
+                length = 0
+            if length and min(rtts) > 0 and table.found[far] == table.home[row]:
+                return self._everyday_line(row, target, address, length, rtts), Outcome.MEASURED
+        trace = self.trace(row, target, address)
+        return document_line(trace), trace.outcome
+
+    def _has_asides(self, row: int) -> bool:
+        sweep = self._sweep
+        return row in sweep.loose or row in sweep.details or row in sweep.notes
+
+    def _everyday_line(self, row: int, target: str, address: str, length: int, rtts: list[int]) -> str:
+        table = self._table
+        start = row * table.width
+        filled: list[object] = [None] * (2 * length)
+        tokens = table.found[start : start + length].tolist()
+        tokens[-1] = table.home[row]
+        heads = self._heads
+        try:
+            filled[::2] = [heads[token] for token in tokens]
+        except KeyError:
+            filled[::2] = [self._head(token) for token in tokens]
+        filled[1::2] = [rtt / 1e6 for rtt in rtts]
+        quoted = target if target == address else json.dumps(target)[1:-1]
+        rtt_ms = min(table.rtt[start + table.far_cell], rtts[-1]) / 1e6
+        form = self._formats.get(length) or self._format(length)
+        return form % (quoted, address, rtt_ms, *filled, self._at(table.begun[row]))
+
+    def _head(self, token: int) -> str:
+        if len(self._heads) > 20_000:
+            self._heads.clear()
+        return self._heads.setdefault(token, self._addresses.text(token))
+
+    def _format(self, length: int) -> str:
+        about = self._about
+        head = (
+            '{"schema":"nettrace.trace/1","vantage":null,"target":"%s","address":"%s","resolved":[],'
+            f'"method":"{about.method}","port":{json.dumps(about.port)},"flow":{about.flow},'
+            '"outcome":"measured","reason":null,"detail":null,"reached":true,"stop":"reached","rtt_ms":%.4f,"hops":['
+        )
+        hops = ",".join(
+            f'{{"ttl":{ttl},"address":"%s","rtt_ms":[%.4f{_HOP_TAIL}' for ttl in range(1, length + 1)
+        )
+        self._formats[length] = head + hops + _TAIL
+        return self._formats[length]
+
+    def _at(self, instant: Instant) -> str:
+        seconds, ns = divmod(self._about.to_utc(instant), NS_PER_S)
+        if self._second[0] != seconds:
+            self._second = (seconds, rfc3339(seconds * NS_PER_S)[:20])
+        return f"{self._second[1]}{ns // 1000:06d}Z"
+
+    # -- objects -------------------------------------------------------------------------------------------
+
+    def trace(self, row: int, target: str, address: str, *, aborted: bool = False) -> Trace:
+        """The row as a `Trace`; `aborted` when it is read before its end."""
+        table, flags = self._table, self._sweep.flags[row]
+        reached = bool(flags & REACHED)
+        length = table.end[row] or (
+            self._sweep.options.max_ttl if reached and not aborted else table.horizon[row]
+        )
+        hops = [self._hop(row, ttl) for ttl in range(1, length + 1)]
+        stop = self._stop(row, aborted=aborted)
+        if reached and hops:
+            hops[-1] = self._last(row, hops[-1])
+        elif stop is StopReason.MAX_TTL or stop is StopReason.GAP:
+            looped = loop_end([hop.address for hop in hops])
+            if looped is not None:
+                stop, hops = StopReason.LOOP, hops[: looped + 1]
+        rtts = self._rtts(row, length) if reached else []
+        samples = [sample for hop in hops for sample in hop.samples]
+        outcome, reason = _verdict(stop, samples, hops, reached=reached)
+        return Trace(
+            target=target,
+            address=address,
+            at=self._about.to_utc(table.begun[row]),
+            outcome=outcome,
+            reason=reason,
+            method=self._about.method,
+            flow=self._about.flow,
+            port=self._about.port,
+            reached=reached,
+            stop=stop,
+            rtt_ns=min(rtts, default=None),
+            hops=tuple(hops),
+            answered_from=hops[-1].address if reached and hops and hops[-1].address != address else None,
+            path_mtu_bytes=min((hop.mtu_bytes for hop in hops if hop.mtu_bytes), default=None),
+            clock=_clock(samples),
+        )
+
+    def _rtts(self, row: int, length: int) -> list[int]:
+        table = self._table
+        far = row * table.width + table.far_cell
+        cells = [far, *table.cells(row, length)] if length else [far]
+        return [table.rtt[cell] for cell in cells if table.rtt[cell] > 0]
+
+    def _last(self, row: int, hop: Hop) -> Hop:
+        """The destination's hop; where only the direct question reached it, that answer stands there."""
+        table = self._table
+        far = row * table.width + table.far_cell
+        if hop.address is not None or not table.found[far]:
+            return hop
+        sample = self._sample(row, far)
+        return Hop(
+            ttl=hop.ttl, address=self._addresses.text(table.found[far]), samples=(sample, *hop.samples[1:])
+        )
+
+    def _stop(self, row: int, *, aborted: bool) -> StopReason:
+        flags, max_ttl = self._sweep.flags[row], self._sweep.options.max_ttl
+        if flags & REACHED:
+            return StopReason.REACHED
+        if flags & REFUSED or max_ttl in self._sweep.notes.get(row, ()):
+            return StopReason.UNREACHABLE
+        if aborted:
+            return StopReason.ABORTED
+        beyond = flags & BEYOND or self._table.horizon[row] >= max_ttl
+        return StopReason.MAX_TTL if beyond else StopReason.GAP
+
+    def _hop(self, row: int, ttl: int) -> Hop:
+        table, sweep = self._table, self._sweep
+        cells = table.cells(row, ttl)
+        tokens = dict.fromkeys(table.found[cell] for cell in cells if table.found[cell])
+        addresses = [self._addresses.text(token) for token in tokens]
+        labels, mtu_bytes = sweep.details.get(row, {}).get(ttl, ((), None))
+        kind = sweep.notes.get(row, {}).get(ttl)
+        return Hop(
+            ttl=ttl,
+            address=addresses[0] if addresses else None,
+            samples=tuple(self._sample(row, cell) for cell in cells),
+            also=tuple(addresses[1:]),
+            labels=labels,
+            annotation=self._refusal(kind, addresses, mtu_bytes) if kind is not None else None,
+            mtu_bytes=mtu_bytes,
+        )
+
+    def _sample(self, row: int, cell: int) -> Sample:
+        rtt = self._table.rtt[cell]
+        if rtt <= 0:
+            return _UNTOLD[rtt]
+        step = (cell - row * self._table.width) // self._sweep.options.probes_per_hop
+        loose = step in self._sweep.loose.get(row, ())
+        bar = self._about.bracket_ns() if loose else KERNEL_SEND_ERROR_NS
+        return Sample(
+            state=SampleState.ANSWERED,
+            rtt_ns=rtt,
+            error_ns=bar + KERNEL_RECEIVE_ERROR_NS,
+            grade=Grade.RECEPTION if loose else Grade.KERNEL,
+        )
+
+    def _refusal(self, kind: int, addresses: Sequence[str], mtu_bytes: int | None) -> str | None:
+        said = kind.to_bytes(2, byteorder)
+        too_big = tuple(said) == _FRAGMENTATION_NEEDED if self._about.version == 4 else said[0] == 2
+        reply = Reply(
+            key=0,
+            kind=ReplyKind.PACKET_TOO_BIG if too_big else ReplyKind.UNREACHABLE,
+            source=addresses[0] if addresses else "",
+            received_at=0,
+            code=said[1],
+            mtu_bytes=mtu_bytes,
+        )
+        return annotation(reply)
+
+
+def document_line(trace: Trace) -> str:
+    """Any trace's public document and a line feed."""
+    from nettrace.wire.documents import trace_document  # noqa: PLC0415 - everyday sweeps never need it
+
+    return json.dumps(trace_document(trace), separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+def _verdict(
+    stop: StopReason, samples: Sequence[Sample], hops: Sequence[Hop], *, reached: bool
+) -> tuple[Outcome, Reason | None]:
+    if reached:
+        return Outcome.MEASURED, None
+    if stop is StopReason.UNREACHABLE:
+        return Outcome.FAILED, Reason.UNREACHABLE
+    if stop is StopReason.ABORTED:
+        return Outcome.NOT_MEASURED, Reason.ABORTED
+    lost = any(sample.state is SampleState.LOST for sample in samples)
+    if lost or any(hop.address for hop in hops):
+        return Outcome.FAILED, Reason.TIMEOUT
+    return Outcome.NOT_MEASURED, Reason.VANTAGE_DOWN
+
+
+def _clock(samples: Sequence[Sample]) -> Clock | None:
+    grades = {sample.grade for sample in samples if sample.state is SampleState.ANSWERED}
+    if not grades:
+        return None
+    return Clock.KERNEL if grades == {Grade.KERNEL} else Clock.MIXED
