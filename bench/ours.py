@@ -1,6 +1,7 @@
 """NetTrace asked for the same work as the rivals, through its command line and its public NDJSON."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from bench.rivals import Report, Tool
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.model.measurement import Method
 
-PROGRAM = str(Path(sys.executable).with_name("nettrace"))
+PROGRAM = os.environ.get("NETTRACE_BENCH_PROGRAM") or str(Path(sys.executable).with_name("nettrace"))
+"""The installed command, or another build of it to compare with."""
 RESOLUTION_US = 0.05
 """Half of the last digit of the public `_ms` fields (0.1 us)."""
 

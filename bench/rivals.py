@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,9 @@ class Tool:
     def run(self, place: Place, limit_s: float = 120.0) -> tuple[Ran, Report]:
         """Run it and read its output."""
         ran = run_all(self.commands, place, self.parallel, limit_s)
+        if ran.code:
+            last = " ".join(ran.err.strip().splitlines()[-1:])
+            print(f"bench: {self.name} ended with {ran.code}: {last[-300:]}", file=sys.stderr)
         return ran, self.read(ran)
 
 
@@ -106,11 +110,12 @@ def read_fping(ran: Ran) -> Report:
     return report
 
 
-def scamper_ping(file: Path, targets: int, rounds: int, pps: float, name: str = "scamper") -> Tool:
-    """Scamper's ping at `pps`."""
-    job = f"ping -c {rounds} -i {max(0.001, targets / pps):g}"
+def scamper_ping(file: Path, targets: int, rounds: int, pps: float, *, datalink: bool = False) -> Tool:
+    """Scamper's ping at `pps`; `datalink` takes its stamps from a packet socket (needs a link layer)."""
+    more = "-O dl " if datalink else ""
+    job = f"ping {more}-c {rounds} -i {max(0.001, targets / pps):g}"
     words = ["scamper", "-p", f"{pps:.0f}", "-O", "json", "-o", "-", "-c", job]
-    return Tool(name, [[*words, "-f", str(file)]], read_scamper)
+    return Tool(f"scamper {more}".strip(), [[*words, "-f", str(file)]], read_scamper)
 
 
 def read_scamper(ran: Ran) -> Report:
@@ -174,10 +179,16 @@ def read_mtr(report: Report, target: str, out: str) -> None:
 
 
 def scamper_trace(
-    file: Path, pps: float, method: str = "udp-paris", tries: int = 1, in_flight: int = 1
+    file: Path,
+    pps: float,
+    method: str = "udp-paris",
+    tries: int = 1,
+    in_flight: int = 1,
+    *,
+    datalink: bool = False,
 ) -> Tool:
-    """Scamper's trace; `in_flight` probes of one trace at once (-N)."""
-    more = f" -N {in_flight}" if in_flight > 1 else ""
+    """Scamper's trace; `in_flight` probes of one trace at once (-N), `datalink` as for its ping."""
+    more = (f" -N {in_flight}" if in_flight > 1 else "") + (" -O dl" if datalink else "")
     job = f"trace -P {method} -q {tries} -w 1{more}"
     words = ["scamper", "-p", f"{pps:.0f}", "-O", "json", "-o", "-", "-c", job, "-f", str(file)]
     return Tool(f"scamper -p {pps:.0f}{more}", [words], read_scamper, parallel=1)

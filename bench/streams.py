@@ -101,7 +101,11 @@ def _measure(
     ordinary: bool,
     file: Path,
 ) -> None:
-    with Bridge() as bridge, under(load, ordinary=ordinary) as place, Capture(bridge.device, 1600) as capture:
+    with (
+        Bridge() as bridge,
+        under(load, ordinary=ordinary) as place,
+        Capture(bridge.device, segments=True) as capture,
+    ):
         ran = run_program([sys.executable, "-m", program, f"{RATES[load]:g}", str(file)], place, limit_s=90)
     if ran.code:
         print(f"bench: {name} ended with {ran.code}: {ran.err.strip()[-300:]}", file=sys.stderr)

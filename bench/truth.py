@@ -65,6 +65,7 @@ def _tools(folder: Path, what: str, quick: bool) -> Iterator[tuple[Tool, bool, b
             yield rivals.fping(file, TARGETS, rounds, PPS), False, False
         if rivals.version("scamper"):
             yield rivals.scamper_ping(file, TARGETS, rounds, PPS), False, False
+            yield rivals.scamper_ping(file, TARGETS, rounds, PPS, datalink=True), False, False
         if rivals.version("mtr"):
             yield rivals.mtr(targets[:20], rounds // 2), False, True
         return
@@ -72,6 +73,7 @@ def _tools(folder: Path, what: str, quick: bool) -> Iterator[tuple[Tool, bool, b
     yield ours.trace(file, PPS, name=ORDINARY), True, True
     if rivals.version("scamper"):
         yield rivals.scamper_trace(file, PPS), False, True
+        yield rivals.scamper_trace(file, PPS, datalink=True), False, True
     if rivals.version("traceroute"):
         yield rivals.traceroute(targets), False, True
     if rivals.version("mtr") and not quick:
@@ -79,7 +81,7 @@ def _tools(folder: Path, what: str, quick: bool) -> Iterator[tuple[Tool, bool, b
 
 
 def _measure(table: Table, tool: Tool, load: str, ordinary: bool, by_ttl: bool) -> None:
-    with Emulator(NET) as emulator:
+    with Emulator(NET, ethernet=True) as emulator:
         emulator.permit_ping()
         with under(load, ordinary=ordinary) as place, Capture(emulator.device) as capture:
             _, report = tool.run(place, limit_s=60)

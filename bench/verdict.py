@@ -39,10 +39,15 @@ class Verdict:
 
 
 def truth_by_key(probes: Iterable[Probe], *, by_ttl: bool) -> dict[Key, list[Probe]]:
-    """Probes on the wire by target and TTL (or by target alone, TTL 0) in sending order."""
+    """Probes on the wire by target and TTL (or by target alone, TTL 0) in sending order.
+
+    By TTL, what reached the target is left out: tools send it with any TTL that is high enough and report it
+    at the one they deem its place, so the value cannot be traced back to its probe.
+    """
     found: defaultdict[Key, list[Probe]] = defaultdict(list)
     for probe in probes:
-        found[(probe.target, probe.ttl if by_ttl else 0)].append(probe)
+        if not by_ttl or probe.answered_by != probe.target:
+            found[(probe.target, probe.ttl if by_ttl else 0)].append(probe)
     return found
 
 
