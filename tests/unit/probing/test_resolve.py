@@ -50,7 +50,7 @@ def test_localhost_comes_from_the_system(run: Callable) -> None:
     assert found.via == "system"
     assert found.stage is not None
     assert found.stage.grade is Grade.USER
-    assert 0 < found.stage.error_ns
+    assert found.stage.error_ns > 0
 
 
 def test_one_family_or_both(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ async def race(
             connection, as a browser does, and the loser's attempt is `aborted`.
         kernel_stamps: as for `stream.connect`.
     """
-    gate = _Gate()
+    gate = _Gate(both=both)
     lanes = [
         _Lane(address, port, timeout_s, delay_s if place else 0.0)
         for place, address in enumerate(_first_of_each(addresses))
@@ -97,11 +97,17 @@ def _first_of_each(addresses: Sequence[str]) -> tuple[str, ...]:
 
 
 class _Gate:
-    """Opens for the second family when the first one is through, one way or the other."""
+    """Opens for the second family when the first has failed, or has connected and both figures are wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, both: bool) -> None:
         self.decided = asyncio.Event()
         self.connected = False
+        self._both = both
+
+    def through(self, *, connected: bool) -> None:
+        self.connected = self.connected or connected
+        if self._both or not connected:
+            self.decided.set()
 
 
 class _Lane:
@@ -121,10 +127,9 @@ class _Lane:
         try:
             deadline = Deadline(self._timeout_s)
             self.stream = await connect(self.address, self._port, deadline, kernel_stamps=kernel_stamps)
-            gate.connected = True
         except Broken as broken:
             self._broken = broken
-        gate.decided.set()
+        gate.through(connected=self.stream is not None)
 
     async def _wait(self, gate: _Gate) -> None:
         loop = asyncio.get_running_loop()

@@ -11,6 +11,7 @@ Which segments the figures stand for:
 Stamps are software stamps at the device: where AF_PACKET, and so tcpdump, sees the same segment.
 """
 
+import asyncio
 import errno
 import os
 import socket
@@ -25,6 +26,7 @@ from nettrace.measure.probing.tcp_info import TcpInfo, tcp_info
 from nettrace.model.measurement import Grade, Outcome, Reason, Stage
 
 READ_BYTES = 65_536
+READS_IN_A_ROW = 16
 FIRST_SYN_RETRY_S = 0.9
 """Linux sends a lost SYN again after one second: from then on only the user clock can tell."""
 
@@ -89,6 +91,7 @@ class Stream:
         self._meter: LagMeter | None = None
         self._written = 0
         self._read_bytes = 0
+        self._in_a_row = 0
         self._left: dict[int, int] = {}
         self._acknowledged: dict[int, int] = {}
         self._empty_at_ns = 0
@@ -144,12 +147,17 @@ class Stream:
                 data, ancillary, _, _ = self._socket.recvmsg(limit, stamps.ANCILLARY_BYTES)
             except BlockingIOError:
                 self._empty_at_ns = looked_at_ns
+                self._in_a_row = 0
                 if not await self.deadline.readable(self._socket):
                     raise Broken(Reason.TIMEOUT, f"no answer within {self.deadline.timeout_s:g} s") from None
                 continue
             except OSError as error:
                 raise broken_by(error.errno or 0) from None
-            return self._arrival(data, stamps.received_at(ancillary))
+            arrival = self._arrival(data, stamps.received_at(ancillary))
+            self._in_a_row += 1
+            if self._in_a_row % READS_IN_A_ROW == 0:
+                await asyncio.sleep(0)  # a peer that floods must not keep the others from their turn
+            return arrival
 
     def until_last_byte(self, mark: Mark, arrival: Arrival) -> Stage:
         """From the departure of the mark to the arrival's last byte."""

@@ -150,8 +150,6 @@ class _Talk:
                 timings.ttfb = channel.stream.until_first_byte(mark, answer, only_answer=received.only_answer)
                 timings.first_byte_exact = answer.exact
             await self._take(received)
-            if self._protocol.handshake_exc:
-                raise self._refused(self._protocol.handshake_exc)
         if answer:
             timings.total_ns = timings.since_start_ns(answer)
 
@@ -213,11 +211,13 @@ class _Talk:
         for event in self._protocol.events_received():
             if isinstance(event, Response):
                 self.status = event.status_code
-                self.upgraded = self._protocol.state is State.OPEN
+                self.upgraded = self._protocol.handshake_exc is None
             elif isinstance(event, Frame) and event.opcode is Opcode.PONG:
                 self._pong(bytes(event.data), received)
+        if self._protocol.handshake_exc:
+            raise self._refused(self._protocol.handshake_exc)
         await self._flush()
-        if self.upgraded and self._protocol.state is not State.OPEN:
+        if not received.data or (self.upgraded and self._protocol.state is not State.OPEN):
             raise Broken(Reason.HTTP, self._goodbye())
 
     def _pong(self, payload: bytes, received: Received) -> None:
@@ -257,10 +257,10 @@ class _Talk:
             await self._channel.send(data)
 
     def _goodbye(self) -> str:
-        code, why = self._protocol.close_code, self._protocol.close_reason
-        if code in {None, 1006}:
+        close = self._protocol.close_rcvd
+        if close is None:
             return "the server ended the connection without a close frame"
-        return f"the server closed the connection ({code}{f' {why}' if why else ''})"
+        return f"the server closed the connection ({f'{close.code} {close.reason}'.strip()})"
 
     def _refused(self, error: BaseException) -> Broken:
         if isinstance(error, InvalidStatus):
