@@ -36,7 +36,6 @@ ATTENTIVE_NS = 3 * NS_PER_S
 """So long after the last packet went the sockets are looked at in every tick."""
 
 _IDLE_NS = 250 * NS_PER_MS
-_MOST_FLOWS = 20_000
 
 
 class Aimed(Machine, Protocol):
@@ -54,12 +53,13 @@ M = TypeVar("M", bound=Aimed)
 class _Run:
     """A machine in progress."""
 
-    __slots__ = ("busy_until", "in_flight", "machine", "queued", "serial", "serial_ns", "wake")
+    __slots__ = ("busy_until", "in_flight", "machine", "queued", "route", "serial", "serial_ns", "wake")
 
     def __init__(self, serial: int, machine: Aimed) -> None:
         self.serial = serial
         self.machine = machine
         self.queued = False
+        self.route: tuple[Flow, str, Signature, int] | None = None
         self.wake: Instant | None = None
         self.in_flight = 0
         self.serial_ns: int | None = None
@@ -98,10 +98,10 @@ class Engine:
         self._pace = Pace(rate_pps, 2 * tick_ns)
         self._ledger = Ledger(sockets.tags, self.timeline)
         self._transports: list[Transport] = []
-        self._routes: dict[tuple[str, Flow], tuple[Signature, int] | Unmeasurable] = {}
         self._runs: dict[int, _Run] = {}
         self._serial = 0
         self._ready: deque[_Run] = deque()
+        self._touched: dict[int, _Run] = {}
         self._wakes: list[tuple[Instant, int]] = []
         self._ended: list[Aimed] = []
         self._planned: Instant | None = None
@@ -235,7 +235,8 @@ class Engine:
             return
         run.in_flight -= first
         run.machine.replied(reply)
-        self._queue(run)
+        if not run.queued:
+            self._touched[run.serial] = run
 
     # -- what goes -----------------------------------------------------------------------------------------
 
@@ -249,7 +250,9 @@ class Engine:
             wake, serial = heapq.heappop(self._wakes)
             run = self._runs.get(serial)
             if run is not None and run.wake == wake:
+                run.wake = None
                 self._queue(run)
+        self._look_after(now)
         budget = min(self._pace.room(now), MOST_PER_STEP)
         cargo: list[list[Shipment]] = [[] for _ in self._transports]
         served: list[_Run] = []
@@ -280,42 +283,38 @@ class Engine:
         return count
 
     def _load(self, run: _Run, probe: Probe, now: Instant, cargo: list[list[Shipment]]) -> int:
-        way = self._way(probe)
-        if isinstance(way, Unmeasurable):
-            run.machine.departed(Departure(probe.key, None, 0, Grade.USER, Reason.NOT_PERMITTED))
-            return 0
-        flow, via = way
-        tag = self._ledger.open(run.serial, probe.key, flow, via)
+        route = run.route
+        if route is None or route[0] is not probe.flow or route[1] is not probe.address:
+            route = run.route = self._route(probe)
+            if route is None:
+                run.machine.departed(Departure(probe.key, None, 0, Grade.USER, Reason.NOT_PERMITTED))
+                return 0
+            run.serial_ns = self._transports[route[3]].serial_ns
+        tag = self._ledger.open(run.serial, probe.key, route[2], route[3])
         if tag is None:
             run.machine.departed(Departure(probe.key, None, 0, Grade.USER, "too many probes under way"))
             return 0
-        while len(cargo) <= via:
+        while len(cargo) <= route[3]:
             cargo.append([])
-        cargo[via].append((tag, probe))
+        cargo[route[3]].append((tag, probe))
         run.in_flight += 1
-        run.serial_ns = self._transports[via].serial_ns
         if run.serial_ns:
             run.busy_until = now + run.serial_ns
         if self._politeness is not None:
             self._politeness.allow(now, probe.address)
         return 1
 
-    def _way(self, probe: Probe) -> tuple[Signature, int] | Unmeasurable:
-        """The packed flow of a probe and the number of its transport, or why there is none."""
-        known = self._routes.get((probe.address, probe.flow))
-        if known is None:
-            try:
-                transport = self.sockets.transport(probe.flow.method, 6 if ":" in probe.address else 4)
-            except Unmeasurable as problem:
-                known = problem
-            else:
-                if transport not in self._transports:
-                    self._transports.append(transport)
-                known = signature(probe.address, probe.flow), self._transports.index(transport)
-            if len(self._routes) >= _MOST_FLOWS:
-                self._routes.clear()
-            self._routes[probe.address, probe.flow] = known
-        return known
+    def _route(self, probe: Probe) -> tuple[Flow, str, Signature, int] | None:
+        """The packed flow of a probe and the number of its transport; None when the host permits none."""
+        version = 6 if ":" in probe.address else 4
+        try:
+            transport = self.sockets.transport(probe.flow.method, version)
+        except Unmeasurable:
+            return None
+        if transport not in self._transports:
+            self._transports.append(transport)
+        via = self._transports.index(transport)
+        return probe.flow, probe.address, signature(probe.address, probe.flow), via
 
     def _ship(self, cargo: list[list[Shipment]], now: Instant) -> None:
         intake = Intake()
@@ -342,26 +341,31 @@ class Engine:
         if intake.answers or intake.clocked or intake.finished:
             self._deliver(intake)
 
+    def _look_after(self, now: Instant) -> None:
+        """Machines that heard something may have ended, or want to go on at another time than they said."""
+        while self._touched:
+            _, run = self._touched.popitem()
+            if not run.queued:
+                self._schedule(run, now)
+
     def _schedule(self, run: _Run, now: Instant) -> None:
         machine = run.machine
-        if machine.done:
+        if run.queued and not machine.done:
+            return
+        wake = None if machine.done else machine.wake_at(now)
+        if wake is None and machine.done:  # some only find out while they look for the next moment
             if self._runs.pop(run.serial, None) is not None:
                 self._ended.append(machine)
             return
-        if run.queued:
-            return
-        wake = machine.wake_at(now)
         if wake is not None:
             wake = max(wake, run.busy_until)
             if self._politeness is not None and wake <= now:
                 wake = self._politeness.next_at(now, machine.address)
-        run.wake = wake
-        if wake is None:
-            return
-        if wake <= now:
+        if wake is not None and wake <= now:
             self._queue(run)
-        else:
+        elif wake is not None and wake != run.wake:
             heapq.heappush(self._wakes, (wake, run.serial))
+        run.wake = wake
 
     def _next_wake(self, now: Instant) -> Instant:
         few = len(self._runs) <= FEW_RUNS

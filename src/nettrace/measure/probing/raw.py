@@ -5,19 +5,22 @@ import struct
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from nettrace.measure.packets.probe import Signature, Template, template
 from nettrace.measure.probing import ring
 from nettrace.measure.probing.errorqueue import SCM_TS_OPT_ID, numbers_by_request
 from nettrace.measure.probing.raw_sockets import RECEPTION_STAMPS, attach_filter, only_icmp, stamp, widen
-from nettrace.measure.probing.routes import Route, Routes
+from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.stamps import IP_RECVERR, IPV6_RECVERR
 from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
 from nettrace.model.measurement import Method
+from nettrace.model.path import Probe
 
 _BATCH = 256
 _PACKET_BYTES = 1536
+_MOST_TEMPLATES, _MOST_WAYS = 256, 20_000
 _QUOTE_BYTES = 704
 _BILLION = 1_000_000_000
 
@@ -43,6 +46,17 @@ _ICMP6_HEARD = (1, 2, 3, 129)
 _ICMP4_HEARD = (0, 3, 11)
 
 
+class _Way(NamedTuple):
+    """How a flow's packets are made and where they go.
+
+    Attributes:
+        name: the destination as a kernel socket address.
+    """
+
+    template: Template
+    name: bytes
+
+
 class RawTransport:
     """Sends any method's probes of one IP version, and hears all their answers.
 
@@ -60,6 +74,8 @@ class RawTransport:
         self._sockets: list[socket.socket] = []
         self._heard: set[Method] = set()
         self._templates: dict[tuple[str, Method, int], Template] = {}
+        self._ways: dict[Signature, _Way] = {}
+        self._generation = routes.generation
         self._slots: list[Template | None] = [None] * _BATCH
         self._by_request = numbers_by_request()
         self._numbers: array[int] = array("q", bytes(8 << 16))
@@ -96,19 +112,22 @@ class RawTransport:
 
     def _send(self, batch: Sequence[Shipment], intake: Intake) -> None:
         outbox = self._outbox
+        if self._generation != self._routes.generation:
+            self._generation = self._routes.generation
+            self._ways.clear()
         tags: list[int] = []
         for tag, probe in batch:
-            if probe.flow.method not in self._heard:
-                self._hear(probe.flow.method)
             flow = self._tags.pending.signature(tag)
             if flow is None:
                 continue
-            try:
-                route = self._routes.to(probe.address)
-            except OSError as error:
-                intake.refused.append((tag, refusal(error)))
-                continue
-            self._load(len(tags), tag, flow, route, (probe.flow.method, probe.payload_bytes, probe.ttl))
+            way = self._ways.get(flow)
+            if way is None or way.template.payload_bytes != probe.payload_bytes:
+                try:
+                    way = self._find_way(probe, flow)
+                except OSError as error:
+                    intake.refused.append((tag, refusal(error)))
+                    continue
+            self._load(len(tags), tag, way, flow, probe.ttl)
             tags.append(tag)
         done = 0
         while done < len(tags):
@@ -123,26 +142,33 @@ class RawTransport:
                 self._recount(tags[done + 1 :])
                 done += 1
 
-    def _load(
-        self, index: int, tag: int, flow: Signature, route: Route, kind: tuple[Method, int, int]
-    ) -> None:
-        method, payload_bytes, ttl = kind
-        outbox = self._outbox
-        made = self._templates.get((route.source, method, payload_bytes))
+    def _find_way(self, probe: Probe, flow: Signature) -> _Way:
+        method = probe.flow.method
+        if method not in self._heard:
+            self._hear(method)
+        route = self._routes.to(probe.address)
+        key = route.source, method, probe.payload_bytes
+        made = self._templates.get(key)
         if made is None:
-            if len(self._templates) > 4096:
+            if len(self._templates) > _MOST_TEMPLATES:
                 self._templates.clear()
-            made = template(route.source, method, payload_bytes)
-            self._templates[route.source, method, payload_bytes] = made
-        at = index * outbox.stride + ring.OUT_PACKET
+            made = self._templates[key] = template(*key)
+        if len(self._ways) > _MOST_WAYS:
+            self._ways.clear()
+        way = self._ways[flow] = _Way(made, _name(flow, route.interface))
+        return way
+
+    def _load(self, index: int, tag: int, way: _Way, flow: Signature, ttl: int) -> None:
+        outbox, made = self._outbox, way.template
+        start = index * outbox.stride
+        at = start + ring.OUT_PACKET
         if self._slots[index] is not made:
             self._slots[index] = made
             outbox.data[at : at + made.size] = made.blank
             outbox.lengths[index] = made.size
         made.write(outbox.data, at, flow, ttl, self._tags.cipher.hide(tag))
-        name = _name(flow, route.interface)
-        start = index * outbox.stride + ring.OUT_NAME
-        outbox.data[start : start + len(name)] = name
+        start += ring.OUT_NAME
+        outbox.data[start : start + len(way.name)] = way.name
         if self._by_request:
             _NUMBERED.pack_into(outbox.data, index * outbox.stride, 20, 1, SCM_TS_OPT_ID, tag)
         else:
