@@ -17,12 +17,10 @@ from struct import Struct
 from nettrace.errors import Invalid
 from nettrace.measure.packets.checksum import word_sum
 from nettrace.measure.packets.ip import ICMP, ICMPV6, TCP, UDP, packed
+from nettrace.measure.packets.note import NOTE
 from nettrace.measure.packets.tcp import SYN, syn_options
 from nettrace.model.measurement import Method
 from nettrace.model.path import Flow, Probe
-
-NOTE = b"nettrace https://github.com/nettrace/nettrace "
-"""Stands in every ICMP and UDP probe that has room: an operator who sees it finds out who it is and why."""
 
 MIN_PAYLOAD_BYTES = 6
 """Two balancing bytes and the tag."""

@@ -188,7 +188,8 @@ class Run:
     def _admit(self, now: Instant) -> list[Trace]:
         failed: list[Trace] = []
         active = sum(leg.sweep.active for leg in self._legs.values())
-        room = min(_ADMITTED_AT_ONCE, self._options.rows - active)
+        waiting = sum(leg.sweep.unasked for leg in self._legs.values())
+        room = min(_ADMITTED_AT_ONCE - waiting, self._options.rows - active)
         for target, address in self._targets.take(room):
             if address is None:
                 failed.append(

@@ -74,7 +74,7 @@ class Leg:
         )
         self.table = self.sweep.table
         if self.sweep.by_slot:
-            self.table.slot_mark[:] = self.packets.marks.tolist()
+            self.table.slot_mark = self.packets.marks
         self.rows: list[Row] = []
         self.templates: list[bytes] = []
         self.totals: list[int] = []

@@ -4,7 +4,6 @@ The line of an everyday trace (reached, every hop answered and timed) is filled 
 length, without any object per hop; all others go through `trace_of` and `wire.documents`, which it must equal.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from sys import byteorder
 from typing import NamedTuple
@@ -85,16 +84,15 @@ class Lines:
     def _everyday_line(self, row: int, target: str, address: str, length: int, rtts: list[int]) -> str:
         table = self._table
         start = row * table.width
-        filled: list[object] = [None] * (2 * length)
-        tokens = table.found[start : start + length].tolist()
-        tokens[-1] = table.home[row]
+        filled: list[object] = [address] * (2 * length)
+        tokens = table.found[start : start + length - 1].tolist()
         heads = self._heads
         try:
-            filled[::2] = [heads[token] for token in tokens]
+            filled[:-2:2] = [heads[token] for token in tokens]
         except KeyError:
-            filled[::2] = [self._head(token) for token in tokens]
+            filled[:-2:2] = [self._head(token) for token in tokens]
         filled[1::2] = [rtt / 1e6 for rtt in rtts]
-        quoted = target if target == address else json.dumps(target)[1:-1]
+        quoted = target if target == address else _json(target)[1:-1]
         rtt_ms = min(table.rtt[start + table.far_cell], rtts[-1]) / 1e6
         form = self._formats.get(length) or self._format(length)
         return form % (quoted, address, rtt_ms, *filled, self._at(table.begun[row]))
@@ -108,7 +106,7 @@ class Lines:
         about = self._about
         head = (
             '{"schema":"nettrace.trace/1","vantage":null,"target":"%s","address":"%s","resolved":[],'
-            f'"method":"{about.method}","port":{json.dumps(about.port)},"flow":{about.flow},'
+            f'"method":"{about.method}","port":{"null" if about.port is None else about.port},"flow":{about.flow},'
             '"outcome":"measured","reason":null,"detail":null,"reached":true,"stop":"reached","rtt_ms":%.4f,"hops":['
         )
         hops = ",".join(
@@ -238,7 +236,13 @@ def document_line(trace: Trace) -> str:
     """Any trace's public document and a line feed."""
     from nettrace.wire.documents import trace_document  # noqa: PLC0415 - everyday sweeps never need it
 
-    return json.dumps(trace_document(trace), separators=(",", ":"), ensure_ascii=False) + "\n"
+    return _json(trace_document(trace)) + "\n"
+
+
+def _json(value: object) -> str:
+    import json  # noqa: PLC0415 - a sweep of addresses never needs it
+
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _verdict(

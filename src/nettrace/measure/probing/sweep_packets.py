@@ -19,8 +19,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from nettrace.measure.packets.probe import NOTE
-from nettrace.measure.packets.tcp import syn_options
+from nettrace.measure.packets.note import NOTE
 from nettrace.measure.probing.ring import OUT_NAME, OUT_PACKET, Outbox
 from nettrace.measure.tracing.flow import DEFAULT_PORT, flow_words
 from nettrace.measure.tracing.sweep_table import SLOTS
@@ -234,6 +233,8 @@ class Packets:
             )
         match self.method:
             case Method.TCP:
+                from nettrace.measure.packets.tcp import syn_options  # noqa: PLC0415 - only SYNs need it
+
                 options = syn_options(1460 if self.version == 4 else 1440)
                 transport = bytes(12) + bytes.fromhex("8002faf000000000") + options
             case Method.UDP:

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator
 from struct import Struct, error
 
 from nettrace.errors import PacketError
-from nettrace.measure.packets.icmp import IcmpError, parse_icmp, parse_icmpv6
-from nettrace.measure.packets.tcp import ACK, RST, SYN
 from nettrace.measure.probing.ring import IN_NAME, IN_PACKET, SO_RXQ_OVFL, Inbox
 from nettrace.measure.probing.sweep_packets import PROTOCOL, layout_of, word
 from nettrace.measure.tracing.sweep import DIRECT, EXTENDED, Extra, Record
@@ -27,6 +25,7 @@ _LONGEST_PLAIN4 = 20 + 8 + 128 + 4
 """Longer than this there may be extensions that no length field announces."""
 _STAMP_BYTES, _STAMP_AND_DROPS_BYTES = 64, 88
 _ECHO_REPLY4, _ECHO_REPLY6 = 0, 129
+_SYN, _RST, _ACK = 0x02, 0x04, 0x10
 
 
 class Addresses:
@@ -102,7 +101,7 @@ class Replies:
             if at_ns is None or len(packet) < at + 20:
                 continue
             flags = packet[at + 13]
-            if not flags & RST and flags & (SYN | ACK) != SYN | ACK:
+            if not flags & _RST and flags & (_SYN | _ACK) != _SYN | _ACK:
                 continue
             sequence = (int.from_bytes(packet[at + 8 : at + 12]) - 1) % (1 << 32)
             source = self._source(inbox, index)
@@ -145,6 +144,9 @@ class Replies:
                 yield record
 
     def _parsed(self, packet: bytes, at_ns: int, inbox: Inbox, index: int) -> Record | None:
+        # Loaded here because a sweep of a plain IPv4 net never needs a parser.
+        from nettrace.measure.packets.icmp import IcmpError, parse_icmp, parse_icmpv6  # noqa: PLC0415
+
         at = (packet[0] & 15) * 4 if self.version == 4 else 0
         if packet[at] in {_ECHO_REPLY4, _ECHO_REPLY6}:
             return self._echo(packet, at, at_ns, inbox, index) if self.method is Method.ICMP else None

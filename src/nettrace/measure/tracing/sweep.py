@@ -107,6 +107,12 @@ class Sweep:
         self.active += 1
         return row
 
+    @property
+    def unasked(self) -> int:
+        """Rows that have not been asked anything yet."""
+        far = self.lanes[-1]
+        return len(far.fresh) - far.head
+
     def release(self, row: int, now: Instant) -> None:
         """A finished row's result has been read."""
         del self.flags[row]

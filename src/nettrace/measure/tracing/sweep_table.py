@@ -47,7 +47,7 @@ class SweepOptions(NamedTuple):
     attempts: int = 2
     timeout_ns: int = NS_PER_S
     gap: int = 5
-    rows: int = 8192
+    rows: int = 4096
     exact: bool = True
     time_exceeded: int = 11
     arrived: int = 3 + 256 * 3
@@ -63,6 +63,7 @@ class Table:
         left: per row, hops still open.
         end: per row, TTL of the destination (or of a refusal) as far as known; 0 while unknown.
         plain: per row, 1 while its length is known and one answer a hop is all it needs: the fast path.
+        slot_mark: per slot, the secret its probe carries, where marks belong to slots.
         destination: per row, what a quoted packet must be going to; `home` is the token of that address.
     """
 
@@ -92,7 +93,7 @@ class Table:
         self.slot_row: list[int] = [0] * (SLOTS + 1)
         self.slot_step = bytearray(SLOTS + 1)
         self.slot_try = bytearray(SLOTS + 1)
-        self.slot_mark: list[int] = [0] * (SLOTS + 1)
+        self.slot_mark: Sequence[int] = ()
         self.sent_s = array("Q", bytes(8 * (SLOTS + 1)))
         self.sent_ns = array("Q", bytes(8 * (SLOTS + 1)))
 
