@@ -1,11 +1,14 @@
 """Bounded multipath discovery: how many flows are enough, and what is said when they were not."""
 
+import itertools
+
 import pytest
 
 from nettrace.measure.tracing.multipath import MultipathOptions, MultipathRun, confidence_of, stopping_point
 from nettrace.measure.tracing.trace import TraceOptions
 from nettrace.model.path import Probe, StopReason, Trace
-from nettrace.testing.simdriver import EPOCH, Job, SimDriver
+from nettrace.testing.simclock import SimClock
+from nettrace.testing.simdriver import EPOCH, HostFaults, Job, SimDriver
 from nettrace.testing.simnet import Fate, Route, Router, SimNet, Site
 
 HOST = "198.18.0.1"
@@ -89,3 +92,45 @@ def test_another_canonical_flow_is_not_tried_twice() -> None:
     SimDriver(net).measure(machine)
 
     assert net.heard == [2, 0, 1, 3, 4, 5]
+
+
+def one_stage(
+    *stage: Router, clock: SimClock | None = None, faults: HostFaults | None = None
+) -> tuple[Trace, Job]:
+    machine = MultipathRun("h", HOST)
+    net = SimNet([Site(address=HOST, routes=(Route(stages=(stage,)),))])
+    job = SimDriver(net, clock=clock, faults=faults).measure(machine)
+    return machine.result(), job
+
+
+def test_probes_under_way_count_so_that_a_slow_hop_gets_no_more_than_a_fast_one() -> None:
+    _, job = one_stage(Router(address="10.0.0.1", delay_ms=450))
+
+    assert sum(fate.ttl == 1 for fate in job.fates.values()) == 6
+
+
+def test_a_hop_that_never_answers_again_is_left_in_peace() -> None:
+    _, job = one_stage(Router(address="10.0.0.1", answers_per_s=1e-6, answer_burst=1))
+
+    assert sum(fate.ttl == 1 for fate in job.fates.values()) <= 8
+
+
+def test_silence_makes_it_slower_up_to_the_pace_of_a_limited_router() -> None:
+    pair = [Router(address=f"10.{n}.0.1", answers_per_s=1.0, answer_burst=1) for n in range(2)]
+    trace, job = one_stage(*pair)
+
+    assert len(trace.balances[0].addresses) == 2
+    sent = sorted(fate.sent_at for fate in job.fates.values() if fate.ttl == 1)
+    assert max(later - earlier for earlier, later in itertools.pairwise(sent)) >= 1_100_000_000
+
+
+def test_a_stall_costs_a_repeat_and_no_patience() -> None:
+    ms = (
+        1_000_000  # from just after the trace on, nine tenths of all time are lost, and all answers with them
+    )
+    pauses = [(EPOCH + start * ms, EPOCH + (start + 90) * ms) for start in range(75, 4000, 100)]
+    pair = [Router(address=f"10.{n}.0.1", delay_ms=30) for n in range(2)]
+    trace, _ = one_stage(*pair, clock=SimClock(stalls=pauses), faults=HostFaults(stall_drop=1.0))
+
+    assert len(trace.balances[0].addresses) == 2
+    assert trace.balances[0].confidence >= 0.95

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import annotation
 from nettrace.measure.tracing.trace import TraceOptions, TraceRun
 from nettrace.model.instant import NS_PER_MS, NS_PER_S
@@ -381,3 +382,82 @@ def test_every_probe_of_a_trace_has_one_flow() -> None:
 
     assert {probe.flow for probe in bench.sent} == {bench.machine.flow}
     assert bench.machine.result().flow == 3
+
+
+def test_a_probe_answered_by_a_router_and_by_the_destination_has_arrived_in_either_order() -> None:
+    for arrived_first in (True, False):
+        bench = Bench(scout=False)
+        bench.ask()
+        bench.tell(passed(bench.probe(1), "10.0.0.1", bench.now + 1))
+        both = [port(bench.probe(2), bench.now + 9), passed(bench.probe(2), "10.0.0.2", bench.now + 3)]
+        bench.tell(*(both if arrived_first else both[::-1]))
+        bench.finish()
+
+        assert bench.addresses == ["10.0.0.1", HOST]
+        assert bench.machine.result().stop is StopReason.REACHED
+
+
+def test_it_ends_at_once_when_the_path_is_complete_and_waits_for_nothing_behind_its_end() -> None:
+    bench = Bench(scout=False)
+    bench.ask()
+    bench.tell(passed(bench.probe(1), "10.0.0.1", bench.now + 1), port(bench.probe(2), bench.now + 2))
+    bench.ask(1)
+
+    assert bench.machine.done
+
+
+def test_it_waits_for_the_departure_of_an_answered_probe_and_no_longer() -> None:
+    machine = TraceRun("h", HOST, TraceOptions(scout=False, window=1))
+    (probe,) = machine.due(NOW, 64)
+    machine.replied(port(probe, NOW + 5))
+    machine.due(NOW + 10, 64)
+    assert not machine.done
+    assert machine.wake_at(NOW + 10) == NOW + NS_PER_S
+
+    machine.departed(Departure(probe.key, NOW + 1, 0, Grade.KERNEL))
+    assert machine.wake_at(NOW + 20) == NOW + 20
+    machine.due(NOW + 20, 64)
+
+    assert machine.done
+    assert machine.result().rtt_ns == 4
+
+
+def test_a_refused_scout_alone_does_not_make_thirty_hops() -> None:
+    bench = Bench(attempts=1)
+    bench.ask()
+    scout = bench.probe(32)
+    refusal = Reply(
+        key=scout.key, kind=ReplyKind.UNREACHABLE, code=1, source="10.0.0.9", received_at=bench.now + 1
+    )
+    bench.tell(refusal)
+    bench.finish()
+
+    trace = bench.machine.result()
+    assert (trace.stop, trace.outcome, len(trace.hops)) == (StopReason.UNREACHABLE, Outcome.FAILED, 6)
+    assert "10.0.0.9 said unreachable" in (trace.detail or "")
+
+
+def test_silence_holds_the_window_up_for_a_third_of_a_second_only() -> None:
+    bench = Bench()
+    bench.ask()
+
+    assert [bench.ask(299), bench.ask(1), bench.ask(299), bench.ask(1)] == [[], [4, 5, 6], [], []]
+
+
+def test_a_system_that_refuses_for_ever_is_not_asked_for_ever() -> None:
+    machine, asked, now = TraceRun("h", HOST, TraceOptions(max_ttl=1, scout=False)), 0, NOW
+    while not machine.done and asked < 100:
+        for probe in machine.due(now, 64):
+            asked += 1
+            machine.departed(Departure(probe.key, None, 0, Grade.USER, "queue full"))
+        now = machine.wake_at(now) or now
+
+    assert asked == 5
+    assert machine.result().outcome is Outcome.NOT_MEASURED
+
+
+def test_one_router_that_answers_for_every_ttl_is_a_wall_and_no_loop() -> None:
+    assert loop_end(["a", *["b"] * 9]) is None
+    assert loop_end(["a", "b", None, "b", None, "b"]) == 5
+    assert loop_end(["a", "b", "c", "a"]) is None
+    assert loop_end(["a", "b", "c", "a", "b"]) == 4

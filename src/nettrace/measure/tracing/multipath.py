@@ -16,6 +16,9 @@ from nettrace.model.path import Balance, Departure, Flow, Probe, Reply, StopReas
 _FIRST_KEY = 1 << 20
 """Keys of the second phase lie above those of the trace, which counts from zero."""
 
+_PATIENCE = 3
+"""Unanswered probes after which a hop that answered nothing but the trace is left alone."""
+
 
 class MultipathOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far the search for parallel interfaces goes.
@@ -214,11 +217,11 @@ class MultipathRun:
         """
         if len(stage.flights) >= self.options.hop_budget:
             return False
+        if stage.silent >= _PATIENCE and len(stage.answers) == 1:
+            return False
         if stage.retries:
             return True
         open_probes = sum(not flight.closed for flight in stage.flights)
-        if stage.silent >= 3 and len(stage.answers) == 1:
-            return False
         wanted = stopping_point(len(stage.interfaces), self.options.confidence)
         return len(stage.answers) + open_probes < wanted
 

@@ -33,8 +33,7 @@ class TraceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         probes_per_hop: answers wanted from each hop.
         attempts: tries, with growing pauses, before a hop is called silent.
         timeout_ns: how long each answer is waited for.
-        window: TTLs asked ahead of the furthest answer while the destination may still answer the scout; after
-            its silence `gap_limit` of them, for nothing can be wasted behind a destination that is dark.
+        window: TTLs asked ahead of the furthest answer while the path's length is unknown.
         gap_limit: silent hops in a row after which the path counts as dark.
         hop_interval_ns: between two probes to one TTL.
         retry_ns: pause before a silent hop is asked again; doubles each time (routers grant about one a second).
@@ -277,7 +276,7 @@ class TraceRun:
         if self._exact is not None:
             return self._exact
         top = self._furthest()
-        window = self._window()
+        window = options.window if self._guess is None else _CAREFUL_WINDOW
         limit = max(top + window, (self._guess or 1) - 1)
         if now >= self._patient_until(now):
             limit = max(limit, self._asked + window)
@@ -291,13 +290,6 @@ class TraceRun:
         """Until when the youngest first question may hold up further ones; `now` when none does."""
         pending = [at for state in self._explored() if (at := state.first_pending) is not None]
         return max(pending) + int(self.options.timeout_ns * _PATIENCE) if pending else now
-
-    def _window(self) -> int:
-        if self._guess is not None:
-            return _CAREFUL_WINDOW
-        flights = self._hops[self.options.max_ttl].flights
-        ignored = flights and flights[0].closed and flights[0].answer is None
-        return max(self.options.window, self.options.gap_limit) if ignored else self.options.window
 
     def _goes_on(self) -> bool:
         """True when an answer from beyond the explored TTLs shows that the path continues."""
