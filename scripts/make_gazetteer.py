@@ -141,7 +141,11 @@ def read_more(cities: list[City], metros: list[Metro]) -> list[City]:
     index: dict[tuple[str, str, str], list[City]] = defaultdict(list)
     for city in cities:
         index[city.name, city.country, city.state].append(city)
-    taken = {(name, metro.city.country, metro.city.state) for metro in metros for name in (metro.city.name, *metro.names)}
+    taken = {
+        (name, metro.city.country, metro.city.state)
+        for metro in metros
+        for name in (metro.city.name, *metro.names)
+    }
     made: list[City] = []
     missing: list[str] = []
     for line in lines("more.txt"):
@@ -158,8 +162,10 @@ def read_more(cities: list[City], metros: list[Metro]) -> list[City]:
                 missing.append(f"{name},{where}")
             if found and (fold(display or name), country, state) not in taken:
                 best = max(found, key=lambda city: city.rank)
-                made.append(best._replace(name=fold(display or name), display=display or name, rank=1e8 + best.rank))
-    print("more.txt: not in GeoNames:", "; ".join(missing) or "none")  # noqa: T201
+                made.append(
+                    best._replace(name=fold(display or name), display=display or name, rank=1e8 + best.rank)
+                )
+    print("more.txt: not in GeoNames:", "; ".join(missing) or "none")
     return made
 
 

@@ -94,7 +94,7 @@ def test_without_the_vantages_place_nothing_can_be_proved_impossible() -> None:
 
 def test_private_addresses_are_asked_of_no_database() -> None:
     known = Lookups(network=lambda _: Network(64500, "WRONG"), database=lambda _: LONDON_BY_DATABASE)
-    for address in ("10.0.0.1", "192.168.1.1", "100.64.0.1", "fe80::1", "127.0.0.1"):
+    for address in ("10.0.0.1", "192.168.1.1", "100.64.0.1", "fe80::1", "127.0.0.1", "no address"):
         made = annotate(trace(hop(address=address)), known).hops[0]
         assert (made.asn, made.place) == (None, None), address
 

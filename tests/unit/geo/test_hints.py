@@ -49,6 +49,7 @@ NOT_READ = {
     "bdr-sto1-ae1.netcologne.de": "a German operator's own name, not Stockholm",
     "ve-102-mlx-gla-1.ggamaur.net": "between roles, unnumbered: not Glasgow",
     "per.can.pos.example.net": "English words",
+    "peer-nap.example.it": "a network access point is not Naples",
     "example.net": "no host",
     "fra": "no domain",
     "": "nothing",

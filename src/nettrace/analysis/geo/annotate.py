@@ -87,7 +87,7 @@ def evidence_for(
     name = hop.name or lookups.names.get(hop.address)
     if name and (place := lookups.hint(name)):
         places.append(place)
-    if ip_address(hop.address).is_global:
+    if _is_public(hop.address):
         places.extend(_by_address(hop.address, lookups))
     limit_ns = slowest_least_ns(hop)
     return tuple(
@@ -111,7 +111,7 @@ def slowest_least_ns(hop: Hop) -> int | None:
 def _annotated(hop: Hop, lookups: Lookups, origin: Place | None, given: Place | None) -> Hop:
     if hop.address is None:
         return hop
-    network = lookups.network(hop.address) if ip_address(hop.address).is_global else None
+    network = lookups.network(hop.address) if _is_public(hop.address) else None
     evidence = evidence_for(hop, lookups, origin, given)
     return msgspec.structs.replace(
         hop,
@@ -120,6 +120,14 @@ def _annotated(hop: Hop, lookups: Lookups, origin: Place | None, given: Place | 
         as_name=network.name if network else hop.as_name,
         place=next((each.place for each in evidence if each.possible), None),
     )
+
+
+def _is_public(address: str) -> bool:
+    """Whether databases can know it: private, shared, link-local and unreadable addresses belong to nobody."""
+    try:
+        return ip_address(address).is_global
+    except ValueError:
+        return False
 
 
 def _by_address(address: str, lookups: Lookups) -> list[Place]:

@@ -19,7 +19,7 @@ TRADE = frozenset(
     """
     acc ada add adm agg ala alg ank aus bar bng bri bur cab can car cgn cor cpe cor dar del des dia dsl eap ebr
     ear edg edge ext fac fib for gat geo gig got gw han hop hub ind int isl isp ist lab lag lan lin link loc los
-    low mac mar max med mgm mid mob mpr mse nat net nic noc ont opt ora ore out pac pat per pop pos pri pub rad
+    low mac mar max med mgm mid mob mpr mse nap nat net nic noc ont opt ora ore out pac pat per pop pos pri pub rad
     rec red rep res rev rif run sal san sat sba ser set sip slb ssa ssh str sub sup sur svc svd tap tel ter the
     tip top tor tun van var via vip vpn wan war was web wil win wlc
     bari cali cork leon nice reno roma rome salvador victoria aurora newport durham

@@ -44,9 +44,7 @@ def nearest_km(place: Place, other: Place) -> float:
 
     The sphere's own error is counted too, so the true geodesic is never shorter.
 
-    >>> a = Place(name="a", latitude=0, longitude=0, radius_km=30, evidence="given")
-    >>> b = Place(name="b", latitude=0, longitude=0.3, radius_km=30, evidence="given")
-    >>> nearest_km(a, b)
+    >>> nearest_km(*(Place(name="x", latitude=0, longitude=x, radius_km=30, evidence="given") for x in (0, 0.3)))
     0.0
     """
     return max(0.0, between_km(place, other) * (1 - ELLIPSOID_ERROR) - place.radius_km - other.radius_km)
