@@ -2,10 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from typing import Any, TypeVar
 
+import msgspec
+
+from nettrace.measure.probing.ping import ProbeTarget
 from nettrace.measure.probing.resolve import Family, Resolution, resolve
+from nettrace.model.measurement import Measurement, Outcome, Reason
 
 LOOKUPS_AT_ONCE = 128
+LOOKUP_TIMEOUT_S = 5.0
+
+M = TypeVar("M", bound=Measurement)
 
 
 def family_of(number: int | None) -> Family:
@@ -32,10 +40,50 @@ async def resolve_each(hosts: Iterable[str], family: Family, timeout_s: float) -
             task.cancel()
 
 
-def resolve_all(hosts: Iterable[str], family: Family, timeout_s: float) -> list[Resolution]:
-    """Every host's resolution, for commands that drive their own loop."""
+class ResolvedTargets(msgspec.Struct, frozen=True):
+    """Names turned into pinned addresses.
 
-    async def gather() -> list[Resolution]:
-        return [resolution async for resolution in resolve_each(hosts, family, timeout_s)]
+    Attributes:
+        targets: those that have an address of the wanted family.
+        problems: the common fields of a measurement for each of the others.
+        addresses: host -> every address its name had.
+    """
 
-    return asyncio.run(gather())
+    targets: list[ProbeTarget]
+    problems: list[dict[str, Any]]
+    addresses: dict[str, tuple[str, ...]]
+
+    def completed(self, result: M) -> M:
+        """The result with all the addresses its name had when it was looked up."""
+        return msgspec.structs.replace(result, resolved=self.addresses.get(result.target, ()))
+
+
+def resolved_targets(hosts: Iterable[str], family: int | None) -> ResolvedTargets:
+    """Every host's pinned address: the one the system prefers (RFC 6724) among those of the family."""
+    wanted = family_of(family)
+    made = ResolvedTargets([], [], {})
+
+    async def gather() -> None:
+        async for resolution in resolve_each(hosts, wanted, LOOKUP_TIMEOUT_S):
+            fitting = resolution.of_family(wanted)
+            made.addresses[resolution.host] = resolution.addresses
+            if fitting:
+                made.targets.append(ProbeTarget(resolution.host, fitting[0]))
+            else:
+                made.problems.append(_problem(resolution))
+
+    asyncio.run(gather())
+    return made
+
+
+def _problem(resolution: Resolution) -> dict[str, Any]:
+    measured = resolution.outcome is Outcome.MEASURED  # it has addresses, but none of the family asked for
+    return {
+        "target": resolution.host,
+        "address": None,
+        "at": resolution.at,
+        "outcome": Outcome.FAILED if measured else resolution.outcome,
+        "reason": Reason.DNS if measured else resolution.reason,
+        "detail": "the name has no address of this family" if measured else resolution.detail,
+        "resolved": resolution.addresses,
+    }

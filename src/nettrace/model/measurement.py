@@ -101,6 +101,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
         address: the address that was measured, or None when no name could be resolved.
         at: when it began.
         detail: the outcome in words for a person, or None.
+        resolved: every address the name had when it was looked up, in the order the system prefers them.
     """
 
     target: str
@@ -110,6 +111,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     reason: Reason | None = None
     detail: str | None = None
     vantage: str | None = None
+    resolved: tuple[str, ...] = ()
 
 
 class Ping(Measurement, frozen=True, kw_only=True, tag="ping"):
