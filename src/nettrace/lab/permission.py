@@ -1,40 +1,38 @@
-"""Whether a lab can be brought up here, found out by trying in a child that leaves nothing."""
+"""Whether this user may bring up a lab here, found out without leaving anything behind."""
 
 import os
-
-import msgspec
+from pathlib import Path
 
 from nettrace.errors import LabError
-from nettrace.lab import namespaces
-from nettrace.lab.devices import VethHome, tun_permitted
+from nettrace.lab.namespaces import CLONE_NEWNET, become_root_of_own_namespace, may_make_namespaces, unshare
+
+TUN = Path("/dev/net/tun")
 
 
 def lab_obstacle() -> LabError | None:
-    """What keeps this user from bringing a lab up here, with what to change; None when nothing does."""
+    """Why no lab can be brought up, or None. Tried in a child process, so this one stays where it is.
+
+    Without `/dev/net/tun` a lab wires itself with veth pairs; only namespaces are indispensable.
+    """
     reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
         try:
-            os.close(reading)
-            os.write(writing, msgspec.json.encode(_tried()))
+            if not may_make_namespaces():
+                become_root_of_own_namespace()
+            unshare(CLONE_NEWNET)
+        except LabError as problem:
+            os.write(writing, f"{problem.detail}\n{problem.hint}".encode())
+        except OSError as problem:
+            os.write(
+                writing, f"this system does not allow network namespaces ({problem.strerror})\n".encode()
+            )
         finally:
             os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as answer:
-        said = answer.read()
-    os.waitpid(pid, 0)
-    words = msgspec.json.decode(said, type=list[str]) if said else ["the attempt was killed"]
-    return LabError(*words[:2]) if words else None
-
-
-def _tried() -> list[str]:
-    try:
-        if not namespaces.may_make_namespaces():
-            namespaces.become_root_of_own_namespace()
-        home = namespaces.new_network()
-        if not tun_permitted():
-            namespaces.new_network()
-            VethHome(home).connect(1500)
-    except LabError as error:
-        return [error.detail, error.hint]
-    return []
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    detail, _, hint = said.partition("\n")
+    return LabError(detail, hint) if detail else None

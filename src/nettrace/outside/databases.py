@@ -129,7 +129,10 @@ def installed(folder: Path) -> list[Installed]:
     found: list[Installed] = []
     for kind in KINDS:
         path = folder / f"{kind}.json"
-        if not path.exists():
+        try:
+            if not path.exists():
+                continue
+        except PermissionError:  # another user's folder (HOME was inherited through su or setpriv): nothing of ours
             continue
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Installed))
