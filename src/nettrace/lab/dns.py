@@ -6,7 +6,7 @@ Formats: RFC 1035; AAAA by RFC 3596; PTR trees in-addr.arpa and ip6.arpa.
 import contextlib
 import socket
 from ipaddress import ip_address
-from struct import pack, unpack
+from struct import error, pack, unpack
 
 from nettrace.lab.fabric import interface_name
 from nettrace.lab.topology import Topology
@@ -43,7 +43,7 @@ class Zone:
         try:
             name, end = _read_name(query, 12)
             kind, _ = unpack("!HH", query[end : end + 4])
-        except (IndexError, ValueError, UnicodeDecodeError):
+        except (IndexError, ValueError, error):
             return pack("!HHHHHH", number, 0x8180 | _FORMAT_ERROR, 0, 0, 0, 0)
         known = self._records.get(name.lower())
         found = [record for record in known or () if kind in (record[0], _ANY)]

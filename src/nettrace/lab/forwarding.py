@@ -21,6 +21,7 @@ INTERNET = "*internet*"
 _TCP, _ICMP, _ICMP6 = 6, 1, 58
 _ERRORS4 = {3, 4, 5, 11, 12}
 _KEPT_FLOWS = 50_000
+_SHORTEST = 24
 _SYN, _SYN_ACK = 0x02, 0x12
 
 
@@ -78,7 +79,12 @@ class Forwarder:
         self._flows.clear()
 
     def handle(self, packet: bytes, now: int) -> list[Delivery]:
-        """What one packet that enters at `now` (ns) leads to: at most a few deliveries, often none."""
+        """What one packet that enters at `now` (ns) leads to: at most a few deliveries, often none.
+
+        What is no IP packet with a transport header, or carries IPv4 options, is dropped.
+        """
+        if len(packet) < _SHORTEST:
+            return []
         first = packet[0]
         if first == 0x45:
             ttl = packet[8]

@@ -179,8 +179,8 @@ class Routes:
 
     def _tree(self, goals: tuple[int, ...]) -> Tree:
         groups = self.topology.groups
-        owners = {groups[number].network.asn for number in goals}
-        distance = self._distances(goals, owners)
+        home = self._home(goals)
+        distance = self._distances(goals, home)
         tolerance = round(self.topology.world.ecmp_tolerance_ms * 1e6)
         offsets: array[int] = array("i", [0])
         links: array[int] = array("i")
@@ -191,7 +191,7 @@ class Routes:
                 good: list[tuple[int, int]] = []
                 for link in group.links:
                     there = distance.get(link.far.number)
-                    if there is None or there >= here or not self._carries(link, owners):
+                    if there is None or there >= here or not self._carries(link, home):
                         continue
                     cost = self._cost(link) + there
                     if cost <= here + tolerance:
@@ -200,7 +200,21 @@ class Routes:
             offsets.append(len(links))
         return Tree(offsets, links)
 
-    def _distances(self, goals: tuple[int, ...], owners: set[int]) -> dict[int, int]:
+    def _home(self, goals: tuple[int, ...]) -> set[int]:
+        """The groups from which the goals are reached without leaving their own network."""
+        groups = self.topology.groups
+        home: set[int] = set()
+        open_ = [groups[number] for number in goals]
+        while open_:
+            group = open_.pop()
+            if group.number in home:
+                continue
+            home.add(group.number)
+            own = (link for link in group.links if link.far.network.asn == group.network.asn)
+            open_ += [link.far for link in own if self.usable(self.topology.links[link.number ^ 1])]
+        return home
+
+    def _distances(self, goals: tuple[int, ...], home: set[int]) -> dict[int, int]:
         groups = self.topology.groups
         distance: dict[int, int] = {}
         heap = [(0, number) for number in goals if self.alive(groups[number])]
@@ -211,14 +225,14 @@ class Routes:
             distance[number] = cost
             for link in groups[number].links:  # every link has a twin; walk it backwards
                 back = self.topology.links[link.number ^ 1]
-                if back.near.number not in distance and self._carries(back, owners):
+                if back.near.number not in distance and self._carries(back, home):
                     heappush(heap, (cost + self._cost(back), back.near.number))
         return distance
 
-    def _carries(self, link: Link, owners: set[int]) -> bool:
-        """Only a transit network, or the destination's own, takes packets from another network."""
-        far = link.far.network
-        if link.near.network.asn != far.asn and not far.transit and far.asn not in owners:
+    def _carries(self, link: Link, home: set[int]) -> bool:
+        """Only a transit network, or the destination's own where it leads home, takes others' packets."""
+        far = link.far
+        if link.near.network.asn != far.network.asn and not far.network.transit and far.number not in home:
             return False
         return self.usable(link)
 

@@ -64,6 +64,7 @@ class Alarm:
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
         self._descriptor = timer.create()
+        self._loop = loop
         loop.add_reader(self._descriptor, self._ring)
 
     def after(self, wait_ns: int, callback: Callable[[], None]) -> None:
@@ -72,6 +73,11 @@ class Alarm:
         heappush(self._heap, (due, next(self._order), callback))
         if self._heap[0][0] == due:
             timer.set_at(self._descriptor, due)
+
+    def close(self) -> None:
+        """Ring no more."""
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
 
     def _ring(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -216,7 +222,7 @@ class Conversation(asyncio.Protocol):
                 self.data_received(b"")
 
     def _frames(self) -> None:
-        while self._transport and (frame := _read_frame(self._buffer)):
+        while self._transport and (frame := read_frame(self._buffer)):
             opcode, payload, used = frame
             self._buffer = self._buffer[used:]
             if opcode == _CLOSE:
@@ -267,7 +273,7 @@ def _frame(opcode: int, payload: bytes) -> bytes:
     return pack("!BBQ", 0x80 | opcode, 127, size) + payload
 
 
-def _read_frame(data: bytes) -> tuple[int, bytes, int] | None:
+def read_frame(data: bytes) -> tuple[int, bytes, int] | None:
     """(opcode, payload, bytes used) of the first whole client frame (RFC 6455 5.2), or None."""
     if len(data) < 6:
         return None
