@@ -156,9 +156,13 @@ def test_stamps_outside_this_hosts_own_time_are_not_believed() -> None:
     future = flight()
     future.hear(reply(NOW + NS_PER_S), 0)
     future.verify(NOW + 10 * NS_PER_MS)
+    preempted = flight()
+    preempted.hear(reply(NOW + 80 * NS_PER_MS), 0)
+    preempted.verify(NOW + 10 * NS_PER_MS)
 
     assert early.sample(TIMEOUT, Watch(), LATER).reason == "clock"
     assert future.sample(TIMEOUT, Watch(), LATER).reason == "clock"
+    assert preempted.sample(TIMEOUT, Watch(), LATER).state is SampleState.ANSWERED
 
 
 def graded(*grades: Grade) -> list[Sample]:

@@ -14,7 +14,11 @@ ABORTED = "aborted"
 NO_ANSWER = "no answer"
 
 CLOCK_TOLERANCE_NS = 1 * NS_PER_MS
-"""How far a stamp may lie before its request or after its delivery: one slew of the system clock, not a step."""
+"""How far a departure may lie before its request: one slew of the system clock, not a step."""
+
+FUTURE_TOLERANCE_NS = 250 * NS_PER_MS
+"""How far an answer may lie after the instant it is judged at: a driver may read its clock, lose the processor,
+and only then read its sockets."""
 
 _RANK = {Grade.KERNEL: 0, Grade.RECEPTION: 1, Grade.USER: 2}
 _PUBLIC_REASONS = frozenset(reason.value for reason in Reason)
@@ -134,7 +138,7 @@ class Flight:
 
     def verify(self, now: Instant) -> None:
         """Mark the answer as broken when its stamp lies in the future of its delivery."""
-        if self.answer is not None and self.answer.received_at > now + CLOCK_TOLERANCE_NS:
+        if self.answer is not None and self.answer.received_at > now + FUTURE_TOLERANCE_NS:
             self.broken = True
 
     def deadline(self, timeout_ns: int) -> Instant:

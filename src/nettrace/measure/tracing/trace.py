@@ -277,12 +277,13 @@ class TraceRun:
             return self._exact
         top = self._furthest()
         window = options.window if self._guess is None else _CAREFUL_WINDOW
-        limit = max(top + window, (self._guess or 1) - 1)
+        limit = max(top + window, self._guess or 0)
         if now >= self._patient_until(now):
             limit = max(limit, self._asked + window)
         if not self._goes_on():
-            limit = min(limit, max(top + options.gap_limit, (options.expected_ttl or 1) - 1))
-            if self._asked >= limit and not self._directly:
+            dark = max(top + options.gap_limit, options.expected_ttl or 0)
+            limit = min(limit, dark)
+            if self._asked >= dark:
                 self._directly = True
         return min(limit, options.max_ttl)
 
