@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from queue import SimpleQueue
 from typing import Any
 
 from nettrace.errors import LabError
 from nettrace.lab.session import RunningLab
-from nettrace.lab.truth import TruePath
+from nettrace.lab.truth import Oracle, TruePath
 from nettrace.lab.world import Event
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.model.measurement import Method
@@ -36,6 +37,7 @@ class Finding:
         rtt_ms: smallest measured round trip, None when nothing came back.
         hops: routers that answered; `wrong` of them were not those of the truth for this flow.
         stretch: measured over the light-in-fibre floor of the great circle.
+        way: the sites whose routers answered.
         verdict: `ok`, or what is not.
     """
 
@@ -51,7 +53,7 @@ class Finding:
     hops: int | None = None
     wrong: int | None = None
     first_byte_ms: float | None = None
-    document: dict[str, Any] | None = None
+    way: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,21 +100,26 @@ class Demo:
         self.lab.happen(event)
         self.refresh()
 
-    def most_used_cable(self) -> tuple[str, list[tuple[str, str]]]:
-        """The cable whose cut moves most of the demo's pairs without cutting any off, and those pairs."""
+    def telling_cable(self) -> tuple[str, list[tuple[str, str]]]:
+        """The cable that carries most of the demo's pairs of those no pair is cut off without, and its pairs.
+
+        Raises:
+            LabError: no pair crosses a cable the world can do without.
+        """
         users: dict[str, list[tuple[str, str]]] = {}
         for vantage in self.vantages:
             for target in self.targets:
-                for cable in self._true(vantage, target).cables:
+                for cable in self._true(self.oracle, vantage, target).cables:
                     users.setdefault(cable, []).append((vantage, target))
-        if not users:
-            raise LabError("no pair of this demo crosses a cable")
-        best = max(users, key=lambda cable: (len(users[cable]), cable))
-        return best, users[best]
+        for cable in sorted(users, key=lambda code: (-len(users[code]), code)):
+            without = Oracle(self.oracle.world, self.lab.conditions().after(Event(kind="cut", subject=cable)))
+            if all(self._true(without, *pair).reaches for pair in users[cable]):
+                return cable, users[cable]
+        raise LabError("this world can do without none of its cables")
 
-    def _true(self, vantage: str, target: str) -> TruePath:
-        address = self.oracle.pair(vantage, target)["address"]
-        return self.oracle.path(vantage, target, flow_for(address, Method.UDP))
+    def _true(self, oracle: Oracle, vantage: str, target: str) -> TruePath:
+        address = oracle.pair(vantage, target)["address"]
+        return oracle.path(vantage, target, flow_for(address, Method.UDP))
 
     def _everywhere(
         self,
@@ -165,7 +172,15 @@ class Demo:
         method = Method(document["method"])
         flow = flow_for(document["address"], method, document["flow"], document.get("port"))
         right, wrong = compare(document, self.oracle.path(vantage, target, flow))
-        return self._finding("trace", vantage, target, document["rtt_ms"], document, right + wrong, wrong)
+        found = self._finding("trace", vantage, target, document["rtt_ms"], document, right + wrong, wrong)
+        return replace(found, way=self._way(document))
+
+    def _way(self, document: dict[str, Any]) -> tuple[str, ...]:
+        """The sites a trace document passes, each once."""
+        owners = self.oracle.topology.owners
+        passed = [owners.get(ip_address(hop["address"]).packed) for hop in document["hops"] if hop["address"]]
+        sites = [router.group.site.code for router in passed if router]
+        return tuple(site for index, site in enumerate(sites) if not index or site != sites[index - 1])
 
     def _http(self, vantage: str, document: dict[str, Any]) -> Finding:
         target = document["url"].removeprefix("https://").split("/")[0]
@@ -193,11 +208,10 @@ class Demo:
             true_ms=true["rtt_ms"],
             floor_ms=floor_ms,
             stretch=round(rtt_ms / floor_ms, 2) if rtt_ms and floor_ms > 1 else None,
-            verdict=_verdict(rtt_ms, true["rtt_ms"], wrong),
+            verdict=_verdict(rtt_ms, true["rtt_ms"] if true["reaches"] else None, wrong),
             hops=hops,
             wrong=wrong,
             first_byte_ms=document.get("ttfb_ms"),
-            document=document,
         )
 
 
@@ -214,10 +228,12 @@ def compare(document: dict[str, Any], true: TruePath) -> tuple[int, int]:
     return right, wrong
 
 
-def _verdict(rtt_ms: float | None, true_ms: float, wrong: int | None) -> str:
-    if rtt_ms is None:
-        return "no answer"
+def _verdict(rtt_ms: float | None, true_ms: float | None, wrong: int | None) -> str:
     if wrong:
         return f"{wrong} false hop{'s' if wrong > 1 else ''}"
+    if true_ms is None:
+        return "ok" if rtt_ms is None else "an answer from where there is no way"
+    if rtt_ms is None:
+        return "no answer"
     off = rtt_ms - true_ms
     return "ok" if -0.1 <= off <= TOLERANCE_MS else f"off by {off:+.2f} ms"

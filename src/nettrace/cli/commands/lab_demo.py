@@ -37,6 +37,7 @@ TARGETS = (
     "edge.lab",
 )
 """What the demo measures; a world has some of them."""
+_WATCHED = 5
 EDGES = ("api.binance.com", "api.kraken.com", "edge.lab")
 
 
@@ -74,8 +75,8 @@ def _round(demo: Demo, screen: "Screen") -> int:
     bad = screen.matrix(demo, demo.pings())
     screen.section("HTTPS through edges: the handshake is near, the first byte waits for the origin")
     bad += screen.lines(demo.exchanges([name for name in EDGES if name in demo.targets]))
-    cable, pairs = demo.most_used_cable()
-    watched = pairs[: min(4, len(pairs))]
+    cable, pairs = demo.telling_cable()
+    watched = list({vantage: (vantage, target) for vantage, target in reversed(pairs)}.values())[-_WATCHED:]
     screen.section(f"Paths before: {len(pairs)} of the pairs cross the cable {cable}")
     bad += screen.lines(demo.traces(watched))
     demo.happen(Event(kind="cut", subject=cable))
@@ -148,16 +149,8 @@ def line(found: Finding | Failure) -> str:
     if found.first_byte_ms is not None:
         words.append(f"first byte {found.first_byte_ms:.1f} ms")
     if found.kind == "trace":
-        words.append("via " + _way(found))
+        words.append("-".join(found.way))
     return "  ".join([*words, found.verdict])
-
-
-def _way(found: Finding) -> str:
-    """The cities of the path's routers, read off their names, which the document carries or not."""
-    hops = (found.document or {}).get("hops", [])
-    names = [name.split(".")[2] for hop in hops if (name := hop.get("name")) and name.count(".") >= 4]
-    places = [name for index, name in enumerate(names) if not index or name != names[index - 1]]
-    return "-".join(places) or f"{len(hops)} TTLs"
 
 
 def _table(demo: Demo, cells: dict[tuple[str, str], Finding]) -> "Table":
