@@ -51,35 +51,35 @@ def reading(ns: int, realtime_ahead: int = 0, raw_ahead: int = 0) -> Reading:
 
 
 def test_two_kernel_stamps_make_grade_k() -> None:
-    stage = Interval(reading(0), reading(10), left_ns=5, arrived_ns=5 + MS, read=reading(2 * MS)).stage()
+    stage = Interval(reading(0), 10, left_ns=5, arrived_ns=5 + MS, read=reading(2 * MS)).stage()
     assert (stage.duration_ns, stage.grade) == (MS, Grade.KERNEL)
     assert stage.error_ns < 100_000
 
 
 def test_without_a_departure_stamp_the_system_call_brackets_it() -> None:
-    stage = Interval(reading(0), reading(MS), left_ns=None, arrived_ns=5 * MS, read=reading(6 * MS)).stage()
+    stage = Interval(reading(0), MS, left_ns=None, arrived_ns=5 * MS, read=reading(6 * MS)).stage()
     assert stage.grade is Grade.RECEPTION
     for left in (0, MS):
         assert abs(5 * MS - left - stage.duration_ns) <= stage.error_ns
 
 
 def test_without_an_arrival_stamp_the_bar_is_how_long_nobody_listened() -> None:
-    watched = Interval(reading(0), reading(0), 0, None, reading(50 * MS), deaf_ns=7 * MS).stage()
+    watched = Interval(reading(0), 0, 0, None, reading(50 * MS), deaf_ns=7 * MS).stage()
     assert (watched.duration_ns, watched.error_ns, watched.grade) == (50 * MS, 7 * MS, Grade.USER)
-    unwatched = Interval(reading(0), reading(0), 0, None, reading(50 * MS)).stage()
+    unwatched = Interval(reading(0), 0, 0, None, reading(50 * MS)).stage()
     assert unwatched.error_ns == 50 * MS
 
 
 def test_a_clock_stepped_by_an_hour_spoils_the_stamps_not_the_figure() -> None:
     hour = 3600 * 10**9
     read = reading(10 * MS, realtime_ahead=hour)
-    stage = Interval(reading(0), reading(0), left_ns=0, arrived_ns=hour + 9 * MS, read=read).stage()
+    stage = Interval(reading(0), 0, left_ns=0, arrived_ns=hour + 9 * MS, read=read).stage()
     assert (stage.duration_ns, stage.error_ns, stage.grade) == (10 * MS, 10 * MS, Grade.USER)
 
 
 def test_slew_goes_into_the_bar() -> None:
-    steady = Interval(reading(0), reading(0), 0, 100 * MS, reading(100 * MS)).stage()
-    slewed = Interval(reading(0), reading(0), 0, 100 * MS, reading(100 * MS, raw_ahead=40_000)).stage()
+    steady = Interval(reading(0), 0, 0, 100 * MS, reading(100 * MS)).stage()
+    slewed = Interval(reading(0), 0, 0, 100 * MS, reading(100 * MS, raw_ahead=40_000)).stage()
     assert slewed.error_ns - steady.error_ns == 40_000
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from typing import Final
 
 from nettrace.model.measurement import Outcome, Reason
@@ -83,20 +84,21 @@ class Deadline:
 
     async def _once(self, sock: socket.socket, until: float, *, writing: bool) -> bool:
         loop = self._loop
+        descriptor = sock.fileno()
         future: asyncio.Future[bool] = loop.create_future()
         if writing:
-            loop.add_writer(sock, _ready, future)
+            loop.add_writer(descriptor, _ready, future)
         else:
-            loop.add_reader(sock, _ready, future)
+            loop.add_reader(descriptor, _ready, future)
         timer = loop.call_at(until, _late, future)
         try:
             return await future
         finally:
             timer.cancel()
             if writing:
-                loop.remove_writer(sock)
+                loop.remove_writer(descriptor)
             else:
-                loop.remove_reader(sock)
+                loop.remove_reader(descriptor)
 
 
 def _ready(future: "asyncio.Future[bool]") -> None:
@@ -112,28 +114,56 @@ def _late(future: "asyncio.Future[bool]") -> None:
 class LagMeter:
     """How long this event loop was deaf at worst while the meter ran: the error bar of user-space clocks.
 
-    A beat every 5 ms notes how late it is called. A deaf spell of length d hides at least one beat that
-    then comes d - 5 ms late or more, so `bar_ns` bounds every spell.
+    A beat every 5 ms, shared by all meters of a loop, notes how late it is called. A deaf spell of length d
+    hides at least one beat that then comes d - 5 ms late or more, so `bar_ns` bounds every spell.
     """
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._worst_s = 0.0
-        self._due = self._loop.time() + BEAT_S
-        self._handle = self._loop.call_at(self._due, self._beat)
+        self.started_ns = time.monotonic_ns()
+        self.worst_s = 0.0
+        self._beat = _beat_of(asyncio.get_running_loop())
+        self._beat.meters.add(self)
 
     @property
     def bar_ns(self) -> int:
         """The longest the loop can have been deaf since the meter started, in nanoseconds."""
-        overdue = self._loop.time() - self._due
-        return int((BEAT_S + max(self._worst_s, overdue)) * 1e9)
+        return int((BEAT_S + max(self.worst_s, self._beat.overdue_s())) * 1e9)
 
     def stop(self) -> None:
-        """Stop beating."""
-        self._handle.cancel()
+        """Stop noting; harmless when stopped already."""
+        self._beat.meters.discard(self)
 
-    def _beat(self) -> None:
-        now = self._loop.time()
-        self._worst_s = max(self._worst_s, now - self._due)
-        self._due = now + BEAT_S
-        self._handle = self._loop.call_at(self._due, self._beat)
+
+class _Beat:
+    """The beat of one loop; it ends by itself when nobody measures any more."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.meters: set[LagMeter] = set()
+        self._loop = loop
+        self._due = loop.time() + BEAT_S
+        loop.call_at(self._due, self._strike)
+
+    def overdue_s(self) -> float:
+        return self._loop.time() - self._due
+
+    def _strike(self) -> None:
+        late_s = self.overdue_s()
+        for meter in self.meters:
+            meter.worst_s = max(meter.worst_s, late_s)
+        if not self.meters:
+            _beats.pop(self._loop, None)
+            return
+        self._due = self._loop.time() + BEAT_S
+        self._loop.call_at(self._due, self._strike)
+
+
+_beats: dict[asyncio.AbstractEventLoop, _Beat] = {}
+
+
+def _beat_of(loop: asyncio.AbstractEventLoop) -> _Beat:
+    for other in [other for other in _beats if other.is_closed()]:
+        del _beats[other]
+    beat = _beats.get(loop)
+    if beat is None:
+        beat = _beats[loop] = _Beat(loop)
+    return beat

@@ -17,7 +17,7 @@ from nettrace.measure.probing.conversation import clock_of
 from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter
 from nettrace.measure.probing.resolve import ascii_host, literal
 from nettrace.measure.probing.safety import UNRESTRICTED, TargetPolicy
-from nettrace.measure.probing.stamps import Interval
+from nettrace.measure.probing.stamps import Interval, utc_ns
 from nettrace.measure.probing.stream import broken_by, connect
 from nettrace.model.measurement import DnsLookup, Grade, Outcome, Reason, Sample, SampleState
 
@@ -131,6 +131,7 @@ class _Question:
         sock = _connected(self._address, self._port)
         try:
             if self._kernel_stamps:
+                stamps.keep_stamping()
                 self._kernel_stamps = stamps.request(sock, stamps.DATAGRAM_FLAGS)
             await self._ask_udp(sock)
         finally:
@@ -144,7 +145,7 @@ class _Question:
         before = read_clocks()
         try:
             sock.send(self._query)
-            after = read_clocks()
+            after_ns = utc_ns()
             answer, stamp, read = await self._receive(sock, deadline)
         except OSError as error:
             took_ns = read_clocks().monotonic - before.monotonic
@@ -159,7 +160,7 @@ class _Question:
                 meter.stop()
         self._collect(sock)
         deaf_ns = meter.bar_ns if meter else None
-        stage = Interval(before, after, self._left_ns, stamp, read, deaf_ns=deaf_ns).stage()
+        stage = Interval(before, after_ns, self._left_ns, stamp, read, deaf_ns=deaf_ns).stage()
         self.answer = answer
         self.sample = Sample(
             state=SampleState.ANSWERED,

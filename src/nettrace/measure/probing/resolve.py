@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -118,6 +119,7 @@ class AddressBook:
         return tuple(self._changes.get(host, ()))
 
 
+@lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
     """The address when `host` is one (brackets allowed around IPv6), else None.
 

@@ -7,7 +7,9 @@ difference of two of them: `drift_ns` sees the step.
 
 import socket
 import struct
+import time
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from nettrace.measure.probing.clock import ALLOWED_PPM, READ_NOISE_NS, Reading
@@ -15,6 +17,7 @@ from nettrace.model.measurement import Grade, Stage
 
 SO_TIMESTAMPING = 37
 MSG_ERRQUEUE = 0x2000
+_DRAIN_FLAGS = MSG_ERRQUEUE | int(socket.MSG_DONTWAIT)
 IP_RECVERR = 11
 IPV6_RECVERR = 25
 
@@ -52,6 +55,18 @@ class Sent(NamedTuple):
     acknowledged: bool
 
 
+@lru_cache(maxsize=1)
+def keep_stamping() -> int:
+    """A socket, open for the life of the process, that keeps the kernel's reception stamping switched on.
+
+    Without one the kernel patches its own code whenever the last stamped socket closes and the next opens
+    (50 us on every core, measured), and the first packets after that come unstamped.
+    """
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    request(holder, RECEPTION_FLAGS)
+    return holder.detach()
+
+
 def request(sock: socket.socket, flags: int) -> bool:
     """Ask the kernel for stamps; False when it does not know how (then the user clock must do)."""
     try:
@@ -87,7 +102,7 @@ def drain(sock: socket.socket) -> list[Sent]:
     found: list[Sent] = []
     while True:
         try:
-            _, ancillary, _, _ = sock.recvmsg(1, ANCILLARY_BYTES, MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+            _, ancillary, _, _ = sock.recvmsg(1, ANCILLARY_BYTES, _DRAIN_FLAGS)
         except OSError:  # empty, or the connection is gone: reading the data will say which
             return found
         at_ns = received_at(ancillary)
@@ -103,6 +118,11 @@ def drain(sock: socket.socket) -> list[Sent]:
                 found.append(Sent(key, at_ns, info == _ACKNOWLEDGED))
 
 
+def utc_ns() -> int:
+    """UTC now, on the clock of the kernel's stamps."""
+    return time.clock_gettime_ns(time.CLOCK_REALTIME)
+
+
 def drift_ns(earlier: Reading, later: Reading) -> int | None:
     """What slewing may have done to a difference of stamps between two readings; None when the clock was set.
 
@@ -115,15 +135,18 @@ def drift_ns(earlier: Reading, later: Reading) -> int | None:
     return moved + abs(later.raw - earlier.raw - elapsed)
 
 
-STAMP_ERROR_NS = 20_000
-"""Bar of a difference of two kernel stamps: what can come between the driver and its stamp."""
+STAMP_ERROR_NS = 5_000
+"""Bar of a reception stamp and of everything that is not the departure (docs/decisions/0050)."""
+QUEUED_ERROR_NS = 100_000
+"""Bar of a departure stamp taken after the system call that sent the packet: it stood in a queue."""
 
 
 class Interval(NamedTuple):
     """Everything known about when something left and when its answer came.
 
     Attributes:
-        before, after: the clocks around the system call that sent it.
+        before: the clocks before the system call that sent it.
+        after_ns: UTC after that call.
         left_ns: the kernel's stamp of the departure, or None.
         arrived_ns: the kernel's stamp of the arrival, or None.
         read: the clocks after the read that returned it.
@@ -132,7 +155,7 @@ class Interval(NamedTuple):
     """
 
     before: Reading
-    after: Reading
+    after_ns: int
     left_ns: int | None
     arrived_ns: int | None
     read: Reading
@@ -146,12 +169,23 @@ class Interval(NamedTuple):
         if drift is None:  # the clock was set meanwhile: nothing is sure but that it took no longer than this
             return Stage(duration_ns=by_user_ns, error_ns=by_user_ns, grade=Grade.USER)
         if self.arrived_ns is None:
-            sending_ns = self.after.monotonic - self.before.monotonic
+            sending_ns = self.after_ns - self.before.realtime
             bar = by_user_ns if self.deaf_ns is None else min(by_user_ns, self.deaf_ns + sending_ns)
             return Stage(duration_ns=by_user_ns, error_ns=bar, grade=Grade.USER)
         bar = STAMP_ERROR_NS + drift + self.spread_ns
         if self.left_ns is not None:
+            bar += self._departure_error_ns(self.left_ns)
             return Stage(duration_ns=max(0, self.arrived_ns - self.left_ns), error_ns=bar, grade=Grade.KERNEL)
-        half = (self.after.realtime - self.before.realtime) // 2
+        half = (self.after_ns - self.before.realtime) // 2
         sent = self.before.realtime + half
         return Stage(duration_ns=max(0, self.arrived_ns - sent), error_ns=bar + half, grade=Grade.RECEPTION)
+
+    def _departure_error_ns(self, left_ns: int) -> int:
+        """How much earlier than its stamp the packet may have left.
+
+        The driver stamps after the packet was handed to it and can be interrupted in between, but it does so
+        inside the system call: the packet was not there before that began.
+        """
+        if self.before.realtime <= left_ns <= self.after_ns:
+            return left_ns - self.before.realtime
+        return QUEUED_ERROR_NS

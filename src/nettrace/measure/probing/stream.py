@@ -15,13 +15,12 @@ import asyncio
 import errno
 import os
 import socket
-import time
 from typing import NamedTuple
 
 from nettrace.measure.probing import stamps
 from nettrace.measure.probing.clock import Reading, read_clocks
 from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter
-from nettrace.measure.probing.stamps import Interval
+from nettrace.measure.probing.stamps import Interval, utc_ns
 from nettrace.measure.probing.tcp_info import TcpInfo, tcp_info
 from nettrace.model.measurement import Grade, Outcome, Reason, Stage
 
@@ -39,13 +38,14 @@ class Mark(NamedTuple):
 
     Attributes:
         key: offset of its last byte on the connection: the kernel's name for its stamp.
-        before, after: the clocks around the system call.
+        before: the clocks before the system call.
+        after_ns: UTC after it.
         segments: (all, with data) received so far, or None.
     """
 
     key: int
     before: Reading
-    after: Reading
+    after_ns: int
     segments: tuple[int, int] | None
 
 
@@ -92,6 +92,7 @@ class Stream:
         self._written = 0
         self._read_bytes = 0
         self._in_a_row = 0
+        self._expected = 0
         self._left: dict[int, int] = {}
         self._acknowledged: dict[int, int] = {}
         self._empty_at_ns = 0
@@ -121,7 +122,7 @@ class Stream:
             try:
                 sent = self._socket.sendmsg([rest], wish)
             except BlockingIOError:
-                self._collect()  # an error queue that is not emptied wakes every wait at once
+                self._drain()  # an error queue that is not emptied wakes every wait at once
                 if not await self.deadline.writable(self._socket):
                     raise Broken(Reason.TIMEOUT, "the peer stopped reading what it is sent") from None
                 before = read_clocks()
@@ -130,9 +131,10 @@ class Stream:
                 raise broken_by(error.errno or 0) from None
             rest = rest[sent:]
             self._written += sent
-        after = read_clocks()
+            self._expected += 2 if acknowledgement else 1
+        after_ns = utc_ns()
         self._collect()
-        return Mark(self._written - 1, before, after, segments)
+        return Mark(self._written - 1, before, after_ns, segments)
 
     async def receive(self, limit: int = READ_BYTES) -> Arrival:
         """What arrives next, with its stamp.
@@ -140,9 +142,9 @@ class Stream:
         Raises:
             Broken: timeout, reset or another error of the connection.
         """
+        self._collect()
         while True:
-            self._collect()
-            looked_at_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
+            looked_at_ns = utc_ns()
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(limit, stamps.ANCILLARY_BYTES)
             except BlockingIOError:
@@ -150,6 +152,7 @@ class Stream:
                 self._in_a_row = 0
                 if not await self.deadline.readable(self._socket):
                     raise Broken(Reason.TIMEOUT, f"no answer within {self.deadline.timeout_s:g} s") from None
+                self._drain()  # also stamps nobody expected: left there they would wake every wait at once
                 continue
             except OSError as error:
                 raise broken_by(error.errno or 0) from None
@@ -194,7 +197,7 @@ class Stream:
     def left_at_ns(self, mark: Mark) -> int:
         """UTC when the mark left: the kernel's stamp, or the middle of the system call."""
         self._collect()
-        return self._left.get(mark.key) or (mark.before.realtime + mark.after.realtime) // 2
+        return self._left.get(mark.key) or (mark.before.realtime + mark.after_ns) // 2
 
     def close(self) -> None:
         """End the connection with a FIN; harmless when it has ended already."""
@@ -203,11 +206,18 @@ class Stream:
         self._socket.close()
 
     def _collect(self) -> None:
+        """Take the stamps that are there, if any are still to come."""
+        if self._expected:
+            self._drain()
+
+    def _drain(self) -> None:
         if not self._kernel_stamps:
             return
         for sent in stamps.drain(self._socket):
             known = self._acknowledged if sent.acknowledged else self._left
-            known.setdefault(sent.key, sent.at_ns)  # a retransmission stamps the same bytes again
+            if sent.key not in known:  # a retransmission stamps the same bytes again
+                known[sent.key] = sent.at_ns
+                self._expected = max(0, self._expected - 1)
 
     def _segments_now(self) -> tuple[int, int] | None:
         """Counts that belong to exactly what was read so far: None while more waits (a FIN counts one)."""
@@ -243,13 +253,19 @@ class Stream:
         self._collect()
         return Interval(
             before=mark.before,
-            after=mark.after,
+            after_ns=mark.after_ns,
             left_ns=self._left.get(mark.key),
             arrived_ns=at_ns if arrival.kernel else None,
             read=arrival.read,
             spread_ns=spread_ns,
-            deaf_ns=self._meter.bar_ns if self._meter else None,
+            deaf_ns=self._deaf_ns(mark.before.monotonic),
         ).stage()
+
+    def _deaf_ns(self, since_ns: int) -> int | None:
+        """The longest the loop was deaf since then; None when nobody listened for that the whole time."""
+        if self._meter is None or self._meter.started_ns > since_ns:
+            return None
+        return self._meter.bar_ns
 
     def _established(self, info: TcpInfo | None, by_user_ns: int) -> None:
         if self._kernel_stamps:
@@ -266,19 +282,19 @@ class Stream:
         bar = self._meter.bar_ns if self._meter else by_user_ns
         self.connect = Stage(duration_ns=by_user_ns, error_ns=min(bar, by_user_ns), grade=Grade.USER)
 
-    async def establish(self, sockaddr: tuple[object, ...]) -> None:
+    async def establish(self, sockaddr: tuple[str | int, ...], *, metered: bool) -> None:
         """Connect and time it; `connect` does this once.
 
         Raises:
             Broken: refused, unreachable or no answer in time.
         """
         sock = self._socket
+        if metered or not self._kernel_stamps:
+            self._meter = LagMeter()
         started = read_clocks()
         code = sock.connect_ex(sockaddr)
         if code not in {0, errno.EINPROGRESS}:
             raise broken_by(code, local=True)
-        if not self._kernel_stamps:
-            self._meter = LagMeter()
         if not await self.deadline.writable(sock, FIRST_SYN_RETRY_S):
             self._meter = self._meter or LagMeter()
             if not await self.deadline.writable(sock):
@@ -295,7 +311,9 @@ class Stream:
         self._established(info, by_user_ns)
 
 
-async def connect(address: str, port: int, deadline: Deadline, *, kernel_stamps: bool = True) -> Stream:
+async def connect(
+    address: str, port: int, deadline: Deadline, *, kernel_stamps: bool = True, metered: bool = False
+) -> Stream:
     """A connection to exactly this address (no name is resolved here).
 
     Args:
@@ -303,15 +321,14 @@ async def connect(address: str, port: int, deadline: Deadline, *, kernel_stamps:
         port: TCP port.
         deadline: for the connection and, until replaced, everything on it.
         kernel_stamps: False takes all times from the user clock (grade U), as where the kernel has none.
+        metered: watch the loop from the start, so that a refusal's time has a narrow bar too.
 
     Raises:
         Broken: refused, unreachable or no answer in time.
     """
-    family, kind, protocol, _, sockaddr = socket.getaddrinfo(
-        address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    )[0]
     try:
-        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+        family, sockaddr = _socket_address(address, port)
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     except OSError as error:
         raise broken_by(error.errno or 0, local=True) from None
     stream = Stream(sock, address, port, deadline, kernel_stamps=kernel_stamps)
@@ -319,12 +336,22 @@ async def connect(address: str, port: int, deadline: Deadline, *, kernel_stamps:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if kernel_stamps:
             # Before the handshake already: the kernel takes a moment to switch its stamping on.
+            stamps.keep_stamping()
             stamps.request(sock, stamps.RECEPTION_FLAGS)
-        await stream.establish(sockaddr)
+        await stream.establish(sockaddr, metered=metered)
     except BaseException:
         stream.close()
         raise
     return stream
+
+
+def _socket_address(address: str, port: int) -> tuple[socket.AddressFamily, tuple[str | int, ...]]:
+    """What `socket.connect` wants; OSError when the zone of an IPv6 address is no interface here."""
+    if ":" not in address:
+        return socket.AF_INET, (address, port)
+    bare, _, zone = address.partition("%")
+    scope = 0 if not zone else int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+    return socket.AF_INET6, (bare, port, 0, scope)
 
 
 def _all_with_data(before: tuple[int, int] | None, after: tuple[int, int] | None) -> bool:

@@ -137,7 +137,7 @@ async def _attempt(
     started = read_clocks().realtime
     deadline = Deadline(timeout_s)
     try:
-        stream = await connect(address, port, deadline, kernel_stamps=kernel_stamps)
+        stream = await connect(address, port, deadline, kernel_stamps=kernel_stamps, metered=True)
     except Broken as broken:
         return _unconnected(broken, started, deadline), broken
     stream.close()

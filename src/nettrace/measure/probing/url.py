@@ -1,5 +1,6 @@
 """Addresses of HTTP and WebSocket services, taken apart and checked before anything is sent."""
 
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -33,6 +34,7 @@ class Url(NamedTuple):
         return self.scheme in {"https", "wss"}
 
 
+@lru_cache(maxsize=1024)
 def parse_url(text: str, schemes: tuple[str, ...] = ("http", "https")) -> Url:
     """The parts of a URL.
 
