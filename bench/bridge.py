@@ -91,6 +91,53 @@ def new_namespace(stack: contextlib.ExitStack) -> int:
     return far
 
 
+@contextlib.contextmanager
+def https_server(cpu: int | None) -> Iterator[Path]:
+    """HTTPS on 443 and HTTP on 80 of the current namespace; gives the file of the certificate authority."""
+    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        certificate = authority.issue_cert(SERVER4, SERVER6, "localhost", key_type=trustme.KeyType.ECDSA)
+        authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+        (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+        certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+
+        def prepare() -> None:
+            die_with_parent()
+            if cpu is not None:
+                os.sched_setaffinity(0, {cpu})
+
+        server = subprocess.Popen(
+            _server_command(folder),
+            preexec_fn=prepare,  # noqa: PLW1509 - this program has one thread
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _await_port(443)
+            yield folder / "ca.pem"
+        finally:
+            _end(server)
+
+
+def _server_command(folder: Path) -> list[str]:
+    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    if nginx is None:
+        return [sys.executable, "-m", "bench.origin", str(folder)]
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, body=BODY))
+    return [nginx, "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")]
+
+
+def _await_port(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise Unavailable("the benchmark's HTTPS server did not start")
+
+
 class Bridge(Namespace):
     """This thread on the client's side of the delay; an HTTPS server at 10.210.0.2 on the other.
 
@@ -98,6 +145,9 @@ class Bridge(Namespace):
         delay_ms: one way.
         loss: share of packets dropped in each direction.
         cpu: CPU of the bridge and of the server.
+
+    Attributes:
+        ca: file of the certificate authority.
     """
 
     device = "nt0"
@@ -105,7 +155,7 @@ class Bridge(Namespace):
     def __init__(self, delay_ms: float = 10.0, loss: float = 0.0, cpu: int | None = 1) -> None:
         self.words = [f"hop_us={delay_ms * 1000}", f"loss={loss}"]
         self.cpu = cpu if cpu is not None and cpu < (os.cpu_count() or 1) else None
-        self.folder = Path()
+        self.ca = Path()
 
     def __enter__(self) -> Self:
         program = compiled()
@@ -123,52 +173,13 @@ class Bridge(Namespace):
         cpu = -1 if self.cpu is None else self.cpu
         router = start_router(program, "bridge", *self.words, busy=0, cpu=cpu)
         self._stack.callback(stop_router, router)
-        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nettrace-bench-")))
         self.far_side = new_namespace(self._stack)
         run_ip("link", "set", "nt1", "netns", f"/proc/{os.getpid()}/fd/{self.far_side}")
         configure("nt0", CLIENT4, CLIENT6)
         with inside(self.far_side):
             configure("nt1", SERVER4, SERVER6)
             run_ip("route", "add", "local", MANY4, "dev", "lo")
-            self._serve()
-
-    @property
-    def ca(self) -> Path:
-        """The certificate authority's file."""
-        return self.folder / "ca.pem"
-
-    def _serve(self) -> None:
-        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-        certificate = authority.issue_cert(SERVER4, SERVER6, "localhost", key_type=trustme.KeyType.ECDSA)
-        authority.cert_pem.write_to_path(str(self.ca))
-        (self.folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
-        certificate.private_key_pem.write_to_path(str(self.folder / "key.pem"))
-        server = subprocess.Popen(
-            self._server_command(),
-            preexec_fn=self._place_server,  # noqa: PLW1509 - this program has one thread
-            stderr=subprocess.DEVNULL,
-        )
-        self._stack.callback(_end, server)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 443), 1):
-                return
-            time.sleep(0.02)
-        raise Unavailable("the benchmark's HTTPS server did not start")
-
-    def _server_command(self) -> list[str]:
-        nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
-        if nginx:
-            config = self.folder / "nginx.conf"
-            config.write_text(NGINX.format(folder=self.folder, body=BODY))
-            self.folder.chmod(0o755)
-            return [nginx, "-c", str(config), "-p", str(self.folder), "-e", str(self.folder / "error.log")]
-        return [sys.executable, "-m", "bench.origin", str(self.folder)]
-
-    def _place_server(self) -> None:
-        die_with_parent()
-        if self.cpu is not None:
-            os.sched_setaffinity(0, {self.cpu})
+            self.ca = self._stack.enter_context(https_server(self.cpu))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

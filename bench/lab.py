@@ -11,6 +11,7 @@ import os
 import pickle
 import socket
 import struct
+import sys
 import time
 
 from nettrace.lab import icmp
@@ -32,7 +33,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rates", type=int, nargs="*", default=[100, 500, 1000, 2000])
     parser.add_argument("--flood", type=int, default=20_000, help="packets of the last row; 0: none")
+    parser.add_argument("--quick", action="store_true", help="one second a rate, a small flood")
     options = parser.parse_args(argv)
+    if options.quick:
+        options.seconds, options.flood = 1.0, 5_000
     with RunningLab.start(
         "small", name="bench-lab", device=options.device, unprivileged=options.unprivileged
     ) as lab:
@@ -164,3 +168,7 @@ def _pairs(stamps: list[tuple[bytes, int, int]]) -> list[tuple[int, int, int]]:
             ttl, out = left.pop(number)
             found.append((ttl, out, at))
     return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

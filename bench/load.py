@@ -102,6 +102,9 @@ def _new_group() -> Path:
     for root, marker in ((CGROUP1, "cpu.cfs_quota_us"), (CGROUP2, "cgroup.controllers")):
         if not (root / marker).exists():
             continue
+        for left in root.glob("nettrace-bench-*"):  # of a run that was killed; one in use cannot be removed
+            with contextlib.suppress(OSError):
+                left.rmdir()
         group = root / name
         with contextlib.suppress(OSError):
             group.mkdir(exist_ok=True)
