@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 from nettrace.measure.packets.ip import ICMP, ICMPV6, UDP, packed
-from nettrace.measure.packets.probe import Signature, Template, template
+from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES, Signature, Template, template
 from nettrace.measure.probing.errorqueue import SendNumbers, drain_errors, prepare, stamp_and_ttl, ttl_control
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
@@ -149,10 +149,13 @@ class _DatagramTransport:
 
         def heard(error: QueuedError, stamp: int) -> None:
             signature = flow or self._flow_of(held, error)
-            answer = None
+            answer, under_way = None, held.under_way(self._tags)
             if signature is not None:
-                answer = self._tags.matcher.match_error_queue(signature, error, held.under_way(self._tags))
-            self._give(answer, stamp, intake)
+                answer = self._tags.matcher.match_error_queue(signature, error, under_way)
+            if answer is None and flow is not None and len(error.quoted) < MIN_PAYLOAD_BYTES:
+                intake.ambiguous += under_way
+            else:
+                self._give(answer, stamp, intake)
 
         drain_errors(held.sock, stamped, heard)
 

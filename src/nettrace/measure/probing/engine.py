@@ -32,6 +32,12 @@ FEW_RUNS = 8
 MOST_PER_RUN = 16
 MOST_PER_STEP = 256
 EARLY_WAKES_PER_S = 50
+LONELY_NS = 1 * NS_PER_S
+"""How long each probe is waited for where only its being alone tells what an answer belongs to."""
+
+DOUBLES_NS = 100 * NS_PER_MS
+"""How long copies of its answer are waited for then, before the next one goes."""
+
 ATTENTIVE_NS = 3 * NS_PER_S
 """So long after the last packet went the sockets are looked at in every tick."""
 
@@ -53,7 +59,9 @@ M = TypeVar("M", bound=Aimed)
 class _Run:
     """A machine in progress."""
 
-    __slots__ = ("busy_until", "in_flight", "machine", "queued", "route", "serial", "serial_ns", "wake")
+    __slots__ = (
+        "busy_until", "in_flight", "lonely", "machine", "queued", "route", "serial", "serial_ns", "tag", "wake"
+    )  # fmt: skip
 
     def __init__(self, serial: int, machine: Aimed) -> None:
         self.serial = serial
@@ -64,6 +72,8 @@ class _Run:
         self.in_flight = 0
         self.serial_ns: int | None = None
         self.busy_until: Instant = 0
+        self.lonely = False
+        self.tag = -1
 
 
 class Engine:
@@ -200,6 +210,7 @@ class Engine:
             intake.answers += again.answers
             intake.clocked += again.clocked
             intake.finished += again.finished
+            intake.ambiguous += again.ambiguous
             self.rejected += again.rejected
         for tag, departure in ledger.overdue(self.timeline.now):
             self._depart(tag, departure)
@@ -212,11 +223,27 @@ class Engine:
                 self._depart(answer.tag, ledger.by_bracket(answer.tag))
             at = self.timeline.from_monotonic(received_ns)
             self._reply(answer, *ledger.clocked(answer, at, half_ns, grade))
+        self._separate(intake.ambiguous)
         for tag in intake.finished:
             run = self._runs.get(ledger.owner(tag))
             if run is not None:
                 run.busy_until = 0
                 self._queue(run)
+
+    def _separate(self, ambiguous: list[int]) -> None:
+        """Somewhere on these flows routers quote so little that an answer fits several probes.
+
+        From now on such a flow's probes go one by one, each alone until nothing can come any more for the one
+        before. What was under way may have been answered, so its silence proves nothing.
+        """
+        for tag in ambiguous:
+            run = self._runs.get(self._ledger.owner(tag))
+            self._ledger.drop(tag)
+            if run is not None:
+                run.lonely = True
+                run.serial_ns = LONELY_NS
+                run.busy_until = self.timeline.now + LONELY_NS
+                run.machine.overflowed(self.timeline.before, self.timeline.now)
 
     def _depart_by_stamps(self, intake: Intake) -> None:
         for tag, stamp in intake.stamps:
@@ -234,6 +261,10 @@ class Engine:
         if run is None:
             return
         run.in_flight -= first
+        run.busy_until = 0
+        if run.lonely:
+            run.busy_until = self.timeline.now + DOUBLES_NS
+            self._ledger.drop(answer.tag)
         run.machine.replied(reply)
         if not run.queued:
             self._touched[run.serial] = run
@@ -253,7 +284,7 @@ class Engine:
                 run.wake = None
                 self._queue(run)
         self._look_after(now)
-        budget = min(self._pace.room(now), MOST_PER_STEP)
+        budget = min(self._pace.room(now), MOST_PER_STEP, self._ledger.free)
         cargo: list[list[Shipment]] = [[] for _ in self._transports]
         served: list[_Run] = []
         for _ in range(len(self._ready) if budget else 0):
@@ -289,7 +320,7 @@ class Engine:
             if route is None:
                 run.machine.departed(Departure(probe.key, None, 0, Grade.USER, Reason.NOT_PERMITTED))
                 return 0
-            run.serial_ns = self._transports[route[3]].serial_ns
+            run.serial_ns = max(run.serial_ns or 0, self._transports[route[3]].serial_ns)
         tag = self._ledger.open(run.serial, probe.key, route[2], route[3])
         if tag is None:
             run.machine.departed(Departure(probe.key, None, 0, Grade.USER, "too many probes under way"))
@@ -298,6 +329,9 @@ class Engine:
             cargo.append([])
         cargo[route[3]].append((tag, probe))
         run.in_flight += 1
+        if run.lonely:
+            self._ledger.drop(run.tag)
+        run.tag = tag
         if run.serial_ns:
             run.busy_until = now + run.serial_ns
         if self._politeness is not None:
@@ -373,7 +407,8 @@ class Engine:
         if self._wakes:
             until = min(until, self._wakes[0][0])
         if self._ready:
-            until = min(until, self._pace.next_at(now))
+            starved = not self._ledger.free
+            until = min(until, now + self._tick_ns if starved else self._pace.next_at(now))
         if few:
             return until
         tick = now + self._tick_ns

@@ -41,6 +41,11 @@ class Ledger:
         self._unstamped: deque[int] = deque()
         self._stamping: set[int] = set()
 
+    @property
+    def free(self) -> int:
+        """How many tags are left."""
+        return self._mask + 1 - len(self._pending)
+
     def open(self, owner: int, key: int, flow: Signature, via: int) -> int | None:
         """A tag for a probe of `owner`, to go by transport number `via`; None when all are in use."""
         tag = self._pending.take(flow)
@@ -72,6 +77,10 @@ class Ledger:
         key = self._key[slot]
         self._pending.release(tag)
         return Departure(key, None, 0, Grade.USER, why)
+
+    def drop(self, tag: int) -> None:
+        """Answers to this probe no longer count."""
+        self._pending.release(tag)
 
     def stamped(self, tag: int, stamp_ns: int) -> Departure | None:
         """The departure that a kernel stamp proves; None when the stamp is not to be believed or not needed."""

@@ -18,13 +18,13 @@ class Pace:
     """
 
     def __init__(self, rate_pps: float, burst_ns: int) -> None:
-        self._period_ns = NS_PER_S / rate_pps
-        self._most = max(1, int(burst_ns / self._period_ns))
-        self._next: float = 0.0
+        self._period_ns = -int(-NS_PER_S // rate_pps)
+        self._most = max(1, burst_ns // self._period_ns)
+        self._next: Instant = 0
 
     def room(self, now: Instant) -> int:
         """How many may go now."""
-        return max(0, int((now - self._from(now)) / self._period_ns) + 1) if self._from(now) <= now else 0
+        return max(0, (now - self._from(now)) // self._period_ns + 1)
 
     def spend(self, count: int, now: Instant) -> None:
         """Note that so many went."""
@@ -32,7 +32,7 @@ class Pace:
 
     def next_at(self, now: Instant) -> Instant:
         """From when on the next one may go."""
-        return max(now, int(self._from(now)))
+        return max(now, self._from(now))
 
-    def _from(self, now: Instant) -> float:
+    def _from(self, now: Instant) -> Instant:
         return max(self._next, now - (self._most - 1) * self._period_ns)

@@ -46,6 +46,7 @@ class Intake:
         answers: (answer, stamp): receptions, by the kernel's CLOCK_REALTIME, in the order they were read.
         clocked: (answer, received, half-width, grade): receptions without such a stamp, by CLOCK_MONOTONIC.
         overflowed: a receive queue overflowed: silence since then proves nothing.
+        ambiguous: tags of one flow to one of which an answer belonged that quoted too little to say which.
         finished: tags that nothing more is heard of: the next probe of a serial flow may go.
         link_lost: an interface that probes use went down: what was under way may have been lost here.
         rejected: packets that pretended to answer and did not.
@@ -57,6 +58,7 @@ class Intake:
         self.stamps: list[tuple[int, int]] = []
         self.answers: list[tuple[Answer, int]] = []
         self.clocked: list[tuple[Answer, int, int, Grade]] = []
+        self.ambiguous: list[int] = []
         self.finished: list[int] = []
         self.overflowed = False
         self.link_lost = False

@@ -1,0 +1,157 @@
+"""Real sockets on loopback: the same answers for root and for a user with no right at all."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nettrace.measure.probing.capability import Rung, probe_capabilities
+from nettrace.measure.probing.errorqueue import numbers_by_request
+from nettrace.measure.probing.routes import Routes
+from nettrace.measure.probing.sockets import Sockets
+from nettrace.measure.probing.transport import Poller
+from nettrace.model.measurement import Method
+
+HAS_IPV6 = probe_capabilities().get(Rung.UDP_ERROR_QUEUE, 6).available
+LOCAL = [
+    "127.0.0.1",
+    pytest.param("::1", marks=pytest.mark.skipif(not HAS_IPV6, reason="this host has no IPv6")),
+]
+
+# Everything is imported before rights are dropped: the interpreter may lie where others cannot read.
+CHILD = """
+import encodings.idna, json, os, sys
+from nettrace.measure.probing.capability import probe_capabilities
+from nettrace.measure.probing.path import trace
+from nettrace.measure.probing.ping import Driving, ProbeTarget, ping
+from nettrace.measure.tracing.ping import PingOptions
+from nettrace.measure.tracing.trace import TraceOptions
+from nettrace.model.measurement import Method
+from nettrace.wire.documents import document
+import msgspec
+task, address, method, port, drop = json.loads(sys.argv[1])
+if drop:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+target = [ProbeTarget(address, address)]
+if task == "capabilities":
+    print(msgspec.json.encode(probe_capabilities()).decode())
+elif task == "ping":
+    options = PingOptions(method=Method(method), port=port, count=5, interval_ns=20_000_000)
+    print(json.dumps([document(made) for made in ping(target, options, driving=Driving(raw=not drop))]))
+else:
+    options = TraceOptions(method=Method(method), port=port)
+    print(json.dumps([document(made) for made in trace(target, options, driving=Driving(raw=not drop))]))
+"""
+
+
+def child(task: str, address: str = "", method: str = "udp", port: int | None = None, *, drop: bool) -> Any:
+    """The task's result from a process of its own, without any right when `drop`."""
+    arguments = json.dumps([task, address, method, port, drop])
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A TCP port that is surely closed: taken, never listened on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("drop", [False, True], ids=["root", "nobody"])
+@pytest.mark.parametrize("address", LOCAL)
+def test_udp_ping_is_stamped_by_the_kernel_at_both_ends(address: str, drop: bool) -> None:
+    (ping,) = child("ping", address, "udp", drop=drop)
+    assert (ping["outcome"], ping["received"], ping["clock"]) == ("measured", 5, "kernel")
+    assert set(ping["grades"]) == {"K"}
+    assert all(0 < rtt < 50 for rtt in ping["rtt_ms"])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("method", ["icmp", "udp", "tcp"])
+@pytest.mark.parametrize("address", LOCAL)
+def test_root_traces_loopback_in_one_hop(address: str, method: str, closed_port: int) -> None:
+    (trace,) = child("trace", address, method, closed_port if method == "tcp" else None, drop=False)
+    assert trace["reached"]
+    assert [hop["address"] for hop in trace["hops"]] == [address]
+    assert trace["clock"] == "kernel"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("method", ["udp", "tcp"])
+@pytest.mark.parametrize("address", LOCAL)
+def test_nobody_traces_loopback_in_one_hop(address: str, method: str, closed_port: int) -> None:
+    (trace,) = child("trace", address, method, closed_port if method == "tcp" else None, drop=True)
+    assert trace["reached"]
+    assert [hop["address"] for hop in trace["hops"]] == [address]
+
+
+@pytest.mark.root
+def test_without_rights_icmp_says_which_command_would_permit_it() -> None:
+    (ping,) = child("ping", "127.0.0.1", "icmp", drop=True)
+    if ping["outcome"] == "measured":
+        pytest.skip("this host lets everybody ping")
+    assert (ping["outcome"], ping["reason"]) == ("not_measured", "not_permitted")
+    assert "ping_group_range" in ping["detail"]
+    assert "setcap cap_net_raw" in ping["detail"]
+
+
+@pytest.mark.root
+def test_the_ladder_names_what_is_missing_and_the_command_that_changes_it() -> None:
+    rungs = {(rung["rung"], rung["version"]): rung for rung in child("capabilities", drop=True)["rungs"]}
+    raw = rungs["raw", 4]
+    assert not raw["available"]
+    assert "CAP_NET_RAW" in raw["why"]
+    assert raw["remedy"].startswith("sudo setcap cap_net_raw+ep /")
+    assert rungs["udp_error_queue", 4]["available"]
+    assert rungs["tcp_connect", 4]["available"]
+
+
+@pytest.mark.root
+def test_root_has_every_stamp() -> None:
+    for rung in (Rung.RAW, Rung.UDP_ERROR_QUEUE):
+        report = probe_capabilities().get(rung, 4)
+        assert report.available
+        assert report.sends_stamped
+        assert report.receptions_stamped
+
+
+def test_every_rung_is_reported_for_both_versions() -> None:
+    found = {(report.rung, report.version) for report in probe_capabilities().rungs}
+    assert found == {(rung, version) for rung in Rung for version in (4, 6)}
+    for report in probe_capabilities().rungs:
+        assert report.available == (report.why is None)
+
+
+def test_the_kernel_tells_the_way_to_an_address() -> None:
+    poller = Poller()
+    routes = Routes(poller)
+    try:
+        route = routes.to("127.0.0.1")
+        assert route.source == "127.0.0.1"
+        assert route.interface == socket.if_nametoindex("lo")
+    finally:
+        routes.close()
+        poller.close()
+
+
+def test_no_descriptor_is_left_behind() -> None:
+    numbers_by_request()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with Sockets(slot_bits=10) as sockets:
+        for method in Method:
+            if method is not Method.ICMP or os.geteuid() == 0:
+                sockets.transport(method, 4)
+        sockets.routes.to("127.0.0.1")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
