@@ -132,8 +132,8 @@ def installed(folder: Path) -> list[Installed]:
         try:
             if not path.exists():
                 continue
-        except PermissionError:  # another user's folder (HOME was inherited through su or setpriv): nothing of ours
-            continue
+        except PermissionError:
+            continue  # another user's folder (HOME came along through su or setpriv): nothing of ours is there
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Installed))
         except (OSError, msgspec.DecodeError) as problem:
