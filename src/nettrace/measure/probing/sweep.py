@@ -20,8 +20,9 @@ from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Method, Outcome, Reason
 from nettrace.model.path import StopReason, Trace
 
-STALL_NS = 20 * NS_PER_MS
-"""Waking later than planned by more than this makes losses under way doubtful."""
+STALL_NS = 250 * NS_PER_MS
+"""Waking later than planned by more than this makes losses under way doubtful. A shorter pause of this process
+loses nothing: the kernel goes on stamping and keeping replies, and they are read before anything is given up."""
 
 LONGEST_REST_NS = 20 * NS_PER_MS
 _ADMITTED_AT_ONCE = 512

@@ -1,7 +1,7 @@
 """A finished row of a sweep as a `Trace`, or straight as its `nettrace.trace/1` line.
 
-The line of an everyday trace (reached, every hop answered and timed) is filled into a format made once per path
-length, without any object per hop; all others go through `trace_of` and `wire.documents`, which it must equal.
+The line of an everyday trace (reached, every hop timed or silent) is filled into a format made once per path
+length, without any object per hop; all others go through `trace` and `wire.documents`, which it must equal.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from nettrace.measure.probing.sweep_replies import Addresses
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import annotation
 from nettrace.measure.tracing.sweep import BEYOND, CLOSED, REACHED, REFUSED, Sweep
-from nettrace.measure.tracing.sweep_table import INFERRED, LOST, UNSEEN, UNTIMED
+from nettrace.measure.tracing.sweep_table import INFERRED, LIMITED, LOST, UNSEEN, UNTIMED
 from nettrace.model.instant import NS_PER_S, Instant, rfc3339
 from nettrace.model.measurement import Clock, Grade, Method, Outcome, Reason, Sample, SampleState
 from nettrace.model.path import Hop, Reply, ReplyKind, StopReason, Trace
@@ -23,6 +23,7 @@ _UNTOLD = {
     UNSEEN: Sample(state=SampleState.NOT_MEASURED, reason="not seen to leave, or this host stalled"),
     UNTIMED: Sample(state=SampleState.NOT_MEASURED, reason="the clock was set meanwhile"),
     INFERRED: Sample(state=SampleState.NOT_MEASURED, reason="not asked: inferred from other flows"),
+    LIMITED: Sample(state=SampleState.NOT_MEASURED, reason="the router limits its answers"),
     0: Sample(state=SampleState.NOT_MEASURED, reason=Reason.ABORTED),
 }
 _HOP_TAIL = '],"name":null,"asn":null,"as_name":null,"place":null,"mpls":null}'
@@ -72,7 +73,7 @@ class Lines:
                 rtts[-1] = table.rtt[far]
             elif table.found[last] != table.home[row]:
                 length = 0
-            if length and min(rtts) > 0 and table.found[far] == table.home[row]:
+            if length and min(rtts) >= UNSEEN and rtts[-1] > 0 and table.found[far] == table.home[row]:
                 return self._everyday_line(row, target, address, length, rtts), Outcome.MEASURED
         trace = self.trace(row, target, address)
         return document_line(trace), trace.outcome
@@ -84,36 +85,37 @@ class Lines:
     def _everyday_line(self, row: int, target: str, address: str, length: int, rtts: list[int]) -> str:
         table = self._table
         start = row * table.width
-        filled: list[object] = [address] * (2 * length)
+        filled: list[object] = [f'"{address}"'] * (2 * length)
         tokens = table.found[start : start + length - 1].tolist()
         heads = self._heads
         try:
             filled[:-2:2] = [heads[token] for token in tokens]
         except KeyError:
             filled[:-2:2] = [self._head(token) for token in tokens]
-        filled[1::2] = [rtt / 1e6 for rtt in rtts]
+        timed = min(rtts) > 0
+        filled[1::2] = [rtt / 1e6 if timed else f"{rtt / 1e6:.4f}" if rtt > 0 else "null" for rtt in rtts]
         quoted = target if target == address else _json(target)[1:-1]
         rtt_ms = min(table.rtt[start + table.far_cell], rtts[-1]) / 1e6
-        form = self._formats.get(length) or self._format(length)
+        form = self._formats.get(length if timed else -length) or self._format(length, timed=timed)
         return form % (quoted, address, rtt_ms, *filled, self._at(table.begun[row]))
 
     def _head(self, token: int) -> str:
         if len(self._heads) > 20_000:
             self._heads.clear()
-        return self._heads.setdefault(token, self._addresses.text(token))
+        return self._heads.setdefault(token, f'"{self._addresses.text(token)}"' if token else "null")
 
-    def _format(self, length: int) -> str:
+    def _format(self, length: int, *, timed: bool) -> str:
         about = self._about
         head = (
             '{"schema":"nettrace.trace/1","vantage":null,"target":"%s","address":"%s","resolved":[],'
             f'"method":"{about.method}","port":{"null" if about.port is None else about.port},"flow":{about.flow},'
             '"outcome":"measured","reason":null,"detail":null,"reached":true,"stop":"reached","rtt_ms":%.4f,"hops":['
         )
+        rtt = "%.4f" if timed else "%s"
         hops = ",".join(
-            f'{{"ttl":{ttl},"address":"%s","rtt_ms":[%.4f{_HOP_TAIL}' for ttl in range(1, length + 1)
+            f'{{"ttl":{ttl},"address":%s,"rtt_ms":[{rtt}{_HOP_TAIL}' for ttl in range(1, length + 1)
         )
-        self._formats[length] = head + hops + _TAIL
-        return self._formats[length]
+        return self._formats.setdefault(length if timed else -length, head + hops + _TAIL)
 
     def _at(self, instant: Instant) -> str:
         seconds, ns = divmod(self._about.to_utc(instant), NS_PER_S)
@@ -201,6 +203,7 @@ class Lines:
             also=tuple(addresses[1:]),
             labels=labels,
             annotation=self._refusal(kind, addresses, mtu_bytes) if kind is not None else None,
+            inferred_from=sweep.inferred.get(row, {}).get(ttl, 0),
             mtu_bytes=mtu_bytes,
         )
 

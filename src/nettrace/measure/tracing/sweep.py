@@ -8,11 +8,16 @@ of the furthest answer. Batches interleave targets and TTLs, so that no router s
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
+from sys import byteorder
 from typing import NamedTuple
 
-from nettrace.measure.tracing.lanes import WIDEST, Lane, pick
+from nettrace.measure.tracing.lanes import CONTROL_TRY, CONTROLS, PACED, WIDEST, Lane, pick
+from nettrace.measure.tracing.shared_hop import ENOUGH, LEAST, Sampled, Witness
 from nettrace.measure.tracing.sweep_table import (
     FREE,
+    INFERRED,
+    LIMITED,
     LOST,
     OVERDUE,
     SLOTS,
@@ -27,6 +32,11 @@ from nettrace.model.path import Label
 
 SHORTEST_PATIENCE_NS = 150 * NS_PER_MS
 """A hop is never asked again sooner than this, however near everybody is."""
+
+SETTLE_EVERY_NS = NS_PER_S
+_MOST_WITNESSES = 4096
+_ALUMNI = 16
+"""Finished rows that are kept a little longer: a lane that falls silent asks them once more."""
 
 REACHED, REFUSED, BEYOND, CLOSED = 1, 2, 4, 8
 """Flags of a row: the destination answered; something on the way refused; a router answered the highest TTL;
@@ -70,6 +80,7 @@ class Sweep:
         extras: by slot, what the reader of replies found beyond the record; valid during one `take`.
         notes: by row and TTL, refusals (ICMP type + 256 * code).
         details: by row and TTL, labels and MTU.
+        inferred: by row and TTL, how many flows an inferred hop rests on.
         loose: by row, cells whose departure the kernel did not stamp: the sending program's clock stands in.
     """
 
@@ -84,6 +95,7 @@ class Sweep:
         self.extras: dict[int, Extra] = {}
         self.details: dict[int, dict[int, Extra]] = {}
         self.loose: dict[int, set[int]] = {}
+        self.inferred: dict[int, dict[int, int]] = {}
         self.finished: list[int] = []
         self.active = 0
         self.rejected = 0
@@ -95,6 +107,9 @@ class Sweep:
         self._overdue: deque[tuple[Instant, int, int]] = deque()
         self._slowest_ns = 0
         self._stalled_at: Instant = -1
+        self._settle_at: Instant = 0
+        self._alumni: deque[int] = deque()
+        self._past: deque[Witness] = deque(maxlen=_MOST_WITNESSES)
         self._opened: dict[int, list[int]] = {}
 
     # -- probes out ----------------------------------------------------------------------------------------
@@ -115,10 +130,15 @@ class Sweep:
 
     def release(self, row: int, now: Instant) -> None:
         """A finished row's result has been read."""
+        if any(lane.state == PACED for lane in self.lanes):
+            self._past.append(self._witness(row))
         del self.flags[row]
-        for aside in (self.notes, self.details, self.loose):
+        for aside in (self.notes, self.details, self.loose, self.inferred):
             aside.pop(row, None)
-        self.table.close(row, now)
+        self.table.plain[row] = 0
+        self._alumni.append(row)
+        if len(self._alumni) > _ALUMNI:
+            self.table.close(self._alumni.popleft(), now)
         self.active -= 1
 
     def batch(self, now: Instant, room: int) -> Batch | None:
@@ -132,7 +152,7 @@ class Sweep:
         if not free:
             return None
         self._turn += 1
-        rows, steps, tries = pick(self.lanes, free, self._turn)
+        rows, steps, tries = pick(self.lanes, free, self._turn, now)
         if not rows:
             return None
         count = len(rows)
@@ -202,13 +222,15 @@ class Sweep:
         for step, count in enumerate(hits):
             if count:
                 self.lanes[step].flight -= count
-                self.lanes[step].open(count)
+                self.lanes[step].hit(count, now)
         self._enqueue_opened()
         self.extras.clear()
 
     def _measured(self, row: int, source: int, took: int, quoted: int) -> None:
         """The destination's own answer to the first question, quoting the TTL left: the everyday case."""
         table, options = self.table, self.options
+        if row not in self.flags:
+            return
         length = options.max_ttl - quoted + 1
         fresh = not table.horizon[row] and not table.end[row]
         if not (fresh and options.exact and options.probes_per_hop == 1 and 0 < length <= options.max_ttl):
@@ -237,7 +259,7 @@ class Sweep:
 
     def _heard(self, row: int, slot: int, source: int, kind: int, quoted: int, took: int) -> None:
         """Any answer off the beaten track."""
-        if self.flags[row] & CLOSED:
+        if row not in self.flags or self.flags[row] & CLOSED:
             return
         step = self.table.slot_step[slot]
         if kind & EXTENDED:
@@ -387,33 +409,57 @@ class Sweep:
         """Ask again what is overdue, give up what is out of time. Take replies first."""
         while self._flying and self._flying[0][0] + self.patience_ns <= now:
             batch = self._flying.popleft()
-            if self._ask_again(*batch):
+            if self._ask_again(batch[1], batch[2], now):
                 self._overdue.append(batch)
         while self._overdue and self._overdue[0][0] + self.options.timeout_ns <= now:
             self._give_up(*self._overdue.popleft())
         self.table.recycle(now)
+        if now >= self._settle_at:
+            self._settle_at = now + SETTLE_EVERY_NS
+            self._infer(now)
 
     def wake_at(self) -> Instant | None:
-        """When `expire` has something to do; None when nothing is under way."""
+        """When `expire` or `batch` has something to do; None when nothing is under way."""
         times = [self._flying[0][0] + self.patience_ns] if self._flying else []
         if self._overdue:
             times.append(self._overdue[0][0] + self.options.timeout_ns)
-        return min(times, default=None)
+        paced = [ready for lane in self.lanes if (ready := lane.ready_at()) is not None]
+        return min([*times, *paced, *([self._settle_at] if paced else [])], default=None)
 
-    def _ask_again(self, sent_at: Instant, first: int, count: int) -> bool:
+    def _ask_again(self, first: int, count: int, now: Instant) -> bool:
         """Queue what has not been answered once more; False when all of the batch was."""
-        del sent_at
         table = self.table
         states = table.live[first : first + count]
         if states.count(FREE) == count:
             return False
+        missed: dict[int, int] = {}
         for slot, state in enumerate(states, first):
-            if state:
-                table.live[slot] = state + OVERDUE
-                row, step = table.slot_row[slot], table.slot_step[slot]
-                self.lanes[step].flight -= 1
-                self._unanswered(row, step, table.slot_try[slot], final=False)
+            if not state:
+                continue
+            table.live[slot] = state + OVERDUE
+            row, step, attempt = table.slot_row[slot], table.slot_step[slot], table.slot_try[slot]
+            lane = self.lanes[step]
+            lane.flight -= 1
+            if attempt == CONTROL_TRY:
+                lane.control_missed(now)
+                continue
+            if attempt == 1 or lane.state == PACED:
+                missed[step] = missed.get(step, 0) + 1
+            self._unanswered(row, step, attempt, final=False)
+        for step, misses in missed.items():
+            if self.lanes[step].miss(misses, now):
+                self.lanes[step].question(self._witnesses(step))
         return True
+
+    def _witnesses(self, step: int) -> list[int]:
+        """Targets that have been answered in this lane, finished ones first."""
+        table = self.table
+        cell = table.far_cell if step == table.far else step * self.options.probes_per_hop
+        answered = (row for row in (*self._alumni, *self.flags) if table.rtt[row * table.width + cell] > 0)
+        rows = list(islice(answered, CONTROLS))
+        for row in rows:
+            table.dirty[row] = 1
+        return rows
 
     def _give_up(self, sent_at: Instant, first: int, count: int) -> None:
         table = self.table
@@ -423,6 +469,8 @@ class Sweep:
                 table.live[slot] = FREE
                 row, step, attempt = table.slot_row[slot], table.slot_step[slot], table.slot_try[slot]
                 last = self._last_try(step)
+                if self.lanes[step].state == PACED:
+                    continue
                 if doubtful and last <= attempt < last + 2 and self._is_open(row, step):
                     self.lanes[step].again.append((row, attempt + 1))
                 elif attempt >= last:
@@ -447,8 +495,11 @@ class Sweep:
         table = self.table
         table.dirty[row] = 1
         if not final:
-            if how < self._last_try(step):
-                self.lanes[step].again.append((row, how + 1))
+            lane = self.lanes[step]
+            if lane.state == PACED:
+                lane.fresh.append(row)
+            elif how < self._last_try(step):
+                lane.again.append((row, how + 1))
             if step == table.far and not table.horizon[row]:
                 self._widen(row, self.options.gap)
         elif step == table.far:
@@ -456,6 +507,61 @@ class Sweep:
             self._settle(row)
         else:
             self._hop_silent(row, step + 1, how)
+
+    # -- routers that limit their answers ------------------------------------------------------------------
+
+    def _infer(self, now: Instant) -> None:
+        """Conclude hops at paced lanes from the flows sampled there; give up what has waited too long."""
+        paced = [lane for lane in self.lanes if lane.state == PACED]
+        if not paced:
+            return
+        known = {row: self._witness(row) for row in self.flags}
+        for lane in paced:
+            open_rows = {
+                row for row in known if self._is_open(row, lane.step) and self._is_asked(row, lane.step)
+            }
+            if lane.step == self.table.far:
+                resolved = {row for row in open_rows if self._patience_ends(row, now)}
+                for row in resolved:
+                    self._unanswered(row, lane.step, LIMITED, final=True)
+            else:
+                resolved = self._infer_lane(lane.ttl, open_rows, known, now)
+            lane.keep(open_rows - resolved)
+
+    def _infer_lane(self, ttl: int, rows: set[int], known: dict[int, Witness], now: Instant) -> set[int]:
+        sampled = Sampled(ttl, [*known.values(), *self._past])
+        resolved: set[int] = set()
+        for row in rows:
+            late = self._patience_ends(row, now)
+            found = sampled.infer(known[row], LEAST if late else ENOUGH)
+            if found is None and not late:
+                continue
+            resolved.add(row)
+            if found is not None:
+                token, flows = found
+                for cell in self.table.cells(row, ttl):
+                    self.table.found[cell] = self.table.found[cell] or token
+                self.inferred.setdefault(row, {})[ttl] = flows
+            while not self.table.resolved(row, ttl):
+                self._hop_silent(row, ttl, INFERRED if found else LIMITED)
+        return resolved
+
+    def _patience_ends(self, row: int, now: Instant) -> bool:
+        return now >= self.table.begun[row] + self.options.patience_ns
+
+    def _is_asked(self, row: int, step: int) -> bool:
+        return step == self.table.far or step < self.table.horizon[row]
+
+    def _witness(self, row: int) -> Witness:
+        """The row's path without what was only inferred."""
+        table = self.table
+        destination = table.destination[row]
+        packed = destination if isinstance(destination, bytes) else destination.to_bytes(4, byteorder)
+        path = list(table.path(row, table.horizon[row]))
+        for ttl in self.inferred.get(row, ()):
+            path[ttl - 1] = 0
+        prefixes = (packed[:3], packed[:2]) if len(packed) == 4 else (packed[:8], packed[:6], packed[:4])
+        return Witness(prefixes, table.end[row], path)
 
 
 def return_length(arrived_ttl: int) -> int:

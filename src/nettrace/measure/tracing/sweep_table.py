@@ -22,7 +22,9 @@ UNSEEN = -2
 UNTIMED = -3
 """Answered, but one of the two stamps is not to be trusted."""
 INFERRED = -4
-"""Not probed: the address is what the sampled flows of the same group all had there."""
+"""Not observed: the address is what all sampled flows of the same group met there."""
+LIMITED = -5
+"""Not observed, and nothing could be inferred: the router there limits its answers."""
 
 FREE, SENT, STAMPED = 0, 1, 2
 """States of a slot; `+ OVERDUE` once its answer is later than expected."""
@@ -39,7 +41,7 @@ class SweepOptions(NamedTuple):
         rows: targets under way at once.
         exact: unreachables of the destination quote the TTL left, which tells the path's length (UDP).
         time_exceeded, arrived: ICMP type and code (type + 256 * code) of the two everyday answers.
-        patience_ns: how long routers that limit their answers are waited for.
+        patience_ns: how long a target waits for routers that limit their answers.
     """
 
     max_ttl: int = 32
@@ -116,16 +118,18 @@ class Table:
         self.found[start : start + self.width] = self._blank_found
         self.rtt[start : start + self.width] = self._blank_rtt
         self.plain[row] = 0
-        self.destination[row] = -1
         if self.dirty[row]:
             self.quarantine.append((now + 2 * self.options.timeout_ns, row))
         else:
+            self.destination[row] = -1
             self.free.append(row)
 
     def recycle(self, now: Instant) -> None:
         """Rows that no probe under way can belong to any more become free."""
         while self.quarantine and self.quarantine[0][0] <= now:
-            self.free.append(self.quarantine.popleft()[1])
+            row = self.quarantine.popleft()[1]
+            self.destination[row] = -1
+            self.free.append(row)
 
     def cells(self, row: int, ttl: int) -> range:
         """The cells of one hop."""
