@@ -15,7 +15,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from bench.emulator import (
     configure,
     enter_new_namespace,
     run_ip,
+    scratch,
     start_router,
     stop_router,
 )
@@ -94,9 +94,7 @@ def new_namespace(stack: contextlib.ExitStack) -> int:
 @contextlib.contextmanager
 def https_server(cpu: int | None) -> Iterator[Path]:
     """HTTPS on 443 and HTTP on 80 of the current namespace; gives the file of the certificate authority."""
-    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with scratch() as folder:
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
         certificate = authority.issue_cert(SERVER4, SERVER6, "localhost", key_type=trustme.KeyType.ECDSA)
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))

@@ -14,6 +14,7 @@ Nothing outlives the process: the namespace is anonymous and router.c dies with 
 """
 
 import argparse
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -22,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,6 +59,19 @@ def compiled(source: str = "router.c") -> Path:
         subprocess.run([compiler, "-O2", "-o", fresh, text], check=True)
         fresh.rename(program)
     return program
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for the length of the block; those of runs that were killed are removed on the way."""
+    place = Path(tempfile.gettempdir())
+    for left in place.glob("nettrace-bench-run-*"):
+        if not Path(f"/proc/{left.name.split('-')[3]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"nettrace-bench-run-{os.getpid()}-", dir=place) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # programs that give up their rights read it too
+        yield folder
 
 
 def run_ip(*words: str) -> None:

@@ -8,7 +8,6 @@ that knows which hops its targets share needs eight answers.
 import contextlib
 import itertools
 import os
-import tempfile
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,7 @@ from typing import Self
 from bench import ours, rivals
 from bench.bridge import inside, new_namespace
 from bench.capture import Capture, probes
-from bench.emulator import Namespace, run_ip
+from bench.emulator import Namespace, run_ip, scratch
 from bench.figure import Column, Table
 from bench.load import HERE
 from bench.rivals import Report, Tool
@@ -93,8 +92,8 @@ def run(runs: int, quick: bool) -> list[Table]:
         ],
         "real kernels, one namespace a router; busiest router: probes beyond the burst of 6 by seconds from first to last",
     )
-    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as folder:
-        file = rivals.write_targets(Path(folder) / "targets", targets(count))
+    with scratch() as folder:
+        file = rivals.write_targets(folder / "targets", targets(count))
         for _ in range(min(runs, 3)):
             _measure(table, ours.sweep(file, 1000, method="icmp"), count)
             if rivals.version("scamper"):

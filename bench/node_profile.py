@@ -2,12 +2,10 @@
 
 import json
 import sys
-import tempfile
-from pathlib import Path
 
 from bench import rivals
 from bench.bridge import https_server
-from bench.emulator import Emulator
+from bench.emulator import Emulator, scratch
 from bench.figure import Column, Table
 from bench.net import Net
 from bench.process import run as run_program
@@ -32,8 +30,8 @@ def run(runs: int, quick: bool) -> list[Table]:
         ],
         f"{seconds} s after the start; the library calls of a node in one asyncio loop",
     )
-    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as folder:
-        file = rivals.write_targets(Path(folder) / "targets", NET.targets(TARGETS))
+    with scratch() as folder:
+        file = rivals.write_targets(folder / "targets", NET.targets(TARGETS))
         command = [sys.executable, "-m", "bench.node_client", str(seconds), str(file)]
         for _ in range(min(runs, 3)):
             with Emulator(NET) as emulator, https_server(emulator.cpu):

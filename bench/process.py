@@ -3,14 +3,13 @@
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.emulator import compiled
+from bench.emulator import compiled, scratch
 from bench.load import HERE, Place
 
 
@@ -55,10 +54,9 @@ def run_all(
     """Run programs, at most `parallel` at a time."""
     launcher = compiled("launch.c")
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as folder:
+    with scratch() as folder:
         waiting = [
-            _Child(launcher, place, command, Path(folder) / str(number))
-            for number, command in enumerate(commands)
+            _Child(launcher, place, command, folder / str(number)) for number, command in enumerate(commands)
         ]
         everyone, running = list(waiting), []
         try:

@@ -1,11 +1,10 @@
 """Scenarios "steady" and "dark": the cost of a probe at a monitor's pace, and targets that never answer."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import ours, rivals
-from bench.emulator import Emulator
+from bench.emulator import Emulator, scratch
 from bench.figure import Column, Table
 from bench.load import HERE
 from bench.net import Net
@@ -29,8 +28,8 @@ def run(runs: int, quick: bool) -> list[Table]:
         ],
         f"CPU of {long} rounds less CPU of {short}, by the probes between them; start: what is left of the short run",
     )
-    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as folder:
-        file = rivals.write_targets(Path(folder) / "targets", NET.targets(TARGETS))
+    with scratch() as folder:
+        file = rivals.write_targets(folder / "targets", NET.targets(TARGETS))
         makers: list[Callable[[int], Tool]] = [lambda rounds: ours.ping(file, TARGETS, rounds, 1000.0)]
         if rivals.version("fping"):
             makers.append(lambda rounds: rivals.fping(file, TARGETS, rounds, 1000.0))
@@ -39,7 +38,7 @@ def run(runs: int, quick: bool) -> list[Table]:
         for _ in range(min(runs, 3)):
             for maker in makers:
                 _measure(table, maker, long, short)
-        return [table, *dark(runs, quick, Path(folder))]
+        return [table, *dark(runs, quick, folder)]
 
 
 def _measure(table: Table, maker: Callable[[int], Tool], long: int, short: int) -> None:

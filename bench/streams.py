@@ -6,12 +6,12 @@ finds its connection), to a real kernel and nginx 10 ms away in each direction.
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from bench.bridge import Bridge
 from bench.capture import Capture, exchanges, stages
+from bench.emulator import scratch
 from bench.figure import Column, Table, nearest_rank
 from bench.load import BURNERS, IDLE, QUOTA, under
 from bench.process import Ran
@@ -47,9 +47,8 @@ def run(runs: int, quick: bool) -> list[Table]:
     ]
     count = {True: 100, False: 300}[quick]
     urls = [f"https://10.211.{number >> 8}.{number & 255}/" for number in range(1, count + 1)]
-    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as folder:
-        Path(folder).chmod(0o755)
-        file = Path(folder) / "urls"
+    with scratch() as folder:
+        file = folder / "urls"
         for _ in range(runs):
             for load, table in zip(LOADS, tables, strict=True):
                 asked = urls[: max(60, int(len(urls) * RATES[load] / 100))]

@@ -1,11 +1,10 @@
 """Scenarios "sweep": thousands of Paris traces at once, on a friendly net, inside a CPU quota, and on a hard net."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import ours, rivals
-from bench.emulator import Emulator
+from bench.emulator import Emulator, scratch
 from bench.figure import Column, Table
 from bench.load import IDLE, QUOTA, under
 from bench.net import Net
@@ -28,9 +27,9 @@ def run(runs: int, quick: bool) -> list[Table]:
     """Speed and completeness of the sweep."""
     count = 2_000 if quick else 10_000
     scale = count / 10_000
-    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as folder:
+    with scratch() as folder:
         targets = FRIENDLY.targets(count)
-        file = rivals.write_targets(Path(folder) / "targets", targets)
+        file = rivals.write_targets(folder / "targets", targets)
         return [
             _friendly(runs, scale, file, targets),
             _in_quota(runs, scale, file, targets),

@@ -4,13 +4,12 @@
 second, three loads; ICMP echo and UDP traces; root and an ordinary user.
 """
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench import ours, rivals
 from bench.capture import Capture, probes
-from bench.emulator import Emulator
+from bench.emulator import Emulator, scratch
 from bench.figure import Column, Table
 from bench.load import BURNERS, IDLE, QUOTA, under
 from bench.net import Net
@@ -42,13 +41,12 @@ def run(runs: int, quick: bool) -> list[Table]:
         for load in LOADS
     ]
     by_title = {table.title: table for table in tables}
-    with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as folder:
-        Path(folder).chmod(0o755)
+    with scratch() as folder:
         for _ in range(runs):
             for load in LOADS:
-                for tool, ordinary, by_ttl in _tools(Path(folder), "ICMP ping", quick):
+                for tool, ordinary, by_ttl in _tools(folder, "ICMP ping", quick):
                     _measure(by_title[f"Truth: ICMP ping, {load}"], tool, load, ordinary, by_ttl)
-                for tool, ordinary, by_ttl in _tools(Path(folder), "UDP trace", quick):
+                for tool, ordinary, by_ttl in _tools(folder, "UDP trace", quick):
                     _measure(by_title[f"Truth: UDP trace, {load}"], tool, load, ordinary, by_ttl)
     return tables
 
