@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nettrace.measure.probing.clock import Timeline
 from nettrace.measure.probing.sweep_leg import BATCH, Leg
 from nettrace.measure.probing.sweep_lines import About, Lines, document_line
-from nettrace.measure.probing.sweep_targets import Targets
+from nettrace.measure.probing.sweep_targets import Pinned, Targets
 from nettrace.measure.tracing.flow import DEFAULT_PORT
 from nettrace.measure.tracing.pacer import Pacer
 from nettrace.measure.tracing.sweep_table import SweepOptions
@@ -38,6 +38,7 @@ class SweepRequest(NamedTuple):
         flow: number of the flow.
         rate_pps: probes a second at most, over any stretch of time.
         timeout_s: how long each answer is waited for.
+        patience_s: how long at most a target waits for routers that limit their answers.
         version: 4 or 6 when names may only be that, else None.
     """
 
@@ -48,6 +49,7 @@ class SweepRequest(NamedTuple):
     probes_per_hop: int = 1
     rate_pps: float = 1000.0
     timeout_s: float = 1.0
+    patience_s: float = 55.0
     version: int | None = None
 
 
@@ -129,6 +131,7 @@ class Run:
             max_ttl=request.max_ttl,
             probes_per_hop=request.probes_per_hop,
             timeout_ns=int(request.timeout_s * NS_PER_S),
+            patience_ns=int(request.patience_s * NS_PER_S),
         )
         self._poll = select.poll()
 
@@ -140,11 +143,11 @@ class Run:
 
     def line(self, leg: Leg, row: int) -> tuple[str, Outcome]:
         """A finished row's line and outcome."""
-        return self._lines[leg].line(row, *leg.rows[row])
+        return self._lines[leg].line(row, leg.rows[row])
 
     def trace(self, leg: Leg, row: int, *, aborted: bool = False) -> Trace:
         """A row as an object."""
-        return self._lines[leg].trace(row, *leg.rows[row], aborted=aborted)
+        return self._lines[leg].trace(row, leg.rows[row], aborted=aborted)
 
     def under_way(self) -> list[tuple[Leg, int]]:
         """Rows that are not finished."""
@@ -191,28 +194,24 @@ class Run:
         active = sum(leg.sweep.active for leg in self._legs.values())
         waiting = sum(leg.sweep.unasked for leg in self._legs.values())
         room = min(_ADMITTED_AT_ONCE - waiting, self._options.rows - active)
-        for target, address in self._targets.take(room):
+        for pinned in self._targets.take(room):
+            address = pinned.address
             if address is None:
-                failed.append(
-                    self._unmeasured(target, None, Outcome.FAILED, Reason.DNS, "no address for this name")
-                )
+                failed.append(self._unmeasured(pinned, Outcome.FAILED, Reason.DNS, pinned.problem))
                 continue
             try:
-                self._leg(6 if ":" in address else 4).admit(target, address, now)
+                self._leg(6 if ":" in address else 4).admit(pinned, address, now)
             except OSError as problem:
                 detail = problem.strerror or str(problem)
-                failed.append(
-                    self._unmeasured(target, address, Outcome.NOT_MEASURED, Reason.VANTAGE_DOWN, detail)
-                )
+                failed.append(self._unmeasured(pinned, Outcome.NOT_MEASURED, Reason.VANTAGE_DOWN, detail))
         return failed
 
-    def _unmeasured(
-        self, target: str, address: str | None, outcome: Outcome, reason: Reason, detail: str
-    ) -> Trace:
+    def _unmeasured(self, pinned: Pinned, outcome: Outcome, reason: Reason, detail: str) -> Trace:
         request = self.request
         return Trace(
-            target=target,
-            address=address,
+            target=pinned.target,
+            address=pinned.address,
+            resolved=pinned.resolved,
             at=self._timeline.utc(self._timeline.now),
             outcome=outcome,
             reason=reason,

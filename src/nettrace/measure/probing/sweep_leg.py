@@ -5,7 +5,6 @@ import errno
 import socket
 import time
 from array import array
-from typing import NamedTuple
 
 from nettrace.errors import Unmeasurable
 from nettrace.measure.probing.raw_sockets import (
@@ -19,6 +18,7 @@ from nettrace.measure.probing.raw_sockets import (
 from nettrace.measure.probing.ring import OUT_PACKET, VECTORED, Inbox, Outbox
 from nettrace.measure.probing.sweep_packets import Packets, word
 from nettrace.measure.probing.sweep_replies import REPLY_BYTES, Replies
+from nettrace.measure.probing.sweep_targets import Pinned
 from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
 from nettrace.measure.tracing.sweep import Batch, Sweep
 from nettrace.measure.tracing.sweep_table import SENT, SLOTS, STAMPED, SweepOptions
@@ -26,19 +26,13 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Method
 
 BATCH = 256
+_NOBODY = Pinned("", None)
 _STAMP_BYTES = 64
 _NUMBER_AT, _ORIGIN_AT = 92, 84
 """Where an error-queue message holds the number and the origin of its stamp, behind SCM_TIMESTAMPING."""
 _ORIGIN_TIMESTAMPING = 4
 _TRANSIENT = {errno.EAGAIN, errno.ENOBUFS, errno.EINTR}
 _IPV6_RECVHOPLIMIT, _ICMPV6_FILTER, _SOL_ICMPV6 = 51, 1, 58
-
-
-class Row(NamedTuple):
-    """What a leg keeps of a target under way."""
-
-    target: str
-    address: str
 
 
 class Leg:
@@ -75,7 +69,7 @@ class Leg:
         self.table = self.sweep.table
         if self.sweep.by_slot:
             self.table.slot_mark = self.packets.marks
-        self.rows: list[Row] = []
+        self.rows: list[Pinned] = []
         self.templates: list[bytes] = []
         self.totals: list[int] = []
         self.bracket_ns = 0
@@ -123,17 +117,17 @@ class Leg:
 
     # -- rows ----------------------------------------------------------------------------------------------
 
-    def admit(self, target: str, address: str, now: Instant) -> None:
-        """One more target. Raises OSError when there is no way to it from here."""
+    def admit(self, pinned: Pinned, address: str, now: Instant) -> None:
+        """One more target. Raises OSError when there is no way to its address from here."""
         made = self.packets.target(address)
         home = self.replies.addresses.token(made.packed)
         row = self.sweep.admit(made.destination, home, made.mark, now)
         while row >= len(self.templates):
             self.templates += [b""] * 1024
             self.totals += [0] * 1024
-            self.rows += [Row("", "")] * 1024
+            self.rows += [_NOBODY] * 1024
         self.templates[row], self.totals[row] = made.template, made.total
-        self.rows[row] = Row(target, address)
+        self.rows[row] = pinned
 
     # -- packets -------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nettrace.measure.probing.clock import KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS
 from nettrace.measure.probing.sweep_replies import Addresses
+from nettrace.measure.probing.sweep_targets import Pinned
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import annotation
 from nettrace.measure.tracing.sweep import BEYOND, CLOSED, REACHED, REFUSED, Sweep
@@ -60,7 +61,7 @@ class Lines:
         self._formats: dict[int, str] = {}
         self._second = (-1, "")
 
-    def line(self, row: int, target: str, address: str) -> tuple[str, Outcome]:
+    def line(self, row: int, pinned: Pinned) -> tuple[str, Outcome]:
         """The row's `nettrace.trace/1` document with a line feed, and its outcome."""
         table, sweep = self._table, self._sweep
         length = table.end[row]
@@ -74,18 +75,20 @@ class Lines:
             elif table.found[last] != table.home[row]:
                 length = 0
             if length and min(rtts) >= UNSEEN and rtts[-1] > 0 and table.found[far] == table.home[row]:
-                return self._everyday_line(row, target, address, length, rtts), Outcome.MEASURED
-        trace = self.trace(row, target, address)
+                return self._everyday_line(row, pinned, length, rtts), Outcome.MEASURED
+        trace = self.trace(row, pinned)
         return document_line(trace), trace.outcome
 
     def _has_asides(self, row: int) -> bool:
         sweep = self._sweep
         return row in sweep.loose or row in sweep.details or row in sweep.notes
 
-    def _everyday_line(self, row: int, target: str, address: str, length: int, rtts: list[int]) -> str:
+    def _everyday_line(self, row: int, pinned: Pinned, length: int, rtts: list[int]) -> str:
         table = self._table
         start = row * table.width
-        filled: list[object] = [f'"{address}"'] * (2 * length)
+        target, address, resolved, _ = pinned
+        last = f'"{address}"'
+        filled: list[object] = [last] * (2 * length)
         tokens = table.found[start : start + length - 1].tolist()
         heads = self._heads
         try:
@@ -94,10 +97,12 @@ class Lines:
             filled[:-2:2] = [self._head(token) for token in tokens]
         timed = min(rtts) > 0
         filled[1::2] = [rtt / 1e6 if timed else f"{rtt / 1e6:.4f}" if rtt > 0 else "null" for rtt in rtts]
-        quoted = target if target == address else _json(target)[1:-1]
+        names = (
+            (last, last, last) if target == address else (_json(target), last, ",".join(map(_json, resolved)))
+        )
         rtt_ms = min(table.rtt[start + table.far_cell], rtts[-1]) / 1e6
         form = self._formats.get(length if timed else -length) or self._format(length, timed=timed)
-        return form % (quoted, address, rtt_ms, *filled, self._at(table.begun[row]))
+        return form % (*names, rtt_ms, *filled, self._at(table.begun[row]))
 
     def _head(self, token: int) -> str:
         if len(self._heads) > 20_000:
@@ -107,7 +112,7 @@ class Lines:
     def _format(self, length: int, *, timed: bool) -> str:
         about = self._about
         head = (
-            '{"schema":"nettrace.trace/1","vantage":null,"target":"%s","address":"%s","resolved":[],'
+            '{"schema":"nettrace.trace/1","vantage":null,"target":%s,"address":%s,"resolved":[%s],'
             f'"method":"{about.method}","port":{"null" if about.port is None else about.port},"flow":{about.flow},'
             '"outcome":"measured","reason":null,"detail":null,"reached":true,"stop":"reached","rtt_ms":%.4f,"hops":['
         )
@@ -125,7 +130,7 @@ class Lines:
 
     # -- objects -------------------------------------------------------------------------------------------
 
-    def trace(self, row: int, target: str, address: str, *, aborted: bool = False) -> Trace:
+    def trace(self, row: int, pinned: Pinned, *, aborted: bool = False) -> Trace:
         """The row as a `Trace`; `aborted` when it is read before its end."""
         table, flags = self._table, self._sweep.flags[row]
         reached = bool(flags & REACHED)
@@ -144,8 +149,9 @@ class Lines:
         samples = [sample for hop in hops for sample in hop.samples]
         outcome, reason = _verdict(stop, samples, hops, reached=reached)
         return Trace(
-            target=target,
-            address=address,
+            target=pinned.target,
+            address=pinned.address,
+            resolved=pinned.resolved,
             at=self._about.to_utc(table.begun[row]),
             outcome=outcome,
             reason=reason,
@@ -156,7 +162,9 @@ class Lines:
             stop=stop,
             rtt_ns=min(rtts, default=None),
             hops=tuple(hops),
-            answered_from=hops[-1].address if reached and hops and hops[-1].address != address else None,
+            answered_from=hops[-1].address
+            if reached and hops and hops[-1].address != pinned.address
+            else None,
             path_mtu_bytes=min((hop.mtu_bytes for hop in hops if hop.mtu_bytes), default=None),
             clock=_clock(samples),
         )

@@ -1,4 +1,4 @@
-"""A stream of targets as (target, address) pairs: addresses at once, names as the system resolver answers."""
+"""A stream of targets with their addresses: addresses at once, names as the system resolver answers."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +15,21 @@ CHUNK = 8192
 RESOLVED_AT_ONCE = 64
 """Names asked about at the same time: system resolvers answer from threads."""
 
-Pair = tuple[str, "str | None"]
-"""A target and its address, None when it has none."""
+_NO_ADDRESS = "the name has no address of this family"
+
+
+class Pinned(NamedTuple):
+    """A target and the address that is measured for it.
+
+    Attributes:
+        address: None when there is none; then `problem` says why.
+        resolved: every address the name had, in the order the system prefers them (RFC 6724).
+    """
+
+    target: str
+    address: str | None
+    resolved: tuple[str, ...] = ()
+    problem: str = ""
 
 
 class Targets:
@@ -28,9 +41,9 @@ class Targets:
 
     def __init__(self, targets: Iterable[str], version: int | None = None) -> None:
         self._source = iter(targets)
-        self._family = {4: socket.AF_INET, 6: socket.AF_INET6, None: socket.AF_UNSPEC}[version]
+        self._version = version
         self._ready: deque[str] = deque()
-        self._asked: deque[tuple[str, Future[str | None]]] = deque()
+        self._asked: deque[Future[Pinned]] = deque()
         self._pool: ThreadPoolExecutor | None = None
         self._ended = False
 
@@ -39,23 +52,27 @@ class Targets:
         """Every target has been taken."""
         return self._ended and not self._ready and not self._asked
 
-    def take(self, count: int) -> list[Pair]:
-        """At most `count` targets whose address is known by now."""
-        pairs: list[Pair] = []
-        while self._asked and len(pairs) < count and self._asked[0][1].done():
-            target, answer = self._asked.popleft()
-            pairs.append((target, answer.result()))
-        while len(pairs) < count:
+    def take(self, count: int) -> list[Pinned]:
+        """At most `count` targets whose address is known by now, in no particular order."""
+        pinned: list[Pinned] = []
+        for _ in range(min(len(self._asked), count)):
+            answer = self._asked.popleft()
+            if answer.done():
+                pinned.append(answer.result())
+            else:
+                self._asked.append(answer)
+        while len(pinned) < count and len(self._asked) < 4 * RESOLVED_AT_ONCE:
             if not self._ready and not self._refill():
                 break
-            if len(self._asked) >= 8 * RESOLVED_AT_ONCE:
-                break
             target = self._ready.popleft()
-            if is_address(target):
-                pairs.append((target, target.partition("%")[0]))
+            version = version_of(target)
+            if version is None:
+                self._asked.append(self._resolve(target))
+            elif self._version in {None, version}:
+                pinned.append(Pinned(target, target, (target,)))
             else:
-                self._asked.append((target, self._resolve(target)))
-        return pairs
+                pinned.append(Pinned(target, None, (), f"{target} is not an IPv{self._version} address"))
+        return pinned
 
     def close(self) -> None:
         """Stops asking."""
@@ -71,26 +88,32 @@ class Targets:
         self._ready.extend(chunk[index] for index in sorted(range(len(chunk)), key=drawn.__getitem__))
         return bool(chunk)
 
-    def _resolve(self, name: str) -> "Future[str | None]":
+    def _resolve(self, name: str) -> "Future[Pinned]":
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - addresses need none of it
 
             self._pool = ThreadPoolExecutor(RESOLVED_AT_ONCE, "resolve")
-        return self._pool.submit(_address_of, name, self._family)
+        return self._pool.submit(pinned_name, name, self._version)
 
 
-def is_address(text: str) -> bool:
-    """Is it an IPv4 or IPv6 address in its usual form?"""
+def version_of(text: str) -> int | None:
+    """4 or 6 when the text is an address in its usual form, None when it must be a name."""
+    family, version = (socket.AF_INET6, 6) if ":" in text else (socket.AF_INET, 4)
     try:
-        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text.partition("%")[0])
+        socket.inet_pton(family, text)
     except (OSError, ValueError):
-        return False
-    return True
-
-
-def _address_of(name: str, family: int) -> str | None:
-    try:
-        found = socket.getaddrinfo(name, None, family, socket.SOCK_DGRAM)
-    except (OSError, UnicodeError):
         return None
-    return str(found[0][4][0]).partition("%")[0] if found else None
+    return version
+
+
+def pinned_name(name: str, version: int | None) -> Pinned:
+    """What the system resolver says of a name now. Never raises: a name without address is a result."""
+    try:
+        found = socket.getaddrinfo(name, None, 0, socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as problem:
+        return Pinned(name, None, (), getattr(problem, "strerror", None) or str(problem))
+    addresses = tuple(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
+    fitting = [address for address in addresses if version in {None, version_of(address)}]
+    if not fitting:
+        return Pinned(name, None, addresses, _NO_ADDRESS)
+    return Pinned(name, fitting[0], addresses)

@@ -1,0 +1,130 @@
+"""`nettrace sweep`: thousands of traces at a set packet rate. Nothing is imported here that a sweep does not need."""
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import click
+
+from nettrace.cli.output import output_options
+from nettrace.cli.target import target_options
+from nettrace.errors import Invalid
+
+
+@click.command("sweep")
+@target_options
+@click.option("--method", type=click.Choice(["icmp", "udp", "tcp"]), default="udp", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), help="Port for udp (33434) and tcp (443).")
+@click.option(
+    "--flow",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Which flow of each target; 0 never changes.",
+)
+@click.option(
+    "--max-ttl", type=click.IntRange(1, 64), default=32, show_default=True, help="Furthest hop asked."
+)
+@click.option(
+    "-q", "--probes", type=click.IntRange(1, 10), default=1, show_default=True, help="Probes per hop."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.1, 10_000_000),
+    default=1000.0,
+    show_default=True,
+    help="Most packets a second.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.05, 60),
+    default=1.0,
+    show_default=True,
+    help="Seconds to wait for each answer.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, 3600),
+    default=55.0,
+    show_default=True,
+    help="Most seconds a target waits for routers that limit their answers.",
+)
+@output_options
+def command(
+    hosts: Sequence[str],
+    file: str | None,
+    family: int | None,
+    method: str,
+    port: int | None,
+    flow: int,
+    max_ttl: int,
+    probes: int,
+    rate: float,
+    timeout: float,
+    patience: float,
+    output: str | None,
+    fail_if: str | None,
+) -> None:
+    """The path to each HOST, thousands at once, each written as it finishes.
+
+    The rate is never exceeded, targets and hops are asked in random order, and a router that limits its answers is
+    asked no faster than it answers: what other flows prove for it is marked `inferred`.
+    """
+    from nettrace.measure.probing.sweep import SweepRequest, sweep, sweep_ndjson
+    from nettrace.model.measurement import Method
+
+    if not hosts and file is None:
+        raise Invalid("no target", "Name a HOST, or a file of them with -f FILE (- is stdin)")
+    request = SweepRequest(
+        method=Method(method),
+        port=port,
+        flow=flow,
+        max_ttl=max_ttl,
+        probes_per_hop=probes,
+        rate_pps=rate,
+        timeout_s=timeout,
+        patience_s=patience,
+        version=family,
+    )
+    targets = _targets(hosts, file)
+    if (output or ("table" if sys.stdout.isatty() else "ndjson")) != "ndjson" or fail_if:
+        from nettrace.cli.report import Report
+        from nettrace.cli.view import TraceView
+
+        with Report(output, TraceView(), fail_if) as report:
+            report.add_all(sweep(targets, request))
+    else:
+        tally = sweep_ndjson(targets, request, _write)
+        raise click.exceptions.Exit(_exit_code(tally.measured, tally.failed, tally.not_measured))
+
+
+def _exit_code(measured: int, failed: int, not_measured: int) -> int:
+    from nettrace.cli.exits import FAILED, NOTHING_MEASURED, OK, SOME_FAILED
+
+    if measured:
+        return SOME_FAILED if failed or not_measured else OK
+    return FAILED if failed else NOTHING_MEASURED
+
+
+def _write(lines: bytes) -> None:
+    sys.stdout.buffer.write(lines)
+    sys.stdout.buffer.flush()
+
+
+def _targets(hosts: Sequence[str], file: str | None) -> Iterator[str]:
+    """Every target, lazily; addresses, the bulk of a big file, are not looked at twice."""
+    from nettrace.cli.target import checked
+
+    for host in hosts:
+        yield checked(host, "argument")
+    if file is None:
+        return
+    try:
+        stream = sys.stdin if file == "-" else open(file, encoding="utf-8")  # noqa: SIM115, PTH123 - pathlib costs 5 ms
+    except OSError as error:
+        raise Invalid(f"cannot read targets from {file}: {error.strerror}") from error
+    with stream:
+        for number, line in enumerate(stream, 1):
+            host = line.partition("#")[0].strip()
+            if host:
+                numeric = ":" in host or host.replace(".", "").isdigit()
+                yield host if numeric else checked(host, f"{file}:{number}")
