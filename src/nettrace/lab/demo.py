@@ -24,6 +24,9 @@ from nettrace.model.measurement import Method
 TOLERANCE_MS = 1.0
 """Measured minus true round trip that still counts as right: the lab's delivery plus one stack's handling."""
 
+FIRST_BYTE_TOLERANCE_MS = 25.0
+"""The same for an HTTP answer's first byte: it also waits for a server and a client that share this machine."""
+
 _PING = ("ping", "-4", "-n", "5", "-i", "0.2", "--timeout", "2", "-o", "ndjson")
 _TRACE = ("trace", "-4", "--method", "udp", "--timeout", "2", "-o", "ndjson")
 _HTTP = ("http", "-4", "--timeout", "10", "-o", "ndjson")
@@ -53,6 +56,7 @@ class Finding:
     hops: int | None = None
     wrong: int | None = None
     first_byte_ms: float | None = None
+    true_first_byte_ms: float | None = None
     way: tuple[str, ...] = ()
 
 
@@ -184,7 +188,17 @@ class Demo:
 
     def _http(self, vantage: str, document: dict[str, Any]) -> Finding:
         target = document["url"].removeprefix("https://").split("/")[0]
-        return self._finding("http", vantage, target, document["connect_ms"], document)
+        true = self.oracle.pair(vantage, target)
+        true_ms = true["rtt_ms"] + (true["first_byte_wait_ms"] or 0.0)
+        found = self._finding("http", vantage, target, document["connect_ms"], document)
+        first = found.first_byte_ms
+        if (
+            found.verdict == "ok"
+            and first is not None
+            and not -0.2 <= first - true_ms <= FIRST_BYTE_TOLERANCE_MS
+        ):
+            found = replace(found, verdict=f"first byte off by {first - true_ms:+.1f} ms")
+        return replace(found, true_first_byte_ms=true_ms)
 
     def _finding(
         self,

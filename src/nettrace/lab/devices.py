@@ -8,9 +8,10 @@ import ctypes
 import fcntl
 import os
 import socket
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from struct import pack
+from struct import Struct, pack
 
 from nettrace.errors import LabError
 from nettrace.lab.netlink import Netlink
@@ -25,6 +26,11 @@ _OFFLOADS = {"tx": 0x17, "sg": 0x19, "tso": 0x1F, "gso": 0x24, "gro": 0x2C, "rx"
 _ETH_P_ALL, _PACKET_IGNORE_OUTGOING, _SOL_PACKET = 3, 23, 263
 _V4, _V6 = b"\x08\x00", b"\x86\xdd"
 _FRAME = 14
+_LARGEST_FRAME, _CONTROL_BYTES = 65_600, 64
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = Struct("qq")
+_LONGEST_WAIT_NS = 50_000_000
+"""A packet that seems to have waited longer met a step of the wall clock, which the stamps are taken from."""
 
 
 class Wire(ABC):
@@ -34,8 +40,8 @@ class Wire(ABC):
         self.descriptor = descriptor
 
     @abstractmethod
-    def read(self) -> bytes | None:
-        """The next packet the namespace sent, or None."""
+    def read(self) -> tuple[bytes, int] | None:
+        """The next packet the namespace sent and when (`time.monotonic_ns`), or None."""
 
     def close(self) -> None:
         """Give this process's hold of the device up."""
@@ -49,10 +55,10 @@ class Wire(ABC):
 class TunWire(Wire):
     """A TUN device: the kernel hands packets over by read and write."""
 
-    def read(self) -> bytes | None:
-        """The next packet the namespace sent, or None."""
+    def read(self) -> tuple[bytes, int] | None:
+        """The next packet the namespace sent and when it was read, or None."""
         try:
-            return os.read(self.descriptor, 65_536)
+            return os.read(self.descriptor, 65_536), time.monotonic_ns()
         except BlockingIOError:
             return None
 
@@ -74,15 +80,18 @@ class VethWire(Wire):
         """Give this process's hold of the device up."""
         self._socket.close()
 
-    def read(self) -> bytes | None:
-        """The next packet the namespace sent, or None."""
+    def read(self) -> tuple[bytes, int] | None:
+        """The next packet the namespace sent and when, by the kernel's stamp, or None."""
         try:
-            frame = self._socket.recv(65_600)
+            frame, control, _, _ = self._socket.recvmsg(_LARGEST_FRAME, _CONTROL_BYTES)
         except BlockingIOError:
             return None
+        seconds, ns = _TIMESPEC.unpack(control[0][2])
+        waited = min(max(time.time_ns() - seconds * 1_000_000_000 - ns, 0), _LONGEST_WAIT_NS)
+        at = time.monotonic_ns() - waited
         if frame[12:14] == _V4:  # Ethernet pads short packets
-            return frame[_FRAME : _FRAME + int.from_bytes(frame[16:18])]
-        return frame[_FRAME:]
+            return frame[_FRAME : _FRAME + int.from_bytes(frame[16:18])], at
+        return frame[_FRAME:], at
 
     def write(self, packet: bytes) -> None:
         """Deliver a packet to the namespace."""
@@ -149,6 +158,7 @@ def open_port(name: str, near: bytes, far: bytes, mtu: int) -> VethWire:
             socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ALL)
         )
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
         sock.bind((name, 0))

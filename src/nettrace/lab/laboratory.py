@@ -1,6 +1,7 @@
 """The supervising process of a lab: makes the namespaces, starts router and services, obeys, tears down."""
 
 import asyncio
+import gc
 import json
 import os
 import selectors
@@ -142,6 +143,7 @@ class Laboratory:
 
         def work(control: socket.socket) -> None:
             namespaces.name_process("lab-services")
+            namespaces.wake_on_time(real_time=False)
             namespaces.enter(self._networks.spaces[INTERNET], namespaces.CLONE_NEWNET)
             asyncio.run(_serve_internet(Internet(self.topology, authority), waits, control))
 
@@ -293,5 +295,7 @@ async def _serve_internet(internet: Internet, waits: Waits, control: socket.sock
             }
 
     asyncio.get_running_loop().add_reader(control, obey)
+    gc.collect()
+    gc.freeze()  # certificates and zones live for ever: no collection looks at them again
     control.send(b"ready")
     await ended.wait()

@@ -17,6 +17,7 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 _MS_REC, _MS_PRIVATE, _MS_BIND = 0x4000, 1 << 18, 4096
 _PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK, _PR_SET_NAME = 1, 29, 15
+_HASTE = -15
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21
 
@@ -108,15 +109,18 @@ def name_process(name: str) -> None:
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
-def wake_on_time() -> None:
+def wake_on_time(*, real_time: bool) -> None:
     """Timers without the kernel's slack; pages that stay, and priority, where permitted.
 
-    A router whose pages are reclaimed stands still for tens of milliseconds at the next packet.
+    A process whose pages are reclaimed stands still for tens of milliseconds at the next packet.
     """
     _libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE)
     with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        if real_time:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        else:
+            os.setpriority(os.PRIO_PROCESS, 0, _HASTE)
 
 
 def set_sysctl(name: str, value: str) -> bool:

@@ -95,7 +95,7 @@ class UserSpaceRouter:
         gc.collect()
         gc.freeze()
         gc.disable()  # no cycles are made below; a collection would delay packets by milliseconds
-        wake_on_time()
+        wake_on_time(real_time=True)
         readers = {wire.descriptor: wire.read for wire in self._wires.values()}
         descriptors = [self._control.fileno(), *readers]
         while True:
@@ -126,13 +126,13 @@ class UserSpaceRouter:
             self._deliveries += 1
         return 0
 
-    def _take(self, read: Callable[[], bytes | None]) -> None:
+    def _take(self, read: Callable[[], tuple[bytes, int] | None]) -> None:
         heap, wires, handle = self._heap, self._wires, self.forwarder.handle
         for _ in range(_BATCH):
-            packet = read()
-            if packet is None:
+            taken = read()
+            if taken is None:
                 return
-            for due, port, made in handle(packet, time.monotonic_ns()):
+            for due, port, made in handle(*taken):
                 heappush(heap, (due, next(self._order), wires[port].write, made))
             if heap and heap[0][0] <= time.monotonic_ns():
                 self._flush()

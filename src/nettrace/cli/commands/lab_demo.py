@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
@@ -38,6 +39,7 @@ TARGETS = (
 )
 """What the demo measures; a world has some of them."""
 _WATCHED = 5
+_VENUE, _WIDE_CELL = 28, 13
 EDGES = ("api.binance.com", "api.kraken.com", "edge.lab")
 
 
@@ -147,7 +149,7 @@ def line(found: Finding | Failure) -> str:
     if found.hops is not None:
         words.append(f"{found.hops} hops answered")
     if found.first_byte_ms is not None:
-        words.append(f"first byte {found.first_byte_ms:.1f} ms")
+        words.append(f"first byte {found.first_byte_ms:.1f} ms, truth {found.true_first_byte_ms:.1f}")
     if found.kind == "trace":
         words.append("-".join(found.way))
     return "  ".join([*words, found.verdict])
@@ -156,22 +158,23 @@ def line(found: Finding | Failure) -> str:
 def _table(demo: Demo, cells: dict[tuple[str, str], Finding]) -> "Table":
     from rich.table import Table
 
+    wide = get_terminal_size().columns >= _VENUE + _WIDE_CELL * len(demo.vantages)
     table = Table(pad_edge=False, box=None)
-    table.add_column("venue")
+    table.add_column("venue", no_wrap=True, max_width=_VENUE)
     for vantage in demo.vantages:
-        table.add_column(vantage, justify="right")
+        table.add_column(vantage, justify="right", no_wrap=True)
     for target in demo.targets:
         host = demo.oracle.topology.targets[target].target
         row = [(host.label if host else None) or target]
-        row += [_cell(cells.get((target, vantage))) for vantage in demo.vantages]
+        row += [_cell(cells.get((target, vantage)), wide=wide) for vantage in demo.vantages]
         table.add_row(*row)
     return table
 
 
-def _cell(found: Finding | None) -> str:
+def _cell(found: Finding | None, *, wide: bool) -> str:
     if found is None:
         return "[dim]·[/dim]"
     if found.rtt_ms is None:
         return "[red]-[/red]"
-    text = f"{found.rtt_ms:.1f}" + (f" ({found.stretch:.1f})" if found.stretch else "")
+    text = f"{found.rtt_ms:.1f}" + (f" ({found.stretch:.1f})" if found.stretch and wide else "")
     return f"[green]{text}[/green]" if found.verdict == "ok" else f"[red]{text}![/red]"
