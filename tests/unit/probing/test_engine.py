@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from nettrace.errors import Unmeasurable
 from nettrace.measure.packets.ip import packed
 from nettrace.measure.probing.clock import KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Reading, Timeline
-from nettrace.measure.probing.engine import MOST_PER_STEP, Engine
+from nettrace.measure.probing.engine import MOST_PER_STEP, TICK_NS, Engine
 from nettrace.measure.probing.stall import StallGuard
 from nettrace.measure.probing.transport import Intake, Shipment, Tags
 from nettrace.measure.tracing.answer import Answer
 from nettrace.measure.tracing.ping import PingOptions, PingRound
+from nettrace.measure.tracing.politeness import Limits, Politeness, Rate
 from nettrace.measure.tracing.trace import TraceOptions, TraceRun
 from nettrace.model.measurement import Grade, Method, Outcome, Reason, SampleState
 from nettrace.model.path import ReplyKind, StopReason
@@ -54,13 +56,13 @@ class Net:
         return self
 
     def send(self, batch: Sequence[Shipment], intake: Intake) -> None:
-        for tag, probe in batch:
+        for tag, probe, _ in batch:
             if self.refuses:
                 intake.refused.append((tag, self.refuses))
                 continue
             before, left = self.now, self.now + 20_000
             self.now += 50_000
-            intake.sent.append((tag, before, self.now))
+            intake.sent.append(((tag,), before, self.now))
             self.departures.append(left)
             if self.gives_stamps:
                 self._later(
@@ -274,7 +276,7 @@ def test_the_rate_is_never_exceeded(rate: float) -> None:
     assert len(net.departures) == 200
     for first, at in enumerate(net.departures):
         for count, later in enumerate(net.departures[first:], 1):
-            burst = min(max(1.0, rate * 0.030), MOST_PER_STEP)
+            burst = min(max(1.0, rate * 2 * TICK_NS / SECOND), MOST_PER_STEP)
             # The virtual system calls take time that the pace, decided before them, cannot know.
             assert count <= burst + rate * (later - at + MS) / SECOND + 1
 
@@ -319,6 +321,45 @@ def test_more_probes_than_tags_wait_instead_of_being_mixed_up() -> None:
         engine.add(round_)
     net.finish(engine)
     assert {sample.rtt_ns for round_ in rounds for sample in round_.result().samples} == {10 * MS}
+
+
+def test_budgets_by_target_hold() -> None:
+    net = Net()
+    limits = Limits(target=Rate(10, 1), network=Rate(1000, 1000), node=Rate(1000, 1000))
+    engine = net.engine(rate_pps=10_000.0, politeness=Politeness(limits))
+    rounds = [PingRound("h", f"198.18.1.{n}", PingOptions(count=4, interval_ns=1)) for n in (1, 2, 3)]
+    for round_ in rounds:
+        engine.add(round_)
+    net.finish(engine)
+    for round_ in rounds:
+        left = [sample.sent_at or 0 for sample in round_.result().samples]
+        assert all(later - earlier >= 99 * MS for earlier, later in pairwise(left))
+
+
+def test_an_answer_that_fits_several_probes_is_given_to_none() -> None:
+    """Routers that quote too little: the flow goes on one by one, and the silence before proves nothing."""
+
+    class Terse(Net):
+        def _arrive(self, intake: Intake, answer: Answer) -> None:
+            live = [tag for tag in self.recent if self.tags.pending.signature(tag) is not None]
+            if len(live) > 1:
+                intake.ambiguous += live
+            elif live:
+                super()._arrive(intake, answer)
+
+        def send(self, batch: Sequence[Shipment], intake: Intake) -> None:
+            super().send(batch, intake)
+            self.recent += [tag for tag, _, _ in batch]
+
+    net = Terse()
+    net.recent = []  # type: ignore[attr-defined]
+    rounds = PingRound("h", "198.18.0.1", PingOptions(count=6, interval_ns=4 * MS, timeout_ns=200 * MS))
+    engine = net.engine()
+    engine.add(rounds)
+    net.finish(engine)
+    samples = rounds.result().samples
+    assert SampleState.LOST not in {sample.state for sample in samples}
+    assert [sample.rtt_ns for sample in samples if sample.rtt_ns][-1] == 10 * MS
 
 
 def test_an_interrupted_run_leaves_what_is_known() -> None:

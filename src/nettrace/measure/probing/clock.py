@@ -131,7 +131,8 @@ class Timeline:
         """
         instant = stamp_ns - self._offset + self._base
         if self._offset_before_step is None:
-            return (instant, 0) if self._possible(instant, earliest) else None
+            possible = earliest - EARLY_NS <= instant <= self.now + EARLY_NS
+            return (instant, 0) if possible else None
         earlier = stamp_ns - self._offset_before_step + self._base
         fits = [at for at in (instant, earlier) if self._possible(at, earliest)]
         if not fits:

@@ -55,10 +55,7 @@ class ConnectTransport:
 
     def send(self, batch: Sequence[Shipment], intake: Intake) -> None:
         """Send one SYN per probe; an older attempt of the same flow is given up."""
-        for tag, probe in batch:
-            flow = self._tags.pending.signature(tag)
-            if flow is None:
-                continue
+        for tag, probe, flow in batch:
             earlier = self._open.get(flow)
             if earlier is not None:
                 self._end(earlier, intake)
@@ -93,7 +90,7 @@ class ConnectTransport:
         except OSError:
             sock.close()
             raise
-        intake.sent.append((tag, attempt.before, attempt.after))
+        intake.sent.append(((tag,), attempt.before, attempt.after))
         self._open[flow] = attempt
         self._poller.watch(sock.fileno(), lambda intake: self._read(attempt, intake), output=True)
         if problem != errno.EINPROGRESS:

@@ -59,7 +59,7 @@ class _FlowSocket:
                 if last:
                     intake.refused.append((tag, refusal(error)))
             else:
-                intake.sent.append((tag, before, time.monotonic_ns()))
+                intake.sent.append(((tag,), before, time.monotonic_ns()))
                 self.numbers.sent(tag)
                 self.recent.append(tag)
                 self.used_at = before
@@ -87,10 +87,7 @@ class _DatagramTransport:
 
     def send(self, batch: Sequence[Shipment], intake: Intake) -> None:
         """Send one by one: every flow has its own socket."""
-        for tag, probe in batch:
-            flow = self._tags.pending.signature(tag)
-            if flow is None:
-                continue
+        for tag, probe, flow in batch:
             try:
                 source = self._routes.to(probe.address).source
                 self._ship(tag, probe, flow, source, intake)

@@ -1,6 +1,6 @@
 """Drives many machines over few sockets: reads, delivers, decides and sends in ticks, never beyond its rate.
 
-Accuracy does not come from waking early: the kernel stamps both ends. So the engine works in ticks of 15 ms,
+Accuracy does not come from waking early: the kernel stamps both ends. So the engine works in ticks of 20 ms,
 and wakes for single packets only while little is going on, when nobody would notice the cost.
 """
 
@@ -8,24 +8,24 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from nettrace.errors import Unmeasurable
 from nettrace.measure.packets.probe import Signature, signature
 from nettrace.measure.probing.clock import Timeline
 from nettrace.measure.probing.ledger import Ledger
 from nettrace.measure.probing.pace import Pace
+from nettrace.measure.probing.run import Aimed, Run
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.stall import StallGuard, host_guard
 from nettrace.measure.probing.transport import Intake, Shipment, Transport
 from nettrace.measure.tracing.answer import Answer
-from nettrace.measure.tracing.machine import Machine
 from nettrace.measure.tracing.politeness import Politeness
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade, Reason
 from nettrace.model.path import Departure, Flow, Probe, Reply
 
-TICK_NS = 15 * NS_PER_MS
+TICK_NS = 20 * NS_PER_MS
 FEW_RUNS = 8
 """Up to this many machines are served to the millisecond; more are served by ticks."""
 
@@ -44,36 +44,7 @@ ATTENTIVE_NS = 3 * NS_PER_S
 _IDLE_NS = 250 * NS_PER_MS
 
 
-class Aimed(Machine, Protocol):
-    """A machine that measures one address."""
-
-    @property
-    def address(self) -> str:
-        """Where it sends."""
-        ...
-
-
 M = TypeVar("M", bound=Aimed)
-
-
-class _Run:
-    """A machine in progress."""
-
-    __slots__ = (
-        "busy_until", "in_flight", "lonely", "machine", "queued", "route", "serial", "serial_ns", "tag", "wake"
-    )  # fmt: skip
-
-    def __init__(self, serial: int, machine: Aimed) -> None:
-        self.serial = serial
-        self.machine = machine
-        self.queued = False
-        self.route: tuple[Flow, str, Signature, int] | None = None
-        self.wake: Instant | None = None
-        self.in_flight = 0
-        self.serial_ns: int | None = None
-        self.busy_until: Instant = 0
-        self.lonely = False
-        self.tag = -1
 
 
 class Engine:
@@ -108,10 +79,10 @@ class Engine:
         self._pace = Pace(rate_pps, 2 * tick_ns)
         self._ledger = Ledger(sockets.tags, self.timeline)
         self._transports: list[Transport] = []
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, Run] = {}
         self._serial = 0
-        self._ready: deque[_Run] = deque()
-        self._touched: dict[int, _Run] = {}
+        self._ready: deque[Run] = deque()
+        self._touched: dict[int, Run] = {}
         self._wakes: list[tuple[Instant, int]] = []
         self._ended: list[Aimed] = []
         self._planned: Instant | None = None
@@ -123,7 +94,7 @@ class Engine:
     def add(self, machine: Aimed) -> None:
         """Take a machine in; it is served from the next step on."""
         self._serial += 1
-        run = _Run(self._serial, machine)
+        run = Run(self._serial, machine)
         self._runs[run.serial] = run
         self._queue(run)
 
@@ -200,27 +171,19 @@ class Engine:
     def _deliver(self, intake: Intake) -> None:
         """Departures first; an answer that overtook its probe's stamp makes us look for the stamp again."""
         ledger = self._ledger
-        self.rejected += intake.rejected
-        self._depart_by_stamps(intake)
-        if any(ledger.waits_for_stamp(answer.tag) for answer, _ in intake.answers):
-            again = Intake()
-            self.sockets.poller.collect(again)
-            self.timeline.tick()
-            self._depart_by_stamps(again)
-            intake.answers += again.answers
-            intake.clocked += again.clocked
-            intake.finished += again.finished
-            intake.ambiguous += again.ambiguous
-            self.rejected += again.rejected
+        self._take_stamps(intake)
         for tag, departure in ledger.overdue(self.timeline.now):
             self._depart(tag, departure)
+        looked_again = False
         for answer, stamp in intake.answers:
             if ledger.waits_for_stamp(answer.tag):
-                self._depart(answer.tag, ledger.by_bracket(answer.tag))
+                if not looked_again:
+                    looked_again = True
+                    self._look_again(intake)
+                self._bracket(answer.tag)
             self._reply(answer, *ledger.received(answer, stamp))
         for answer, received_ns, half_ns, grade in intake.clocked:
-            if ledger.waits_for_stamp(answer.tag):
-                self._depart(answer.tag, ledger.by_bracket(answer.tag))
+            self._bracket(answer.tag)
             at = self.timeline.from_monotonic(received_ns)
             self._reply(answer, *ledger.clocked(answer, at, half_ns, grade))
         self._separate(intake.ambiguous)
@@ -229,6 +192,21 @@ class Engine:
             if run is not None:
                 run.busy_until = 0
                 self._queue(run)
+        self.rejected += intake.rejected
+
+    def _look_again(self, intake: Intake) -> None:
+        """Read the sockets once more, for stamps; answers that come with them are dealt with in their turn."""
+        again = Intake()
+        self.sockets.poller.collect(again)
+        now = self.timeline.tick()
+        self._take_stamps(again)
+        if again.overflowed or again.link_lost:
+            self._note_trouble(again, now)
+        intake.answers += again.answers
+        intake.clocked += again.clocked
+        intake.ambiguous += again.ambiguous
+        intake.finished += again.finished
+        intake.rejected += again.rejected
 
     def _separate(self, ambiguous: list[int]) -> None:
         """Somewhere on these flows routers quote so little that an answer fits several probes.
@@ -245,11 +223,16 @@ class Engine:
                 run.busy_until = self.timeline.now + LONELY_NS
                 run.machine.overflowed(self.timeline.before, self.timeline.now)
 
-    def _depart_by_stamps(self, intake: Intake) -> None:
+    def _take_stamps(self, intake: Intake) -> None:
         for tag, stamp in intake.stamps:
             departure = self._ledger.stamped(tag, stamp)
             if departure is not None:
                 self._depart(tag, departure)
+
+    def _bracket(self, tag: int) -> None:
+        """An answered probe without a departure stamp left while the system call took it."""
+        if self._ledger.waits_for_stamp(tag):
+            self._depart(tag, self._ledger.by_bracket(tag))
 
     def _depart(self, tag: int, departure: Departure) -> None:
         run = self._runs.get(self._ledger.owner(tag))
@@ -271,7 +254,7 @@ class Engine:
 
     # -- what goes -----------------------------------------------------------------------------------------
 
-    def _queue(self, run: _Run) -> None:
+    def _queue(self, run: Run) -> None:
         if not run.queued:
             run.queued = True
             self._ready.append(run)
@@ -286,7 +269,7 @@ class Engine:
         self._look_after(now)
         budget = min(self._pace.room(now), MOST_PER_STEP, self._ledger.free)
         cargo: list[list[Shipment]] = [[] for _ in self._transports]
-        served: list[_Run] = []
+        served: list[Run] = []
         for _ in range(len(self._ready) if budget else 0):
             run = self._ready.popleft()
             run.queued = False
@@ -299,7 +282,7 @@ class Engine:
         for run in served:
             self._schedule(run, now)
 
-    def _ask(self, run: _Run, now: Instant, budget: int, cargo: list[list[Shipment]]) -> int:
+    def _ask(self, run: Run, now: Instant, budget: int, cargo: list[list[Shipment]]) -> int:
         """Ask a machine for probes and load them; how many."""
         room = min(budget, MOST_PER_RUN)
         if run.serial_ns != 0:  # unknown as yet, or one at a time
@@ -313,7 +296,7 @@ class Engine:
             count += self._load(run, probe, now, cargo)
         return count
 
-    def _load(self, run: _Run, probe: Probe, now: Instant, cargo: list[list[Shipment]]) -> int:
+    def _load(self, run: Run, probe: Probe, now: Instant, cargo: list[list[Shipment]]) -> int:
         route = run.route
         if route is None or route[0] is not probe.flow or route[1] is not probe.address:
             route = run.route = self._route(probe)
@@ -327,7 +310,7 @@ class Engine:
             return 0
         while len(cargo) <= route[3]:
             cargo.append([])
-        cargo[route[3]].append((tag, probe))
+        cargo[route[3]].append((tag, probe, route[2]))
         run.in_flight += 1
         if run.lonely:
             self._ledger.drop(run.tag)
@@ -361,10 +344,11 @@ class Engine:
             self._last_sent = now
             sent_before = len(intake.sent)
             transport.send(batch, intake)
-            for tag, before, after in intake.sent[sent_before:]:
-                departure = ledger.sent(tag, before, after, stamped=transport.stamps_departures)
-                if departure is not None:
-                    self._depart(tag, departure)
+            for tags, before, after in intake.sent[sent_before:]:
+                ledger.sent(tags, before, after)
+                if not transport.stamps_departures:
+                    for tag in tags:
+                        self._bracket(tag)
         for tag, why in intake.refused:
             run = self._runs.get(ledger.owner(tag))
             departure = ledger.refused(tag, why)
@@ -382,7 +366,7 @@ class Engine:
             if not run.queued:
                 self._schedule(run, now)
 
-    def _schedule(self, run: _Run, now: Instant) -> None:
+    def _schedule(self, run: Run, now: Instant) -> None:
         machine = run.machine
         if run.queued and not machine.done:
             return

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nettrace.measure.packets.probe import Signature
 from nettrace.measure.probing.clock import KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Timeline
@@ -31,6 +31,7 @@ class Ledger:
         self._timeline = timeline
         slots = tags.slots
         self._owner: array[int] = array("q", bytes(8 * slots))
+        self._tag: array[int] = array("q", [-1]) * slots
         self._key: array[int] = array("q", bytes(8 * slots))
         self._before: array[int] = array("q", bytes(8 * slots))
         self._after: array[int] = array("q", bytes(8 * slots))
@@ -51,41 +52,41 @@ class Ledger:
         tag = self._pending.take(flow)
         if tag is not None:
             slot = tag & self._mask
-            self._owner[slot], self._key[slot], self._via[slot] = owner, key, via
+            self._tag[slot], self._owner[slot], self._key[slot], self._via[slot] = tag, owner, key, via
             self._state[slot] = _TAKEN
             self._in_order.append(tag)
         return tag
 
     def owner(self, tag: int) -> int:
         """Whose probe it is; -1 when it is none's any more."""
-        return self._owner[tag & self._mask] if self._pending.signature(tag) is not None else -1
-
-    def sent(self, tag: int, before_ns: int, after_ns: int, *, stamped: bool) -> Departure | None:
-        """Note the system call that took the probe; its departure when no stamp will come."""
         slot = tag & self._mask
-        self._before[slot] = self._timeline.from_monotonic(before_ns)
-        self._after[slot] = self._timeline.from_monotonic(after_ns)
-        self._state[slot] = _SENT
-        if not stamped:
-            return self._bracketed(slot)
-        self._unstamped.append(tag)
-        return None
+        return self._owner[slot] if self._tag[slot] == tag else -1
+
+    def sent(self, tags: Sequence[int], before_ns: int, after_ns: int) -> None:
+        """Note the system call that took the probes."""
+        before, after = self._timeline.from_monotonic(before_ns), self._timeline.from_monotonic(after_ns)
+        for tag in tags:
+            slot = tag & self._mask
+            self._before[slot], self._after[slot], self._state[slot] = before, after, _SENT
+        self._unstamped.extend(tags)
 
     def refused(self, tag: int, why: str) -> Departure:
         """Note that this host did not take the probe."""
-        slot = tag & self._mask
-        key = self._key[slot]
-        self._pending.release(tag)
+        key = self._key[tag & self._mask]
+        self.drop(tag)
         return Departure(key, None, 0, Grade.USER, why)
 
     def drop(self, tag: int) -> None:
         """Answers to this probe no longer count."""
-        self._pending.release(tag)
+        slot = tag & self._mask
+        if self._tag[slot] == tag:
+            self._tag[slot] = -1
+            self._pending.release(tag)
 
     def stamped(self, tag: int, stamp_ns: int) -> Departure | None:
         """The departure that a kernel stamp proves; None when the stamp is not to be believed or not needed."""
         slot = tag & self._mask
-        if self._state[slot] != _SENT or self._pending.signature(tag) is None:
+        if self._state[slot] != _SENT or self._tag[slot] != tag:
             return None
         placed = self._timeline.place(stamp_ns, self._before[slot])
         if placed is None:
@@ -103,7 +104,7 @@ class Ledger:
         while self._unstamped:
             tag = self._unstamped[0]
             slot = tag & self._mask
-            alive = self._state[slot] == _SENT and self._pending.signature(tag) is not None
+            alive = self._state[slot] == _SENT and self._tag[slot] == tag
             if alive and self._after[slot] + STAMP_WAIT_NS > now:
                 return
             self._unstamped.popleft()
@@ -141,10 +142,10 @@ class Ledger:
         while self._in_order:
             tag = self._in_order[0]
             slot = tag & self._mask
-            if self._pending.signature(tag) is not None:
+            if self._tag[slot] == tag:
                 if self._before[slot] + linger > now or self._state[slot] == _TAKEN:
                     return
-                self._pending.release(tag)
+                self.drop(tag)
             self._in_order.popleft()
 
     def _first(self, slot: int) -> bool:

@@ -7,8 +7,9 @@ from typing import TypeVar
 import msgspec
 
 from nettrace.errors import Unmeasurable
-from nettrace.measure.probing.engine import Aimed, Engine
+from nettrace.measure.probing.engine import Engine
 from nettrace.measure.probing.ledger import LINGER_NS
+from nettrace.measure.probing.run import Aimed
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.tcp import TcpTarget, connect_pings
 from nettrace.measure.tracing.flow import DEFAULT_PORT

@@ -116,10 +116,7 @@ class RawTransport:
             self._generation = self._routes.generation
             self._ways.clear()
         tags: list[int] = []
-        for tag, probe in batch:
-            flow = self._tags.pending.signature(tag)
-            if flow is None:
-                continue
+        for tag, probe, flow in batch:
             way = self._ways.get(flow)
             if way is None or way.template.payload_bytes != probe.payload_bytes:
                 try:
@@ -134,8 +131,7 @@ class RawTransport:
             before = time.monotonic_ns()
             taken = outbox.send(len(tags) - done, done)
             after = time.monotonic_ns()
-            for tag in tags[done : done + taken]:
-                intake.sent.append((tag, before, after))
+            intake.sent.append((tags[done : done + taken], before, after))
             done += taken
             if done < len(tags):
                 intake.refused.append((tags[done], refusal(OSError(outbox.failed, ""))))

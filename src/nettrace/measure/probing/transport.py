@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from nettrace.measure.packets.probe import Signature
 from nettrace.measure.packets.tag import TagCipher
 from nettrace.measure.tracing.match import Answer, Matcher
 from nettrace.measure.tracing.pending import Pending
 from nettrace.model.measurement import Grade
 from nettrace.model.path import Probe
 
-Shipment = tuple[int, Probe]
-"""A probe and the tag it goes under."""
+Shipment = tuple[int, Probe, Signature]
+"""The tag a probe goes under, the probe, and its packed flow."""
 
 
 class Tags:
@@ -40,7 +41,7 @@ class Intake:
     """What the sockets brought since the engine last looked.
 
     Attributes:
-        sent: (tag, before, after): CLOCK_MONOTONIC around the system call that took the probe.
+        sent: (tags, before, after): CLOCK_MONOTONIC around the system call that took the probes.
         refused: (tag, why): probes this host did not take.
         stamps: (tag, stamp): departures, by the kernel's CLOCK_REALTIME.
         answers: (answer, stamp): receptions, by the kernel's CLOCK_REALTIME, in the order they were read.
@@ -53,7 +54,7 @@ class Intake:
     """
 
     def __init__(self) -> None:
-        self.sent: list[tuple[int, int, int]] = []
+        self.sent: list[tuple[Sequence[int], int, int]] = []
         self.refused: list[tuple[int, str]] = []
         self.stamps: list[tuple[int, int]] = []
         self.answers: list[tuple[Answer, int]] = []

@@ -1,6 +1,7 @@
 """One probe's life, and the one place where it is decided what it proves."""
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 
 from nettrace.model.instant import NS_PER_MS, Instant
 from nettrace.model.measurement import Clock, Grade, Outcome, Reason, Sample, SampleState
@@ -46,23 +47,33 @@ class Watch:
         """Nanoseconds of stall between the two instants."""
         if not self._stalls:
             return 0
-        return sum(max(0, min(end, until) - max(start, since)) for since, until in self._stalls)
+        return sum(min(end, until) - max(start, since) for since, until in _within(self._stalls, start, end))
 
     def spoils(self, start: Instant, end: Instant) -> str | None:
         """Why silence between the two instants proves nothing, or None when it does."""
-        if any(since <= end and until >= start for since, until in self._stalls):
+        if any(_within(self._stalls, start, end)):
             return STALLED
-        if any(since <= end and until >= start for since, until in self._overflows):
-            return OVERFLOW
-        return None
+        return OVERFLOW if any(_within(self._overflows, start, end)) else None
 
 
 def _note(windows: list[tuple[Instant, Instant]], start: Instant, end: Instant) -> None:
-    if windows and start <= windows[-1][1]:
-        since, until = windows[-1]
-        windows[-1] = (min(since, start), max(until, end))
-    else:
-        windows.append((start, end))
+    """Add a window; they stay in order and apart."""
+    while windows and start <= windows[-1][1]:
+        since, until = windows.pop()
+        start, end = min(since, start), max(until, end)
+    windows.append((start, end))
+
+
+def _within(
+    windows: list[tuple[Instant, Instant]], start: Instant, end: Instant
+) -> Iterator[tuple[Instant, Instant]]:
+    """The windows that touch the time between the two instants."""
+    for at in range(max(0, bisect_left(windows, (start,)) - 1), len(windows)):
+        since, until = windows[at]
+        if since > end:
+            return
+        if until >= start:
+            yield since, until
 
 
 class Flight:
