@@ -1,6 +1,17 @@
-"""`python -m nettrace` is the `nettrace` command."""
+"""The `nettrace` command, also as `python -m nettrace`."""
 
-from nettrace.cli.root import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C while modules are still being loaded is an interrupt like any other."""
+    try:
+        from nettrace.cli.root import main as run  # noqa: PLC0415 - not before the guard stands
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -131,11 +131,19 @@ def test_what_cannot_be_a_host_is_refused(host: str) -> None:
         list(hosts_of([host], None))
 
 
-def test_a_bad_line_is_named_by_file_and_line(tmp_path: Path) -> None:
+def test_a_bad_line_is_named_by_file_and_line_and_stops_nobody_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "hosts"
-    file.write_text("good\nhttps://bad/\n")
-    with pytest.raises(Invalid, match=r"hosts:2"):
-        list(hosts_of([], str(file)))
+    file.write_text("good\nhttps://bad/\nbetter\n")
+    assert list(hosts_of([], str(file))) == ["good", "https://bad/", "better"]
+    assert "hosts:2" in capsys.readouterr().err
+
+
+def test_lines_from_other_systems_are_lines(tmp_path: Path) -> None:
+    file = tmp_path / "hosts"
+    file.write_bytes(b"\xef\xbb\xbffirst\r\n\r\n  # remark\r\n\tsecond # here\r\n\xff\xfe\nlast")
+    assert list(hosts_of([], str(file))) == ["first", "second", "\\xff\\xfe", "last"]
 
 
 def test_no_target_at_all_says_what_to_do() -> None:

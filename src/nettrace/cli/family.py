@@ -1,11 +1,13 @@
 """`-4` and `-6` as the probing rooms know them, and names to pinned addresses."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, TypeVar
 
 import msgspec
 
+from nettrace.errors import Invalid
 from nettrace.measure.probing.ping import ProbeTarget
 from nettrace.measure.probing.resolve import Family, Resolution, resolve
 from nettrace.model.measurement import Measurement, Outcome, Reason
@@ -30,7 +32,7 @@ async def resolve_each(hosts: Iterable[str], family: Family, timeout_s: float) -
     waiting: list[asyncio.Task[Resolution]] = []
     try:
         for host in hosts:
-            waiting.append(asyncio.create_task(resolve(host, family, timeout_s=timeout_s)))
+            waiting.append(asyncio.create_task(_resolved(host, family, timeout_s)))
             if len(waiting) >= LOOKUPS_AT_ONCE:
                 yield await waiting.pop(0)
         while waiting:
@@ -38,6 +40,22 @@ async def resolve_each(hosts: Iterable[str], family: Family, timeout_s: float) -
     finally:
         for task in waiting:
             task.cancel()
+
+
+async def _resolved(host: str, family: Family, timeout_s: float) -> Resolution:
+    """As `resolve`; what cannot be a name at all is one more name that does not exist."""
+    try:
+        return await resolve(host, family, timeout_s=timeout_s)
+    except Invalid as problem:
+        return Resolution(
+            host=host,
+            addresses=(),
+            at=time.time_ns(),
+            via="system",
+            outcome=Outcome.FAILED,
+            reason=Reason.DNS,
+            detail=problem.detail,
+        )
 
 
 class ResolvedTargets(msgspec.Struct, frozen=True):

@@ -4,14 +4,30 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 import click
 import msgspec
 
+from nettrace.errors import NetTraceError
+
 Document = dict[str, Any]
 FORMATS = ("table", "ndjson", "json", "csv")
+
+
+class Unwritable(NetTraceError):
+    """Results cannot be written where stdout leads: a full disk, for example."""
+
+    slug = "unwritable"
+
+
+class ReaderGone(click.exceptions.Exit):
+    """Whoever read our pipe has had enough (`| head`): that is their right, not an error."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
 
 
 class View(Protocol):
@@ -81,16 +97,42 @@ def _word(item: object) -> str:
     return "-" if item is None else str(item)
 
 
+@contextmanager
+def _written() -> Generator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _drop_stdout()
+        raise ReaderGone from None
+    except OSError as error:
+        _drop_stdout()
+        raise Unwritable(f"cannot write to stdout: {error.strerror}") from None
+
+
+def _drop_stdout() -> None:
+    """Lead stdout into nothing, or Python would complain again when it flushes what is left at exit."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+
+
 def write_line(line: bytes) -> None:
     """One line of data on stdout, flushed."""
+    write_lines(line + b"\n")
+
+
+def write_lines(lines: bytes) -> None:
+    """Whole lines of data on stdout, flushed."""
     out = sys.stdout.buffer
-    out.write(line + b"\n")
-    out.flush()
+    with _written():
+        out.write(lines)
+        out.flush()
 
 
 def say(text: str) -> None:
     """A line for a person, without colour where colour is unwanted (no terminal, NO_COLOR, TERM=dumb)."""
-    click.echo(text, color=colourful())
+    with _written():
+        click.echo(text, color=colourful())
 
 
 def note(text: str) -> None:

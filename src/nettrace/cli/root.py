@@ -1,7 +1,11 @@
 """The `nettrace` command: loads a subcommand only when it is called, and ends with the contract's exit codes."""
 
+import os
+import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -88,6 +92,8 @@ def group(ctx: click.Context, here: str | None, output: str | None, fail_if: str
 
 def main() -> NoReturn:
     """Run the command line and exit: NetTrace's own errors become one line on stderr and their exit code."""
+    _open_streams()
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         code = group.main(standalone_mode=False)
     except click.exceptions.Exit as end:
@@ -96,13 +102,28 @@ def main() -> NoReturn:
         error.show()
         code = USAGE
     except NetTraceError as error:
-        click.echo(f"nettrace: {error}", err=True)
+        _complain(str(error))
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our pipe went away (`| head`): that is its right, not an error. Python would complain
-        # again when it flushes stdout at exit, so hand it a sink.
-        sys.stdout = None
-        code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_streams() -> None:
+    """A program started with `>&-` or `2>&-` writes into nothing instead of stumbling over it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - open to the end
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    """A request to end (`kill`, `timeout`, a service manager) is met as Ctrl-C is: what is known is handed out first."""
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.raise_signal(signal.SIGINT)
+    else:  # started in the background by a shell that ignores Ctrl-C for it
+        raise KeyboardInterrupt
+
+
+def _complain(words: str) -> None:
+    with suppress(OSError):  # nobody reads stderr: the exit code says it too
+        click.echo(f"nettrace: {words}", err=True)

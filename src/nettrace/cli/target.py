@@ -2,19 +2,23 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from contextlib import nullcontext
 
 import click
 
+from nettrace.cli.output import note
 from nettrace.errors import Invalid
 
 MAX_HOST_CHARACTERS = 253
+_MARK = "\ufeff"
+"""What some editors put before the first line of a UTF-8 file."""
 
 
 def hosts_of(arguments: Sequence[str], file: str | None) -> Iterator[str]:
-    """Every host asked for, in order, lazily; `Invalid` when there is none or one cannot be a host.
+    """Every host asked for, in order, lazily; `Invalid` when there is none or an argument cannot be a host.
 
-    A file has one host a line; empty lines and `#` comments are skipped; `-` is stdin.
+    A file has one host a line; empty lines and `#` comments are skipped; `-` is stdin. A line that cannot be a host
+    is handed out all the same, and named on stderr: of thousands of lines one may be wrong, and it fails alone.
     """
     if not arguments and file is None:
         raise Invalid("no target", "Name a HOST, or a file of them with -f FILE (- is stdin)")
@@ -25,15 +29,32 @@ def hosts_of(arguments: Sequence[str], file: str | None) -> Iterator[str]:
 
 
 def _lines(file: str) -> Iterator[str]:
+    stdin = file == "-"
+    if stdin and sys.stdin is None:  # as after `<&-`
+        raise Invalid("cannot read targets from stdin: it is closed")
+    count = 0
     try:
-        stream = sys.stdin if file == "-" else Path(file).open(encoding="utf-8")  # noqa: SIM115 - closed below
+        with nullcontext(sys.stdin.buffer) if stdin else open(file, "rb") as stream:  # noqa: PTH123 - pathlib costs 5 ms
+            for number, raw in enumerate(stream, 1):
+                line = raw.decode("utf-8", "backslashreplace").removeprefix(_MARK)
+                host = line.partition("#")[0].strip()
+                if host:
+                    count += 1
+                    yield _told(host, f"{'stdin' if stdin else file}:{number}")
     except OSError as error:
         raise Invalid(f"cannot read targets from {file}: {error.strerror}") from error
-    with stream:
-        for number, line in enumerate(stream, 1):
-            host = line.partition("#")[0].strip()
-            if host:
-                yield checked(host, f"{file}:{number}")
+    if not count:
+        note(f"nettrace: no target in {'stdin' if stdin else file}")
+
+
+def _told(host: str, where: str) -> str:
+    if host.replace(".", "").replace(":", "").isalnum():  # an address or a plain name, as most lines are
+        return host
+    try:
+        return checked(host, where)
+    except Invalid as problem:
+        note(f"nettrace: {problem.detail}")
+        return host
 
 
 def checked(host: str, where: str) -> str:
@@ -47,7 +68,7 @@ def checked(host: str, where: str) -> str:
 
 
 def target_options(command: Callable[..., object]) -> Callable[..., object]:
-    """HOST arguments, `-f`, `-4`, `-6`, `--timeout`: the same on every command that takes targets."""
+    """HOST arguments, `-f`, `-4`, `-6`: the same on every command that takes targets."""
     command = click.option("-6", "family", flag_value=6, type=int, help="IPv6 only.")(command)
     command = click.option("-4", "family", flag_value=4, type=int, help="IPv4 only.")(command)
     command = click.option("-f", "--file", metavar="FILE", help="Read one HOST a line; - is stdin.")(command)

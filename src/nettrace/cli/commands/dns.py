@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from nettrace.cli.number import seconds_between, seconds_to_wait
 from nettrace.cli.output import output_options
 
 
@@ -29,11 +30,11 @@ from nettrace.cli.output import output_options
     help="Questions per name and server.",
 )
 @click.option(
-    "-i", "--interval", type=click.FloatRange(0), default=0.2, show_default=True, help="Seconds between them."
+    "-i", "--interval", type=seconds_between(), default=0.2, show_default=True, help="Seconds between them."
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=seconds_to_wait(),
     default=5.0,
     show_default=True,
     help="Seconds per question.",
@@ -60,7 +61,7 @@ def command(
     from nettrace.measure.probing.dns import lookup
 
     async def run(report: Report) -> None:
-        questions = [(name, each) for name in names for each in (server or (None,)) for _ in range(count)]
+        questions = ((name, each) for name in names for each in (server or (None,)) for _ in range(count))
         for number, (name, each) in enumerate(questions):
             if number:
                 await asyncio.sleep(interval)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from nettrace.cli.number import seconds_between, seconds_to_wait
 from nettrace.cli.output import output_options
 
 
@@ -12,7 +13,7 @@ from nettrace.cli.output import output_options
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
 @click.option("-n", "--count", type=click.IntRange(1), default=1, show_default=True, help="Requests per URL.")
 @click.option(
-    "-i", "--interval", type=click.FloatRange(0), default=0.2, show_default=True, help="Seconds between them."
+    "-i", "--interval", type=seconds_between(), default=0.2, show_default=True, help="Seconds between them."
 )
 @click.option("--keepalive", is_flag=True, help="All requests on one connection: later ones have only ttfb.")
 @click.option("--insecure", is_flag=True, help="Do not check the certificate.")
@@ -26,7 +27,7 @@ from nettrace.cli.output import output_options
 @click.option("-6", "family", flag_value=6, type=int, help="IPv6 only.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=seconds_to_wait(),
     default=10.0,
     show_default=True,
     help="Seconds per request.",

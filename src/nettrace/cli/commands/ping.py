@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from nettrace.cli.number import packets_a_second, seconds_between, seconds_to_wait
 from nettrace.cli.output import output_options
 from nettrace.cli.target import target_options
 
@@ -16,7 +17,7 @@ from nettrace.cli.target import target_options
 @click.option(
     "-i",
     "--interval",
-    type=click.FloatRange(0.001),
+    type=seconds_between(),
     default=0.2,
     show_default=True,
     help="Seconds between probes to one target.",
@@ -27,14 +28,14 @@ from nettrace.cli.target import target_options
 @click.option("--port", type=click.IntRange(1, 65535), help="Port for tcp (443) and udp (33434).")
 @click.option(
     "--rate",
-    type=click.FloatRange(0.1),
+    type=packets_a_second(),
     default=1000.0,
     show_default=True,
     help="Most packets a second, all targets together.",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.01),
+    type=seconds_to_wait(),
     default=2.0,
     show_default=True,
     help="Seconds to wait for each answer.",

@@ -1,13 +1,13 @@
 """`nettrace sweep`: thousands of traces at a set packet rate. Nothing is imported here that a sweep does not need."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 
-from nettrace.cli.output import output_options
-from nettrace.cli.target import target_options
-from nettrace.errors import Invalid
+from nettrace.cli.number import Finite
+from nettrace.cli.output import output_options, write_lines
+from nettrace.cli.target import hosts_of, target_options
 
 
 @click.command("sweep")
@@ -29,21 +29,21 @@ from nettrace.errors import Invalid
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0.1, 10_000_000),
+    type=Finite(0.1, 10_000_000),
     default=1000.0,
     show_default=True,
     help="Most packets a second.",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.05, 60),
+    type=Finite(0.05, 60),
     default=1.0,
     show_default=True,
     help="Seconds to wait for each answer.",
 )
 @click.option(
     "--patience",
-    type=click.FloatRange(0, 3600),
+    type=Finite(0, 3600),
     default=55.0,
     show_default=True,
     help="Most seconds a target waits for routers that limit their answers.",
@@ -72,8 +72,6 @@ def command(
     from nettrace.measure.probing.sweep import SweepRequest, sweep, sweep_ndjson
     from nettrace.model.measurement import Method
 
-    if not hosts and file is None:
-        raise Invalid("no target", "Name a HOST, or a file of them with -f FILE (- is stdin)")
     request = SweepRequest(
         method=Method(method),
         port=port,
@@ -85,7 +83,7 @@ def command(
         patience_s=patience,
         version=family,
     )
-    targets = _targets(hosts, file)
+    targets = hosts_of(hosts, file)
     if (output or ("table" if sys.stdout.isatty() else "ndjson")) != "ndjson" or fail_if:
         from nettrace.cli.report import Report
         from nettrace.cli.view import TraceView
@@ -93,7 +91,7 @@ def command(
         with Report(output, TraceView(), fail_if) as report:
             report.add_all(sweep(targets, request))
     else:
-        tally = sweep_ndjson(targets, request, _write)
+        tally = sweep_ndjson(targets, request, write_lines)
         raise click.exceptions.Exit(_exit_code(tally.measured, tally.failed, tally.not_measured))
 
 
@@ -103,28 +101,3 @@ def _exit_code(measured: int, failed: int, not_measured: int) -> int:
     if measured:
         return SOME_FAILED if failed or not_measured else OK
     return FAILED if failed else NOTHING_MEASURED
-
-
-def _write(lines: bytes) -> None:
-    sys.stdout.buffer.write(lines)
-    sys.stdout.buffer.flush()
-
-
-def _targets(hosts: Sequence[str], file: str | None) -> Iterator[str]:
-    """Every target, lazily; addresses, the bulk of a big file, are not looked at twice."""
-    from nettrace.cli.target import checked
-
-    for host in hosts:
-        yield checked(host, "argument")
-    if file is None:
-        return
-    try:
-        stream = sys.stdin if file == "-" else open(file, encoding="utf-8")  # noqa: SIM115, PTH123 - pathlib costs 5 ms
-    except OSError as error:
-        raise Invalid(f"cannot read targets from {file}: {error.strerror}") from error
-    with stream:
-        for number, line in enumerate(stream, 1):
-            host = line.partition("#")[0].strip()
-            if host:
-                numeric = ":" in host or host.replace(".", "").isdigit()
-                yield host if numeric else checked(host, f"{file}:{number}")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from nettrace.cli.number import seconds_between, seconds_to_wait
 from nettrace.cli.output import output_options
 
 
@@ -16,7 +17,7 @@ from nettrace.cli.output import output_options
 @click.option(
     "-i",
     "--interval",
-    type=click.FloatRange(0),
+    type=seconds_between(),
     default=1.0,
     show_default=True,
     help="Seconds between pings.",
@@ -28,7 +29,7 @@ from nettrace.cli.output import output_options
 @click.option("-6", "family", flag_value=6, type=int, help="IPv6 only.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=seconds_to_wait(),
     default=10.0,
     show_default=True,
     help="Seconds to connect, and for each pong.",
