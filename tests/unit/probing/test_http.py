@@ -255,6 +255,35 @@ def test_this_program_s_own_stall_is_in_no_stage(serve: Callable, trust: Any, ru
     assert (one.stages.total_ns or 0) > PLANTED_NS
 
 
+def test_the_first_byte_is_on_the_wire_not_out_of_the_decoder(
+    serve: Callable, ask: Callable, trust: Any
+) -> None:
+    """A record of 16 kB can be decrypted only when it is complete; its first byte came long before."""
+
+    def slow_record(connection: socket.socket) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        secure = trust.server().wrap_bio(incoming, outgoing, server_side=True)
+
+        def until_done(step: Callable[[], Any]) -> None:
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    step()
+                    return
+                connection.sendall(outgoing.read())
+                incoming.write(connection.recv(65_536))
+
+        until_done(secure.do_handshake)
+        until_done(lambda: secure.read(4096))
+        connection.sendall(outgoing.read())  # the session tickets
+        secure.write(b"HTTP/1.1 200 OK\r\nContent-Length: 12000\r\n\r\n" + b"x" * 12_000)
+        record = outgoing.read()
+        connection.sendall(record[:5000])
+        time.sleep(PLANTED_S)
+        connection.sendall(record[5000:])
+
+    in_one_stage(only(ask(serve(slow_record).secure_url)), "total")
+
+
 # Connections kept
 
 

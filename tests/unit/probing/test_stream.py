@@ -14,8 +14,9 @@ from nettrace.measure.probing import stamps
 from nettrace.measure.probing.clock import Reading, read_clocks
 from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter
 from nettrace.measure.probing.stamps import Interval, drift_ns
-from nettrace.measure.probing.stream import broken_by, connect
+from nettrace.measure.probing.stream import Arrival, broken_by, connect
 from nettrace.measure.probing.tcp_info import TcpInfo, parse_tcp_info
+from nettrace.measure.probing.tls import Records
 from nettrace.model.measurement import Grade, Outcome, Reason
 
 MS = 1_000_000
@@ -245,6 +246,42 @@ def test_an_answer_that_carried_the_ack_has_its_first_byte_known(run: Callable, 
             stream.close()
 
     run(timed())
+
+
+def arrival(data: bytes) -> Arrival:
+    return Arrival(data, 0, 0, True, 0, reading(0), True, None)
+
+
+def tls_record(kind: int, body: bytes) -> bytes:
+    return bytes((kind, 3, 3)) + len(body).to_bytes(2) + body
+
+
+def test_tls_records_are_cut_wherever_the_reads_were() -> None:
+    first, second = tls_record(22, b"a" * 300), tls_record(23, b"b" * 20)
+    wire = first + second
+    for cut in range(len(wire) + 1):
+        records = Records()
+        one, two = arrival(wire[:cut]), arrival(wire[cut:])
+        found = [*records.complete(one), *records.complete(two)]
+        assert [record.data for record in found] == [first, second]
+        assert [record.began for record in found] == [one if cut else two, one if cut > len(first) else two]
+        assert found[1].leading == (cut == len(first))
+        assert records.unfinished_bytes == 0
+
+
+def test_an_unfinished_tls_record_tells_its_length() -> None:
+    records = Records()
+    assert list(records.complete(arrival(tls_record(23, b"x" * 9000)[:100]))) == []
+    assert records.unfinished_bytes == 9005
+
+
+@pytest.mark.parametrize(
+    "data", [b"HTTP/1.1 400 Bad Request\r\n", b"\x16\x03\x03\xff\xff", b"\x16\x02\x00\x00\x01x"]
+)
+def test_what_is_no_tls_is_passed_on_as_it_comes(data: bytes) -> None:
+    records = Records()
+    assert b"".join(record.data for record in records.complete(arrival(data))) == data
+    assert b"".join(record.data for record in records.complete(arrival(b"more"))) == b"more"
 
 
 def test_the_user_clock_says_so_and_states_its_bar(run: Callable, serve: Callable) -> None:

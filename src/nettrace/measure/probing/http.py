@@ -13,6 +13,7 @@ exchange happened, and `status` says how it ended. Stages that were measured sta
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 import h11
 
@@ -216,22 +217,29 @@ class _Session:
 def _request(authority: str, target: str, options: HttpOptions) -> h11.Request:
     if options.count < 1 or options.timeout_s <= 0 or options.interval_s < 0:
         raise Invalid("The number of requests and the timeout must be above zero")
+    return _built(options.method.upper(), authority, target, tuple(options.headers.items()))
+
+
+@lru_cache(maxsize=1024)
+def _built(method: str, authority: str, target: str, given: tuple[tuple[str, str], ...]) -> h11.Request:
+    """The request, checked once: a node asks the same thing every few seconds."""
     headers = {"Host": authority, "User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
-    given = {name.lower() for name in options.headers}
-    kept = [(name, value) for name, value in headers.items() if name.lower() not in given]
-    method = options.method.upper()
+    replaced = {name.lower() for name, _ in given}
+    kept = [(name, value) for name, value in headers.items() if name.lower() not in replaced]
     if method == "CONNECT":
         raise Invalid("CONNECT is not a request that can be measured")
     try:
-        return h11.Request(method=method, target=target, headers=[*kept, *options.headers.items()])
+        return h11.Request(method=method, target=target, headers=[*kept, *given])
     except (h11.LocalProtocolError, UnicodeError) as error:
         raise Invalid(f"The request cannot be sent: {error}") from None
 
 
 def _first_byte(channel: Channel, mark: Mark, received: Received, timings: Timings) -> None:
-    arrival = received.arrival
-    timings.ttfb = channel.stream.until_first_byte(mark, arrival, only_answer=received.only_answer)
-    timings.first_byte_exact = arrival.exact
+    first = received.first
+    timings.ttfb = channel.stream.until_first_byte(
+        mark, first, only_answer=received.only_answer, leading=received.leading
+    )
+    timings.first_byte_exact = first.exact
 
 
 def _hints(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

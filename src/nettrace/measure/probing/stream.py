@@ -5,8 +5,9 @@ Which segments the figures stand for:
 * connect: SYN out .. SYN-ACK in, measured inside the kernel (`tcpi_rtt` before any data).
 * a mark is the departure of the last byte of one send (the ClientHello, the request, a WebSocket ping).
 * an arrival is the reception of the last byte that one read returned, also when segments were coalesced.
-* `until_first_byte` is for answers of several segments: their first byte came between the last moment the
-  socket was known to be empty and that stamp; the interval is the error bar.
+* the first byte of an answer has the stamp of the segment at the head of the queue when it is read. When the
+  kernel had merged several segments there, it came between the last moment the socket was known to be empty
+  (or the peer's ACK of the request) and that stamp; the interval is the error bar.
 
 Stamps are software stamps at the device: where AF_PACKET, and so tcpdump, sees the same segment.
 """
@@ -29,7 +30,7 @@ READS_IN_A_ROW = 16
 FIRST_SYN_RETRY_S = 0.9
 """Linux sends a lost SYN again after one second: from then on only the user clock can tell."""
 
-CONNECT_ERROR_NS = 100_000
+CONNECT_ERROR_NS = 200_000
 """Bar of `tcpi_rtt`: whole microseconds, and stamped when TCP runs, a little after the device."""
 
 
@@ -54,6 +55,7 @@ class Arrival(NamedTuple):
 
     Attributes:
         at_ns: UTC of its last byte: the kernel's stamp, or the user clock's when `kernel` is False.
+        first_at_ns: the same of the segment that held its first byte, or of one coalesced with it.
         empty_at_ns: UTC when the socket was last known to be empty, or 0.
         read: the clocks after the read.
         exact: it was one segment, so the stamp is its first byte's too.
@@ -62,6 +64,7 @@ class Arrival(NamedTuple):
 
     data: bytes
     at_ns: int
+    first_at_ns: int
     kernel: bool
     empty_at_ns: int
     read: Reading
@@ -92,12 +95,13 @@ class Stream:
         self._written = 0
         self._read_bytes = 0
         self._in_a_row = 0
+        self._awaiting = False
         self._expected = 0
         self._left: dict[int, int] = {}
         self._acknowledged: dict[int, int] = {}
         self._empty_at_ns = 0
         self._segments: tuple[int, int] | None = None
-        self._mss = 536
+        self._segment_bytes = 536
 
     @property
     def stalled(self) -> bool:
@@ -109,11 +113,13 @@ class Stream:
 
         Args:
             data: at least one byte.
-            acknowledgement: also ask when the peer's ACK for it came: a lower bound for its answer.
+            acknowledgement: an answer is timed from here: also ask when the peer's ACK came (a lower bound),
+                and read segment by segment until `answer_began`.
 
         Raises:
             Broken: the peer is gone, or does not read for as long as the deadline.
         """
+        self._awaiting = acknowledgement
         wish = stamps.wish(acknowledgement=acknowledgement) if self._kernel_stamps else []
         rest = memoryview(data)
         segments = self._segments_now() if acknowledgement else None
@@ -146,7 +152,9 @@ class Stream:
         while True:
             looked_at_ns = utc_ns()
             try:
-                data, ancillary, _, _ = self._socket.recvmsg(limit, stamps.ANCILLARY_BYTES)
+                first_stamp = self._first_stamp() if self._awaiting else None
+                most = min(limit, self._segment_bytes) if self._awaiting else limit
+                data, ancillary, _, _ = self._socket.recvmsg(most, stamps.ANCILLARY_BYTES)
             except BlockingIOError:
                 self._empty_at_ns = looked_at_ns
                 self._in_a_row = 0
@@ -156,7 +164,7 @@ class Stream:
                 continue
             except OSError as error:
                 raise broken_by(error.errno or 0) from None
-            arrival = self._arrival(data, stamps.received_at(ancillary))
+            arrival = self._arrival(data, stamps.received_at(ancillary), first_stamp)
             self._in_a_row += 1
             if self._in_a_row % READS_IN_A_ROW == 0:
                 await asyncio.sleep(0)  # a peer that floods must not keep the others from their turn
@@ -166,14 +174,18 @@ class Stream:
         """From the departure of the mark to the arrival's last byte."""
         return self._stage(mark, arrival, arrival.at_ns, 0)
 
-    def until_first_byte(self, mark: Mark, arrival: Arrival, *, only_answer: bool) -> Stage:
+    def until_first_byte(
+        self, mark: Mark, arrival: Arrival, *, only_answer: bool, leading: bool = True
+    ) -> Stage:
         """From the departure of the mark to the first byte of its answer.
 
         Args:
             mark: the request.
             arrival: the first read that held part of the answer.
             only_answer: nothing but the answer can have come since the mark (no TLS session tickets).
+            leading: the answer began with the first byte of that read.
         """
+        self.answer_began()
         if arrival.exact:
             return self._stage(mark, arrival, arrival.at_ns, 0)
         self._collect()
@@ -181,8 +193,13 @@ class Stream:
         if only_answer and acknowledged_at and _all_with_data(mark.segments, arrival.segments):
             # Every segment since the request carried data, so the first of them carried its ACK as well.
             return self._stage(mark, arrival, acknowledged_at, 0)
+        at_ns = arrival.first_at_ns if leading else arrival.at_ns
         earliest = max(acknowledged_at or 0, arrival.empty_at_ns, mark.before.realtime)
-        return self._stage(mark, arrival, arrival.at_ns, max(0, arrival.at_ns - earliest))
+        return self._stage(mark, arrival, at_ns, max(0, at_ns - earliest))
+
+    def answer_began(self) -> None:
+        """The answer that was waited for has begun: from here on reads may be large."""
+        self._awaiting = False
 
     def sent_again(self) -> int:
         """Segments this connection had to send more than once so far, the SYN included."""
@@ -219,6 +236,11 @@ class Stream:
                 known[sent.key] = sent.at_ns
                 self._expected = max(0, self._expected - 1)
 
+    def _first_stamp(self) -> int | None:
+        """The stamp of the segment that holds the next byte to read; BlockingIOError when there is none."""
+        _, ancillary, _, _ = self._socket.recvmsg(1, stamps.ANCILLARY_BYTES, socket.MSG_PEEK)
+        return stamps.received_at(ancillary)
+
     def _segments_now(self) -> tuple[int, int] | None:
         """Counts that belong to exactly what was read so far: None while more waits (a FIN counts one)."""
         info = tcp_info(self._socket)
@@ -228,7 +250,7 @@ class Stream:
             return None
         return info.segments_in, info.data_segments_in
 
-    def _arrival(self, data: bytes, stamp: int | None) -> Arrival:
+    def _arrival(self, data: bytes, stamp: int | None, first_stamp: int | None) -> Arrival:
         read = read_clocks()
         self._read_bytes += len(data)
         before, self._segments = self._segments, self._segments_now()
@@ -239,13 +261,15 @@ class Stream:
                 self.deadline.forgive(min(waited_ns / 1e9, self.deadline.timeout_s))
         elif self._meter is None and data:
             self._meter = LagMeter()  # no stamps here: from now on the user clock at least knows its bar
+        at_ns = read.realtime if stamp is None else stamp
         return Arrival(
             data=data,
-            at_ns=read.realtime if stamp is None else stamp,
+            at_ns=at_ns,
+            first_at_ns=at_ns if first_stamp is None or stamp is None else first_stamp,
             kernel=stamp is not None,
             empty_at_ns=self._empty_at_ns,
             read=read,
-            exact=stamp is not None and single and len(data) <= self._mss,
+            exact=stamp is not None and single and len(data) <= self._segment_bytes,
             segments=self._segments,
         )
 
@@ -271,7 +295,7 @@ class Stream:
         if self._kernel_stamps:
             self._kernel_stamps = stamps.request_stream(self._socket)
         if info:
-            self._mss = info.segment_bytes
+            self._segment_bytes = info.segment_bytes
             self.retransmitted = info.retransmissions
             self._segments = self._segments_now()
         if info and info.rtt_us and not info.retransmissions:

@@ -7,8 +7,10 @@ client's computing between flights lies inside it, and is told apart as `client_
 
 import ssl
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
+from struct import Struct
 from typing import NamedTuple
 
 from nettrace.errors import Invalid
@@ -18,15 +20,28 @@ from nettrace.model.measurement import Reason, Stage
 
 
 class Received(NamedTuple):
-    """Application bytes of one read of the wire, and that read; empty `data` is the end of the stream.
+    """Application bytes that became readable; empty `data` is the end of the stream.
 
     Attributes:
-        only_answer: the read held nothing but application data (no session tickets).
+        first: the read in which their first byte (of ciphertext, under TLS) came.
+        arrival: the read that completed them.
+        leading: that byte was the first of that read.
+        only_answer: nothing else (no session ticket) came since the last send.
     """
 
     data: bytes
+    first: Arrival
     arrival: Arrival
+    leading: bool
     only_answer: bool
+
+
+_RECORD_HEADER = Struct(">BBBH")
+_HEADER_BYTES = 5
+_RECORD_TYPES = range(20, 25)
+_RECORD_BYTES = 16_384 + 2_048
+TICKET_BYTES = 2_048
+"""Session tickets are shorter than this: a longer record that begins after a request is its answer."""
 
 
 class PlainChannel:
@@ -46,7 +61,7 @@ class PlainChannel:
     async def receive(self) -> Received:
         """The next application bytes."""
         arrival = await self.stream.receive()
-        return Received(arrival.data, arrival, only_answer=True)
+        return Received(arrival.data, arrival, arrival, leading=True, only_answer=True)
 
     async def close(self) -> None:
         """End the connection."""
@@ -68,7 +83,9 @@ class TlsChannel:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        self._tickets_may_come = True
+        self._records = Records()
+        self._only_answer = True
+        self._goodbye: Arrival | None = None
 
     @property
     def tls_version(self) -> str | None:
@@ -107,7 +124,8 @@ class TlsChannel:
                 raise _as_tls(broken) from None
             if not arrival.data:
                 raise Broken(Reason.TLS, "the peer closed the connection during the TLS handshake")
-            self._incoming.write(arrival.data)
+            for record in self._records.complete(arrival):
+                self._incoming.write(record.data)
         self.client_cpu_ns = cpu_ns
         if hello and arrival:
             self.tls = self.stream.until_last_byte(hello, arrival)
@@ -115,22 +133,39 @@ class TlsChannel:
     async def send(self, data: bytes) -> Mark:
         """Encrypt and send; the mark is the departure of the last byte."""
         self._tls.write(data)
+        self._only_answer = True
         return await self.stream.send(self._outgoing.read(), acknowledgement=True)
 
     async def receive(self) -> Received:
-        """The next application bytes; reads without any (session tickets) are passed over."""
+        """The next application bytes; reads without any (session tickets, parts of records) are passed over.
+
+        Records are decrypted one by one, so that it is known in which read the first one with data began: a
+        record of 16 kB takes a round trip more to complete than to begin.
+        """
         while True:
+            if self._goodbye:  # the peer has said that nothing more comes, whenever it closes the connection
+                return Received(b"", self._goodbye, self._goodbye, leading=True, only_answer=False)
             arrival = await self.stream.receive()
-            if arrival.data:
-                self._incoming.write(arrival.data)
-            else:
-                self._incoming.write_eof()
-            data, ended = self._decrypt()
-            if data or ended:
-                # Tickets follow the first request only; in a read with the answer they hide where it began.
-                only_answer = not self._tickets_may_come
-                self._tickets_may_come = False
-                return Received(data, arrival, only_answer)
+            if not arrival.data:
+                return Received(b"", arrival, arrival, leading=True, only_answer=self._only_answer)
+            first, leading = arrival, True
+            parts: list[bytes] = []
+            for record in self._records.complete(arrival):
+                self._incoming.write(record.data)
+                part, ended = self._decrypt()
+                if part and not parts:
+                    first, leading = record.began, record.leading
+                if part:
+                    parts.append(part)
+                elif not parts:
+                    self._only_answer = False
+                if ended:
+                    self._goodbye = arrival
+                    break
+            if self._records.unfinished_bytes > TICKET_BYTES:
+                self.stream.answer_began()  # nothing but an answer is that long
+            if parts or self._goodbye:
+                return Received(b"".join(parts), first, arrival, leading, self._only_answer)
 
     async def close(self) -> None:
         """Say goodbye as TLS does, without waiting for the peer's, and end the connection."""
@@ -159,6 +194,58 @@ class TlsChannel:
         if out := self._outgoing.read():
             with suppress(Broken):  # the peer may have gone already
                 await self.stream.send(out)
+
+
+class Record(NamedTuple):
+    """One TLS record, or bytes that are none.
+
+    Attributes:
+        began: the read that brought its first byte.
+        leading: that byte was the first of that read.
+    """
+
+    data: bytes
+    began: Arrival
+    leading: bool
+
+
+class Records:
+    """Cuts what is read into TLS records (RFC 8446 section 5.1) and knows in which read each began.
+
+    What is no TLS is passed on as it comes: OpenSSL has the words for it.
+
+    Attributes:
+        unfinished_bytes: length of the record that has begun and is not complete, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.unfinished_bytes = 0
+        self._rest = bytearray()
+        self._began: tuple[Arrival, bool] | None = None
+        self._raw = False
+
+    def complete(self, arrival: Arrival) -> Iterator[Record]:
+        """Each record that this read completes."""
+        began = self._began or (arrival, True)
+        rest = self._rest
+        rest += arrival.data
+        self.unfinished_bytes = 0
+        while len(rest) >= _HEADER_BYTES and not self._raw:
+            kind, major, _, length = _RECORD_HEADER.unpack_from(rest)
+            self._raw = kind not in _RECORD_TYPES or major != 3 or length > _RECORD_BYTES
+            end = _HEADER_BYTES + length
+            if self._raw or end > len(rest):
+                self.unfinished_bytes = end
+                break
+            record = bytes(rest[:end])
+            del rest[:end]
+            yield Record(record, *began)
+            began = (arrival, False)
+        if self._raw and rest:
+            everything = bytes(rest)
+            rest.clear()
+            yield Record(everything, *began)
+        self._began = began if rest else None
 
 
 def _as_tls(broken: Broken) -> Broken:

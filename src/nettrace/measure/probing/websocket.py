@@ -146,8 +146,10 @@ class _Talk:
         while not self.upgraded:
             received = await self._receive()
             if answer is None and received.data:
-                answer = received.arrival
-                timings.ttfb = channel.stream.until_first_byte(mark, answer, only_answer=received.only_answer)
+                answer = received.first
+                timings.ttfb = channel.stream.until_first_byte(
+                    mark, answer, only_answer=received.only_answer, leading=received.leading
+                )
                 timings.first_byte_exact = answer.exact
             await self._take(received)
         if answer:
@@ -224,7 +226,9 @@ class _Talk:
         flight = self._waiting.pop(payload, None)
         if flight is None:
             return
-        stage = self._channel.stream.until_first_byte(flight.mark, received.arrival, only_answer=False)
+        stage = self._channel.stream.until_first_byte(
+            flight.mark, received.arrival, only_answer=False, leading=False
+        )
         flight.sample = Sample(
             state=SampleState.ANSWERED,
             sent_at=self._channel.stream.left_at_ns(flight.mark),
