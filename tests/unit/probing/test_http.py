@@ -111,6 +111,7 @@ def test_a_name_is_resolved_once_for_all_exchanges(serve: Callable, ask: Callabl
     assert first.stages.dns is not None
     assert first.stages.dns.grade is Grade.USER
     assert second.stages.dns is None
+    assert first.resolved == second.resolved == ("127.0.0.1",)
     assert (first.target, first.address, second.address) == ("localhost", "127.0.0.1", "127.0.0.1")
     assert first.clock is Clock.KERNEL  # the lookup's clock is its own
 

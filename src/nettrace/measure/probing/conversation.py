@@ -129,6 +129,11 @@ class Route:
             client_context(insecure=options.insecure, ca_file=options.ca_file) if url.secure else None
         )
 
+    @property
+    def resolved(self) -> tuple[str, ...]:
+        """Every address the name had when it was looked up for this round."""
+        return self.resolution.addresses if self.resolution else ()
+
     async def open(self, timings: Timings, deadline: Deadline) -> Channel:
         """A new connection, ready for the first request; every stage is noted in `timings`.
 

@@ -200,6 +200,7 @@ class _Session:
             url=self._url.text,
             target=self._url.host,
             address=self._route.address,
+            resolved=self._route.resolved,
             at=timings.started.realtime,
             outcome=outcome,
             reason=reason,

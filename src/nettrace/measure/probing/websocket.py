@@ -90,6 +90,7 @@ async def ws_pings(url: str, options: WebSocketOptions | None = None) -> WebSock
         url=url,
         target=parsed.host,
         address=route.address,
+        resolved=route.resolved,
         at=timings.started.realtime,
         outcome=outcome,
         reason=reason,
