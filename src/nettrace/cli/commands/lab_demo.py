@@ -135,7 +135,7 @@ class Screen:
 
 def is_bad(found: Finding | Failure) -> bool:
     """True for what contradicts the truth or could not be measured."""
-    return isinstance(found, Failure) or found.verdict != "ok"
+    return isinstance(found, Failure) or not found.right
 
 
 def line(found: Finding | Failure) -> str:
@@ -177,4 +177,4 @@ def _cell(found: Finding | None, *, wide: bool) -> str:
     if found.rtt_ms is None:
         return "[red]-[/red]"
     text = f"{found.rtt_ms:.1f}" + (f" ({found.stretch:.1f})" if found.stretch and wide else "")
-    return f"[green]{text}[/green]" if found.verdict == "ok" else f"[red]{text}![/red]"
+    return f"[green]{text}[/green]" if found.right else f"[red]{text}![/red]"
