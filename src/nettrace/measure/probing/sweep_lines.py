@@ -29,6 +29,8 @@ _UNTOLD = {
 }
 _HOP_TAIL = '],"name":null,"asn":null,"as_name":null,"place":null,"mpls":null}'
 _TAIL = '],"answered_from":null,"path_mtu_bytes":null,"balances":[],"clock":"kernel","at":"%s"}\n'
+_HEADS = 4096
+"""Addresses whose text is kept: those met first are those near us, which all paths share."""
 _FRAGMENTATION_NEEDED = (3, 4)
 
 
@@ -87,39 +89,35 @@ class Lines:
         table = self._table
         start = row * table.width
         target, address, resolved, _ = pinned
-        last = f'"{address}"'
-        filled: list[object] = [last] * (2 * length)
+        filled: list[object] = [address] * (2 * length)
         tokens = table.found[start : start + length - 1].tolist()
-        heads = self._heads
-        try:
-            filled[:-2:2] = [heads[token] for token in tokens]
-        except KeyError:
-            filled[:-2:2] = [self._head(token) for token in tokens]
+        heads, text = self._heads, self._addresses.text
+        filled[:-2:2] = [heads.get(token) or text(token) for token in tokens]
         timed = min(rtts) > 0
-        filled[1::2] = [rtt / 1e6 if timed else f"{rtt / 1e6:.4f}" if rtt > 0 else "null" for rtt in rtts]
-        names = (
-            (last, last, last) if target == address else (_json(target), last, ",".join(map(_json, resolved)))
-        )
+        if timed:
+            filled[1::2] = [rtt / 1e6 for rtt in rtts]
+        else:
+            filled[::2] = [f'"{known}"' if known else "null" for known in filled[::2]]
+            filled[1::2] = [f"{rtt / 1e6:.4f}" if rtt > 0 else "null" for rtt in rtts]
+        if len(heads) < _HEADS:
+            heads.update((token, text(token)) for token in tokens)
+        if target == address:
+            names = (address, address, f'"{address}"')
+        else:
+            names = (_json(target)[1:-1], address, ",".join(map(_json, resolved)))
         rtt_ms = min(table.rtt[start + table.far_cell], rtts[-1]) / 1e6
         form = self._formats.get(length if timed else -length) or self._format(length, timed=timed)
         return form % (*names, rtt_ms, *filled, self._at(table.begun[row]))
 
-    def _head(self, token: int) -> str:
-        if len(self._heads) > 20_000:
-            self._heads.clear()
-        return self._heads.setdefault(token, f'"{self._addresses.text(token)}"' if token else "null")
-
     def _format(self, length: int, *, timed: bool) -> str:
         about = self._about
         head = (
-            '{"schema":"nettrace.trace/1","vantage":null,"target":%s,"address":%s,"resolved":[%s],'
+            '{"schema":"nettrace.trace/1","vantage":null,"target":"%s","address":"%s","resolved":[%s],'
             f'"method":"{about.method}","port":{"null" if about.port is None else about.port},"flow":{about.flow},'
             '"outcome":"measured","reason":null,"detail":null,"reached":true,"stop":"reached","rtt_ms":%.4f,"hops":['
         )
-        rtt = "%.4f" if timed else "%s"
-        hops = ",".join(
-            f'{{"ttl":{ttl},"address":%s,"rtt_ms":[{rtt}{_HOP_TAIL}' for ttl in range(1, length + 1)
-        )
+        hop = '"address":"%s","rtt_ms":[%.4f' if timed else '"address":%s,"rtt_ms":[%s'
+        hops = ",".join(f'{{"ttl":{ttl},{hop}{_HOP_TAIL}' for ttl in range(1, length + 1))
         return self._formats.setdefault(length if timed else -length, head + hops + _TAIL)
 
     def _at(self, instant: Instant) -> str:

@@ -17,6 +17,7 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from operator import itemgetter
+from struct import Struct
 from typing import NamedTuple
 
 from nettrace.measure.packets.note import NOTE
@@ -26,6 +27,8 @@ from nettrace.measure.tracing.sweep_table import SLOTS
 from nettrace.model.measurement import Method
 
 ONES = 0xFFFF
+_NAME4, _NAME4_END = OUT_NAME + 4, OUT_NAME + 8
+_UDP4, _MARKED = Struct("!4sHH"), Struct("=HH")
 PROTOCOL = {
     (Method.ICMP, 4): 1,
     (Method.ICMP, 6): 58,
@@ -139,13 +142,17 @@ class Packets:
         self._blanks: dict[bytes, tuple[bytearray, int]] = {}
         self._secrets: list[int] = []
         self._columns = self._columns_of()
+        self._method = method.value
+        self._everyday = method is Method.UDP and version == 4
 
     def target(self, address: str) -> Target:
         """The packets of a target. Raises OSError when there is no route, or the text is not an address."""
         packed = socket.inet_pton(self._family, address)
         source = self._source_of(packed)
         blank, total = self._blanks.get(source) or self._blank(source)
-        port, identifier, check, label = flow_words(address, self.method.value, self.port, self.flow)
+        port, identifier, check, label = flow_words(address, self._method, self.port, self.flow)
+        if self._everyday:
+            return self._udp4(packed, blank, total, port)
         layout = self.layout
         name = OUT_NAME + (4 if self.version == 4 else 8)
         at = OUT_PACKET + layout.destination
@@ -168,6 +175,18 @@ class Packets:
             balance = (-total % ONES).to_bytes(2, sys.byteorder)
             blank[OUT_PACKET + layout.balance : OUT_PACKET + layout.balance + 2] = balance
         return Target(bytes(blank), packed if self.version == 6 else about, mark, packed, total % ONES)
+
+    def _udp4(self, packed: bytes, blank: bytearray, total: int, port: int) -> Target:
+        """What `target` does, for the method and version of nearly all sweeps, in a third of the time."""
+        if not self._secrets:
+            self._secrets = _fresh_secrets()
+        mark = self._secrets.pop()
+        total += int.from_bytes(packed, sys.byteorder) + word(port) + word(self.port) + mark
+        balance = -total % ONES
+        blank[_NAME4:_NAME4_END] = packed
+        _UDP4.pack_into(blank, OUT_PACKET + 16, packed, port, self.port)
+        _MARKED.pack_into(blank, OUT_PACKET + 26, mark, balance)
+        return Target(bytes(blank), int.from_bytes(packed, sys.byteorder), mark, packed, 0)
 
     def compose(
         self,
@@ -214,9 +233,8 @@ class Packets:
         return columns
 
     def _secret(self) -> int:
-        """A checksum nobody can guess: neither 0 (none) nor 0xFFFF, which is the same number."""
         if not self._secrets:
-            self._secrets = [drawn % (ONES - 1) + 1 for drawn in array("H", os.urandom(4096))]
+            self._secrets = _fresh_secrets()
         return self._secrets.pop()
 
     def _blank(self, source: bytes) -> tuple[bytearray, int]:
@@ -248,6 +266,11 @@ class Packets:
             total += word_sum(source) + word(protocol) + word(length)
         self._blanks[source] = blank.ljust(self.stride, b"\0"), total
         return self._blanks[source]
+
+
+def _fresh_secrets() -> list[int]:
+    """Checksums nobody can guess: neither 0 (none) nor 0xFFFF, which is the same number."""
+    return [drawn % (ONES - 1) + 1 for drawn in array("H", os.urandom(4096))]
 
 
 def _put(blank: bytearray, at: int, value: int) -> int:

@@ -7,7 +7,7 @@ through the parsers of `measure.packets`, one by one.
 
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from struct import Struct, error
 
 from nettrace.errors import PacketError
@@ -29,16 +29,20 @@ _SYN, _RST, _ACK = 0x02, 0x04, 0x10
 
 
 class Addresses:
-    """Tokens for addresses: IPv4 is its own 32-bit number, IPv6 addresses are numbered as they are met."""
+    """Tokens for addresses: IPv4 is its own 32-bit number, IPv6 addresses are numbered as they are met.
+
+    Attributes:
+        text: the address a token stands for as people write it; empty for 0, which is nobody.
+    """
 
     def __init__(self, version: int) -> None:
         self.version = version
         self._tokens: dict[bytes, int] = {}
         self._packed: list[bytes] = [b""]
-        self._texts: dict[int, str] = {}
+        self.text: Callable[[int], str] = _text4 if version == 4 else self._text6
 
     def token(self, packed: bytes) -> int:
-        """The token of a packed address; never 0 but for 0.0.0.0, which is nobody."""
+        """The token of a packed address."""
         if self.version == 4:
             return int.from_bytes(packed, sys.byteorder)
         found = self._tokens.get(packed)
@@ -47,18 +51,12 @@ class Addresses:
             self._packed.append(packed)
         return found
 
-    def text(self, token: int) -> str:
-        """The address as people write it."""
-        known = self._texts.get(token)
-        if known is None:
-            if self.version == 4:
-                known = socket.inet_ntoa(token.to_bytes(4, sys.byteorder))
-            else:
-                known = socket.inet_ntop(socket.AF_INET6, self._packed[token])
-            if len(self._texts) > 50_000:
-                self._texts.clear()
-            self._texts[token] = known
-        return known
+    def _text6(self, token: int) -> str:
+        return socket.inet_ntop(socket.AF_INET6, self._packed[token]) if token else ""
+
+
+def _text4(token: int) -> str:
+    return socket.inet_ntoa(token.to_bytes(4, sys.byteorder)) if token else ""
 
 
 class Replies:

@@ -110,7 +110,7 @@ def pinned_name(name: str, version: int | None) -> Pinned:
     """What the system resolver says of a name now. Never raises: a name without address is a result."""
     try:
         found = socket.getaddrinfo(name, None, 0, socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as problem:
+    except (OSError, ValueError) as problem:
         return Pinned(name, None, (), getattr(problem, "strerror", None) or str(problem))
     addresses = tuple(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
     fitting = [address for address in addresses if version in {None, version_of(address)}]

@@ -108,6 +108,7 @@ class Sweep:
         self._slowest_ns = 0
         self._stalled_at: Instant = -1
         self._settle_at: Instant = 0
+        self._limited = False
         self._alumni: deque[int] = deque()
         self._past: deque[Witness] = deque(maxlen=_MOST_WITNESSES)
         self._opened: dict[int, list[int]] = {}
@@ -130,11 +131,12 @@ class Sweep:
 
     def release(self, row: int, now: Instant) -> None:
         """A finished row's result has been read."""
-        if any(lane.state == PACED for lane in self.lanes):
+        if self._limited:
             self._past.append(self._witness(row))
         del self.flags[row]
         for aside in (self.notes, self.details, self.loose, self.inferred):
-            aside.pop(row, None)
+            if aside:
+                aside.pop(row, None)
         self.table.plain[row] = 0
         self._alumni.append(row)
         if len(self._alumni) > _ALUMNI:
@@ -513,6 +515,7 @@ class Sweep:
     def _infer(self, now: Instant) -> None:
         """Conclude hops at paced lanes from the flows sampled there; give up what has waited too long."""
         paced = [lane for lane in self.lanes if lane.state == PACED]
+        self._limited = bool(paced)
         if not paced:
             return
         known = {row: self._witness(row) for row in self.flags}
