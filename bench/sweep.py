@@ -70,7 +70,8 @@ def _in_quota(runs: int, scale: float, file: Path, targets: Sequence[str]) -> Ta
     )
     for _ in range(runs):
         _measure(table, ours.sweep(file, 20_000), FRIENDLY, QUOTA, targets)
-    _rival(table, rivals.scamper_trace(file, 10_000), FRIENDLY, QUOTA, targets, runs)
+    if scale == 1:
+        _rival(table, rivals.scamper_trace(file, 10_000), FRIENDLY, QUOTA, targets, runs)
     return table
 
 
