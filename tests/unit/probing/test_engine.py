@@ -41,6 +41,7 @@ class Net:
         self.refuses: str | None = None
         self.gives_stamps = True
         self.stamp_delay_ns = 0
+        self.handover_ns = 20_000
         self.answers = True
         self.copies = 1
         self.departures: list[int] = []
@@ -60,8 +61,8 @@ class Net:
             if self.refuses:
                 intake.refused.append((tag, self.refuses))
                 continue
-            before, left = self.now, self.now + 20_000
-            self.now += 50_000
+            before, left = self.now, self.now + self.handover_ns
+            self.now = left + 30_000
             intake.sent.append(((tag,), before, self.now))
             self.departures.append(left)
             if self.gives_stamps:
@@ -130,7 +131,22 @@ def test_a_round_trip_is_the_difference_of_two_kernel_stamps() -> None:
     net.finish(engine)
     ping = round_.result()
     assert [sample.rtt_ns for sample in ping.samples] == [12_345_678] * 5
-    assert {(sample.error_ns, sample.grade) for sample in ping.samples} == {(BAR_NS, Grade.KERNEL)}
+    assert {sample.grade for sample in ping.samples} == {Grade.KERNEL}
+    assert all(BAR_NS <= (sample.error_ns or 0) <= BAR_NS + net.handover_ns for sample in ping.samples)
+
+
+def test_a_host_interrupted_before_the_departure_stamp_widens_the_bar() -> None:
+    net, round_ = Net(), round_of(count=40)
+    engine = net.engine()
+    engine.add(round_)
+
+    def interrupt() -> None:
+        net.handover_ns = 300_000 if len(net.departures) == 30 else 20_000
+
+    net.finish(engine, each=interrupt)
+    bars = [sample.error_ns or 0 for sample in round_.result().samples]
+    assert bars[30] >= 280_000
+    assert max(bars[20:30] + bars[31:]) < BAR_NS + 20_000
 
 
 def test_reading_late_does_not_change_a_round_trip() -> None:

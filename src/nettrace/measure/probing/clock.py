@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from nettrace.model.instant import Instant
 
-KERNEL_SEND_ERROR_NS = 4_000
-"""Half-width of a kernel departure stamp. The driver stamps before the packet is on the wire and may be
-preempted in between: 99.9 % of stamps are within 1 us of a capture, one in 10,000 is up to 92 us early
-(docs/decisions/0031-error-bars.md)."""
+KERNEL_SEND_ERROR_NS = 7_000
+"""Half-width of a kernel departure stamp when nothing held up the packet's way from the system call to the
+device; `ledger` adds what did (docs/decisions/0031-error-bars.md)."""
 
 KERNEL_RECEIVE_ERROR_NS = 1_000
 """Half-width of a kernel reception stamp: taken when the stack first sees the packet."""
