@@ -392,15 +392,29 @@ def test_a_reset_is_told_as_one(run: Callable, serve: Callable) -> None:
 
 
 def test_time_this_host_slept_through_is_not_charged_to_the_target(run: Callable, serve: Callable) -> None:
-    """A 0.1 s deadline, a 0.4 s stall, and an answer that came in time: it counts."""
-    server = serve(echo_after(0.02, b"answer"))
+    """The loop falls asleep just before the deadline and the answer comes meanwhile: it counts."""
+    asleep, answered = threading.Event(), threading.Event()
+
+    def handler(connection: socket.socket) -> None:
+        connection.recv(100)
+        asleep.wait(10)
+        connection.sendall(b"answer")
+        answered.set()
+        connection.recv(100)
+
+    server = serve(handler)
+
+    def sleep() -> None:
+        asleep.set()
+        answered.wait(10)
+        time.sleep(0.1)
 
     async def timed() -> bytes:
-        loop = asyncio.get_running_loop()
-        stream = await connect("127.0.0.1", server.port, Deadline(0.1))
+        deadline = Deadline(0.1)
+        stream = await connect("127.0.0.1", server.port, deadline)
         try:
             await stream.send(b"question")
-            loop.call_soon(time.sleep, 0.4)
+            asyncio.get_running_loop().call_later(deadline.left_s - 1e-6, sleep)
             return (await stream.receive()).data
         finally:
             stream.close()
