@@ -31,7 +31,7 @@ def fixed_flow(label: int = 0) -> Flow:
 
 def traceroute(lab: RunningLab, vantage: str, target: str, *more: str) -> dict[int, tuple[str, float, str]]:
     """TTL -> (address, ms, rest) as Debian's traceroute saw it, one probe at a time with one constant flow."""
-    command = ["traceroute", "-n", "-q", "1", "-w", "2", "-m", "14", "-U", "-p", str(DESTINATION)]
+    command = ["traceroute", "-n", "-q", "1", "-w", "0.8", "-m", "14", "-U", "-p", str(DESTINATION)]
     command += [f"--sport={SOURCE}", "-e", *more, target]
     done = lab.run(vantage, command)
     assert done.returncode == 0, done.stderr
@@ -108,7 +108,7 @@ def test_ports_are_open_refused_or_filtered(small_lab: RunningLab) -> None:
 import socket
 for port in (443, 81, 82):
     try:
-        socket.create_connection(("quiet.lab", port), 1.5).close()
+        socket.create_connection(("quiet.lab", port), 0.8).close()
         print(port, "open")
     except OSError as error:
         print(port, type(error).__name__)

@@ -1,7 +1,8 @@
-"""Wires between namespaces and the user-space router: TUN devices, or veth pairs where TUN is not permitted.
+"""Wires between namespaces and the user-space router: veth pairs, or TUN devices where there are none.
 
 Both deliver whole IP packets with complete checksums: TUN because the lab asks for no offloads, veth because
-the lab switches them off.
+the lab switches them off. Only veth says when a packet left: the kernel stamps it on the router's end, so a
+router that reads late still counts its delay from the right instant (docs/decisions/0062-veth-before-tun.md).
 """
 
 import ctypes
@@ -10,6 +11,7 @@ import os
 import socket
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct, pack
 
@@ -27,7 +29,8 @@ _ETH_P_ALL, _PACKET_IGNORE_OUTGOING, _SOL_PACKET = 3, 23, 263
 _V4, _V6 = b"\x08\x00", b"\x86\xdd"
 _FRAME = 14
 _LARGEST_FRAME, _CONTROL_BYTES = 65_600, 64
-_SO_TIMESTAMPNS = 35
+_SO_TIMESTAMPNS, _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 35, 32, 33
+_BUFFER_BYTES = 16 << 20
 _TIMESPEC = Struct("qq")
 _LONGEST_WAIT_NS = 50_000_000
 """A packet that seems to have waited longer met a step of the wall clock, which the stamps are taken from."""
@@ -128,6 +131,18 @@ class VethHome:
         self.namespace = namespace
         self._count = 0
 
+    def obstacle(self) -> LabError | None:
+        """What keeps us from using veth pairs; this process must be in the home, where a pair is tried."""
+        try:
+            with Netlink() as kernel:
+                kernel.add_veth(
+                    "try0", bytes((2, 0, 0, 9, 0, 1)), "try1", bytes((2, 0, 0, 9, 0, 2)), self.namespace
+                )
+            open_port("try0", bytes(6), bytes(6), 1500).close()
+        except LabError as error:
+            return error
+        return None
+
     def connect(self, mtu: int) -> tuple[str, bytes, bytes]:
         """Make a pair whose near end is in the namespace this process is in.
 
@@ -159,8 +174,10 @@ def open_port(name: str, near: bytes, far: bytes, mtu: int) -> VethWire:
         )
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+        for plain, forced in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
+            sock.setsockopt(socket.SOL_SOCKET, plain, _BUFFER_BYTES)
+            with suppress(PermissionError):
+                sock.setsockopt(socket.SOL_SOCKET, forced, _BUFFER_BYTES)
         sock.bind((name, 0))
     except OSError as error:
         raise LabError(f"cannot open a packet socket on {name}: {error.strerror}") from error

@@ -52,10 +52,10 @@ class Networks:
         """
         if self.unprivileged:
             namespaces.become_root_of_own_namespace()
-        if self.device == "auto":
-            self.device = "tun" if tun_permitted() else "veth"
         own = namespaces.new_network()
         veths = VethHome(own)
+        if self.device == "auto":
+            self.device = "tun" if tun_permitted() and veths.obstacle() else "veth"
         ports: dict[str, tuple[str, bytes, bytes]] = {}
         for name in (*self.topology.vantages, INTERNET):
             self.spaces[name] = namespaces.new_network()
