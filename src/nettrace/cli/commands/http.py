@@ -74,7 +74,7 @@ def command(
 
     async def run(report: Report) -> None:
         for url in urls:
-            async for result in exchange(url, options):
+            async for result in exchange(url, options, on_abort=report.add):
                 report.add(result)
 
     with Report(output, HttpView(), fail_if) as report:

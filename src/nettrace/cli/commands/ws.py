@@ -69,7 +69,7 @@ def command(
 
     async def run(report: Report) -> None:
         for url in urls:
-            report.add(await ws_pings(url, options))
+            report.add(await ws_pings(url, options, on_abort=report.add))
 
     with Report(output, WebSocketView(), fail_if) as report:
         asyncio.run(run(report))

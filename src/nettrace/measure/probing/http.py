@@ -11,7 +11,7 @@ exchange happened, and `status` says how it ended. Stages that were measured sta
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 
@@ -55,15 +55,22 @@ class HttpOptions(ConnectOptions, frozen=True, kw_only=True):
     max_body_bytes: int = 16_777_216
 
 
-async def exchange(url: str, options: HttpOptions | None = None) -> AsyncIterator[HttpExchange]:
+async def exchange(
+    url: str,
+    options: HttpOptions | None = None,
+    *,
+    on_abort: Callable[[HttpExchange], None] | None = None,
+) -> AsyncIterator[HttpExchange]:
     """Each of `options.count` exchanges as it ends. The name is resolved once, for the first of them.
+
+    When this is cancelled, `on_abort` is given the exchange under way as far as it came.
 
     Raises:
         Invalid: the URL, a header or an option cannot be.
         Forbidden: `options.policy` refuses the address.
     """
     options = options or HttpOptions()
-    session = _Session(url, options)
+    session = _Session(url, options, on_abort)
     try:
         for number in range(options.count):
             if number:
@@ -90,7 +97,10 @@ class _Answer:
 class _Session:
     """The exchanges of one URL, and the connection between them when it is kept."""
 
-    def __init__(self, url: str, options: HttpOptions) -> None:
+    def __init__(
+        self, url: str, options: HttpOptions, on_abort: Callable[[HttpExchange], None] | None
+    ) -> None:
+        self._on_abort = on_abort
         self._url = parse_url(url)
         self._options = options
         self._route = Route(self._url, options)
@@ -132,6 +142,11 @@ class _Session:
                 reusable = (channel, connection)
         except Broken as problem:
             broken = problem
+        except asyncio.CancelledError:
+            if self._on_abort:
+                broken = Broken(Reason.ABORTED, "interrupted", outcome=Outcome.NOT_MEASURED)
+                self._on_abort(self._result(timings, answer, broken, channel, reused=kept is not None))
+            raise
         finally:
             if channel and not reusable:
                 await channel.close()

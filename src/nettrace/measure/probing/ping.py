@@ -137,20 +137,28 @@ def _not_permitted(target: ProbeTarget, options: PingOptions, problem: Unmeasura
 
 def _by_connecting(targets: Sequence[ProbeTarget], options: PingOptions, driving: Driving) -> Iterator[Ping]:
     port = options.port or DEFAULT_PORT[Method.TCP] or 443
+    aborted: list[Ping] = []
     rounds = connect_pings(
         [TcpTarget(target.host, target.address, port) for target in targets],
         options.count,
         options.interval_ns / NS_PER_S,
         options.timeout_ns / NS_PER_S,
         rate=driving.rate_pps,
+        on_abort=aborted.append,
     )
 
     async def following() -> Ping | None:
         return await anext(rounds, None)
 
     with asyncio.Runner() as runner:
-        while driving.stop is None or not driving.stop():
-            made = runner.run(following())
-            if made is None:
-                return
-            yield made
+        try:
+            while driving.stop is None or not driving.stop():
+                made = runner.run(following())
+                if made is None:
+                    return
+                yield made
+        except KeyboardInterrupt:
+            yield from aborted
+            raise
+        runner.run(rounds.aclose())
+        yield from aborted

@@ -20,6 +20,17 @@ Linux Documentation/networking/timestamping.rst."""
 RECEPTION_STAMPS = RX_SOFTWARE | REPORT_SOFTWARE
 
 
+def raw_permitted() -> bool:
+    """False when this user may not open raw sockets. Any other obstacle is for whoever opens one to tell."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).close()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def stamp(sock: socket.socket, flags: int = BOTH_STAMPS) -> bool:
     """Asks the kernel for stamps on this socket and restarts their numbering; False if it has none."""
     try:

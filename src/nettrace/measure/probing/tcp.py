@@ -6,7 +6,7 @@ refusal (RST) proves that the host is there and its time is shown, by the user c
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
 from nettrace.errors import Invalid
@@ -14,6 +14,7 @@ from nettrace.measure.probing.clock import read_clocks
 from nettrace.measure.probing.conversation import clock_of
 from nettrace.measure.probing.deadline import Broken, Deadline
 from nettrace.measure.probing.stream import connect
+from nettrace.model.instant import Instant
 from nettrace.model.measurement import Grade, Method, Outcome, Ping, Reason, Sample, SampleState
 
 DEFAULT_RATE = 100.0
@@ -28,6 +29,12 @@ class TcpTarget(NamedTuple):
     port: int = 443
 
 
+_ABORTED = (
+    Sample(state=SampleState.NOT_MEASURED, reason=Reason.ABORTED),
+    Broken(Reason.ABORTED, "interrupted", outcome=Outcome.NOT_MEASURED),
+)
+
+
 async def connect_ping(
     host: str,
     address: str,
@@ -37,6 +44,7 @@ async def connect_ping(
     timeout_s: float = 3.0,
     *,
     kernel_stamps: bool = True,
+    on_abort: Callable[[Ping], None] | None = None,
 ) -> Ping:
     """A round of handshakes with exactly `address`, as a `Ping` of method tcp.
 
@@ -48,6 +56,7 @@ async def connect_ping(
         interval_s: from the start of one to the start of the next; a slow one delays no other.
         timeout_s: how long each is waited for.
         kernel_stamps: False takes times from the user clock (grade U).
+        on_abort: given the round so far when it is cancelled.
 
     Raises:
         Invalid: a count, interval, timeout or port that cannot be.
@@ -66,19 +75,26 @@ async def connect_ping(
     except BaseException:
         for attempt in attempts:
             attempt.cancel()
-        await asyncio.gather(*attempts, return_exceptions=True)
+        ended = await asyncio.gather(*attempts, return_exceptions=True)
+        if on_abort:
+            known = [_ABORTED if isinstance(result, BaseException) else result for result in ended]
+            on_abort(_round(TcpTarget(host, address, port), at, known))
         raise
+    return _round(TcpTarget(host, address, port), at, results)
+
+
+def _round(target: TcpTarget, at: Instant, results: Sequence[tuple[Sample, Broken | None]]) -> Ping:
     samples = tuple(sample for sample, _ in results)
     outcome, reason, detail = _verdict(samples, [broken for _, broken in results])
     return Ping(
-        target=host,
-        address=address,
+        target=target.host,
+        address=target.address,
         at=at,
         outcome=outcome,
         reason=reason,
         detail=detail,
         method=Method.TCP,
-        port=port,
+        port=target.port,
         samples=samples,
         clock=clock_of(sample.grade for sample in samples),
     )
@@ -92,7 +108,8 @@ async def connect_pings(
     *,
     rate: float = DEFAULT_RATE,
     kernel_stamps: bool = True,
-) -> AsyncIterator[Ping]:
+    on_abort: Callable[[Ping], None] | None = None,
+) -> AsyncGenerator[Ping]:
     """Rounds of many targets side by side, each as it ends, with at most `rate` handshakes a second in all.
 
     Args:
@@ -102,6 +119,7 @@ async def connect_pings(
         timeout_s: for each handshake.
         rate: handshakes a second over everything.
         kernel_stamps: False takes times from the user clock.
+        on_abort: given every round under way, as far as it came, when this is cancelled.
     """
     if rate <= 0:
         raise Invalid("The rate must be above zero")
@@ -119,6 +137,7 @@ async def connect_pings(
             interval_s,
             timeout_s,
             kernel_stamps=kernel_stamps,
+            on_abort=on_abort,
         )
 
     runs = [asyncio.create_task(one(number, target)) for number, target in enumerate(targets)]

@@ -6,7 +6,7 @@ data) is read and dropped. A pong in a burst of segments has the burst in its er
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from websockets.client import ClientProtocol
@@ -52,11 +52,17 @@ class WebSocketOptions(ConnectOptions, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-async def ws_pings(url: str, options: WebSocketOptions | None = None) -> WebSocketPings:
+async def ws_pings(
+    url: str,
+    options: WebSocketOptions | None = None,
+    *,
+    on_abort: Callable[[WebSocketPings], None] | None = None,
+) -> WebSocketPings:
     """The connection's stages (`ttfb` is the upgrade) and a sample for each ping.
 
     `measured` when at least one pong came. A server that never pongs is `failed`, `timeout`, with its stages;
-    pings it closed the connection on, or that were never sent, are `not_measured` samples.
+    pings it closed the connection on, or that were never sent, are `not_measured` samples. When this is cancelled,
+    `on_abort` is given what is known so far.
 
     Raises:
         Invalid: the URL, a header or an option cannot be.
@@ -68,39 +74,43 @@ async def ws_pings(url: str, options: WebSocketOptions | None = None) -> WebSock
     parsed = parse_url(url, ("ws", "wss"))
     route = Route(parsed, options)
     timings = Timings()
-    broken: Broken | None = None
-    talk: _Talk | None = None
     channel: Channel | None = None
-    status: int | None = None
+    talk: _Talk | None = None
+
+    def made(broken: Broken | None) -> WebSocketPings:
+        samples = talk.samples(broken) if talk and talk.upgraded else ()
+        outcome, reason, detail = _verdict(samples, broken, timings, parsed)
+        return WebSocketPings(
+            url=url,
+            target=parsed.host,
+            address=route.address,
+            resolved=route.resolved,
+            at=timings.started.realtime,
+            outcome=outcome,
+            reason=reason,
+            detail="; ".join([detail, *timings.notes] if detail else timings.notes) or None,
+            stages=timings.stages(),
+            status=talk.status if talk else None,
+            tls_version=channel.tls_version if channel else None,
+            samples=samples,
+            clock=clock_of(sample.grade for sample in samples) or timings.clock(),
+        )
+
     try:
         channel = await route.open(timings, Deadline(options.timeout_s))
         talk = _Talk(channel, parsed, options)
         await talk.upgrade(timings)
         await talk.ping()
-    except Broken as problem:
-        broken = problem
+        return made(None)
+    except Broken as broken:
+        return made(broken)
+    except asyncio.CancelledError:
+        if on_abort:
+            on_abort(made(Broken(Reason.ABORTED, "interrupted", outcome=Outcome.NOT_MEASURED)))
+        raise
     finally:
-        if talk:
-            status = talk.status
         if channel:
             await channel.close()
-    samples = talk.samples() if talk and talk.upgraded else ()
-    outcome, reason, detail = _verdict(samples, broken, timings, parsed)
-    return WebSocketPings(
-        url=url,
-        target=parsed.host,
-        address=route.address,
-        resolved=route.resolved,
-        at=timings.started.realtime,
-        outcome=outcome,
-        reason=reason,
-        detail="; ".join([detail, *timings.notes] if detail else timings.notes) or None,
-        stages=timings.stages(),
-        status=status,
-        tls_version=channel.tls_version if channel else None,
-        samples=samples,
-        clock=clock_of(sample.grade for sample in samples) or timings.clock(),
-    )
 
 
 class _Flight:
@@ -183,8 +193,11 @@ class _Talk:
         self._protocol.send_close(1000)
         await self._flush()
 
-    def samples(self) -> tuple[Sample, ...]:
-        """One sample for each ping that was asked for."""
+    def samples(self, broken: Broken | None) -> tuple[Sample, ...]:
+        """One sample for each ping that was asked for; of an aborted round only those that were sent."""
+        if broken and broken.reason is Reason.ABORTED:
+            unknown = Sample(state=SampleState.NOT_MEASURED, reason=Reason.ABORTED)
+            return tuple(flight.sample or unknown for flight in self._flights)
         ended = Sample(state=SampleState.NOT_MEASURED, reason="the connection had ended")
         made = [flight.sample or ended for flight in self._flights]
         return tuple(made + [ended] * (self._options.count - len(made)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from nettrace.measure.tracing.flight import Flight, Watch, clock_of, silence
+from nettrace.measure.tracing.flight import Flight, Watch, clock_of, excuses, silence
 from nettrace.measure.tracing.hop_state import HopState, smallest_mtu
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import Meaning, annotation
@@ -30,6 +30,12 @@ def conclude(  # noqa: PLR0913 - the whole state of a trace, by name
     if arrived and hops and not path[-1].reached:
         hops[-1] = _end_by_length(hops[-1], arrived)
     samples = [sample for hop in hops for sample in hop.samples]
+    doubts = list(_doubts(address, stop, path, beyond))
+    flights = [flight for state in (*path, *beyond) for flight in state.flights]
+    if all(flight.sent_at is None and flight.answer is None for flight in flights):
+        # Nothing ever left this host: that says nothing about any hop, and the trace ended for no other reason.
+        doubts += excuses(samples)
+        hops, stop = [], StopReason.ABORTED
     outcome, reason = _verdict(stop, reached=bool(arrived), samples=samples, states=(*path, *beyond))
     ending = _reached_samples(path[-1:], timeout_ns, watch, now) or _reached_samples(
         (*path, *beyond), timeout_ns, watch, now
@@ -41,7 +47,7 @@ def conclude(  # noqa: PLR0913 - the whole state of a trace, by name
         at=at,
         outcome=outcome,
         reason=reason,
-        detail="; ".join(_doubts(address, stop, path, beyond)) or None,
+        detail="; ".join(doubts) or None,
         method=flow.method,
         flow=flow.number,
         port=None if flow.method is Method.ICMP else flow.destination_port,
@@ -49,7 +55,7 @@ def conclude(  # noqa: PLR0913 - the whole state of a trace, by name
         stop=stop,
         rtt_ns=min(rtts, default=None),
         hops=tuple(hops),
-        answered_from=hops[-1].address if arrived and hops[-1].address != address else None,
+        answered_from=hops[-1].address if arrived and hops[-1].address != address.partition("%")[0] else None,
         path_mtu_bytes=smallest_mtu((*path, *beyond)),
         clock=clock_of(samples),
     )

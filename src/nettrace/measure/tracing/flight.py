@@ -215,6 +215,12 @@ def clock_of(samples: Iterable[Sample]) -> Clock | None:
     return Clock.USER if grades == {Grade.USER} else Clock.MIXED
 
 
+def excuses(samples: Iterable[Sample]) -> list[str]:
+    """Why probes were not measured, in words, each once; what is a public reason already says so itself."""
+    told = {sample.reason for sample in samples if sample.reason and sample.state is SampleState.NOT_MEASURED}
+    return sorted(told - _PUBLIC_REASONS)
+
+
 def silence(samples: Iterable[Sample]) -> tuple[Outcome, Reason]:
     """Outcome and reason of a measurement without any useful answer.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nettrace.measure.tracing.flight import Flight, Watch, clock_of, silence
+from nettrace.measure.tracing.flight import Flight, Watch, clock_of, excuses, silence
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.measure.tracing.meaning import Meaning, annotation, meaning
 from nettrace.model.instant import NS_PER_S, Instant
@@ -124,7 +124,7 @@ class PingRound:
             at=self._started_at or self._now,
             outcome=outcome,
             reason=reason,
-            detail=self._detail(outcome),
+            detail=self._detail(outcome, samples),
             method=self.options.method,
             port=self.flow.destination_port if self.options.method is not Method.ICMP else None,
             samples=samples,
@@ -154,16 +154,18 @@ class PingRound:
             return Outcome.FAILED, Reason.UNREACHABLE
         return silence(samples)
 
-    def _detail(self, outcome: Outcome) -> str | None:
+    def _detail(self, outcome: Outcome, samples: Sequence[Sample]) -> str | None:
         answers = [flight.answer for flight in self._flights if flight.answer is not None]
         if outcome is not Outcome.MEASURED:
             refusals = {f"{answer.source}: {_refusal(answer)}": None for answer in answers}
+            if outcome is Outcome.NOT_MEASURED:
+                refusals |= dict.fromkeys(excuses(samples))
             return "; ".join(refusals) or None
         notes: dict[str, None] = {}
         for answer in answers:
             if answer.kind is ReplyKind.RESET:
                 notes["the port is closed (TCP reset)"] = None
-            elif answer.source != self.address:
+            elif answer.source != self.address.partition("%")[0]:
                 notes[f"also heard from {answer.source}"] = None
         return "; ".join(notes) or None
 
