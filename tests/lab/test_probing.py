@@ -225,7 +225,8 @@ def stage(namespaces: ExitStack) -> str:
     ip("-n", PUPPET, "route", "add", "blackhole", "198.18.0.0/16")
     ip("-n", PUPPET, "-6", "route", "add", "blackhole", "2001:db8:ffff::/48")
     # So that the puppet's raw packets go out at once, in order, with no address to be resolved before.
-    subprocess.run(within(HERE, "ping", "-c1", "-W5", "10.99.1.2"), check=True, capture_output=True)
+    for other in ("10.99.1.2", "2001:db8:1::2"):
+        subprocess.run(within(HERE, "ping", "-c1", "-W5", other), check=True, capture_output=True)
     return HERE
 
 
@@ -341,13 +342,22 @@ def test_a_flood_of_forgeries_changes_nothing(stage: str, address: str, method: 
     assert all(not each.get("also") for each in trace["hops"])
 
 
+@pytest.fixture
+def cable() -> Iterator[str]:
+    """A namespace of its own to be unplugged: its link takes addresses and routes with it when it goes."""
+    with ExitStack() as stack:
+        near, far = f"{MINE}-near", f"{MINE}-far"
+        namespace(stack, near)
+        namespace(stack, far)
+        link(near, "nt-here", far, "nt-there", 1)
+        ip("-n", near, "route", "add", "default", "via", "10.99.1.2")
+        ip("-n", far, "addr", "add", "10.99.2.2/32", "dev", "lo")
+        yield near
+
+
 @pytest.mark.parametrize("raw", [True, False], ids=["root", "error queue"])
-def test_an_interface_that_goes_and_comes_back(stage: str, raw: bool, namespaces: ExitStack) -> None:
-    ip("-n", PUPPET, "addr", "add", "10.99.2.2/32", "dev", "lo")
-    try:
-        ping, reasons = child(stage, UNPLUGGER, raw)
-    finally:
-        ip("-n", PUPPET, "addr", "del", "10.99.2.2/32", "dev", "lo")
+def test_an_interface_that_goes_and_comes_back(cable: str, raw: bool) -> None:
+    ping, reasons = child(cable, UNPLUGGER, raw)
     assert ping["outcome"] == "measured"
     assert ping["sent"] == ping["received"], "a probe counted as sent and lost while there was no interface"
     assert ping["not_measured"] >= 10
