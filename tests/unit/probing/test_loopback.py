@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from nettrace.measure.probing.capability import Rung, probe_capabilities
+from nettrace.measure.probing.engine import Engine
 from nettrace.measure.probing.errorqueue import numbers_by_request
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.transport import Poller
-from nettrace.model.measurement import Method
+from nettrace.measure.tracing.ping import PingOptions, PingRound
+from nettrace.model.measurement import Grade, Method, Outcome
 
 HAS_IPV6 = probe_capabilities().get(Rung.UDP_ERROR_QUEUE, 6).available
 LOCAL = [
@@ -95,6 +97,32 @@ def test_nobody_traces_loopback_in_one_hop(address: str, method: str, closed_por
     (trace,) = child("trace", address, method, closed_port if method == "tcp" else None, drop=True)
     assert trace["reached"]
     assert [hop["address"] for hop in trace["hops"]] == [address]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "error queue"])
+def test_older_kernels_that_count_sends_are_understood(raw: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 6.13 stamps carry the number of the send; a refused send must not shift the count."""
+    monkeypatch.setattr("nettrace.measure.probing.raw.numbers_by_request", lambda: False)
+    monkeypatch.setattr("nettrace.measure.probing.errorqueue.numbers_by_request", lambda: False)
+    options = PingOptions(method=Method.UDP, count=6, interval_ns=10_000_000)
+    with Sockets(raw=raw, slot_bits=10) as sockets:
+        engine = Engine(sockets)
+        answered, refused = rounds = [PingRound("h", to, options) for to in ("127.0.0.1", "255.255.255.255")]
+        assert set(engine.run(rounds)) == set(rounds)
+    samples = answered.result().samples
+    assert {sample.grade for sample in samples} == {Grade.KERNEL}
+    assert all(sample.rtt_ns and sample.rtt_ns < 50_000_000 for sample in samples)
+    assert refused.result().outcome is Outcome.NOT_MEASURED
+
+
+@pytest.mark.root
+def test_a_probe_larger_than_any_device_takes_is_refused_not_sent() -> None:
+    options = PingOptions(method=Method.UDP, count=1, payload_bytes=9_000)
+    with Sockets(slot_bits=10) as sockets:
+        (round_,) = Engine(sockets).run([PingRound("h", "127.0.0.1", options)])
+    assert round_.result().outcome is Outcome.NOT_MEASURED
+    assert round_.result().samples[0].reason == "larger than the interface takes"
 
 
 @pytest.mark.root

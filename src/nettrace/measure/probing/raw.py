@@ -1,5 +1,6 @@
 """Probes as whole packets on raw sockets (needs CAP_NET_RAW): every method, many packets a system call."""
 
+import errno
 import socket
 import struct
 import time
@@ -149,6 +150,8 @@ class RawTransport:
             if len(self._templates) > _MOST_TEMPLATES:
                 self._templates.clear()
             made = self._templates[key] = template(*key)
+        if made.size > _PACKET_BYTES:
+            raise OSError(errno.EMSGSIZE, "")
         if len(self._ways) > _MOST_WAYS:
             self._ways.clear()
         way = self._ways[flow] = _Way(made, _name(flow, route.interface))
