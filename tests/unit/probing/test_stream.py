@@ -12,9 +12,9 @@ import pytest
 
 from nettrace.measure.probing import stamps
 from nettrace.measure.probing.clock import Reading, read_clocks
-from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter
+from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter, broken_by
 from nettrace.measure.probing.stamps import Interval, drift_ns
-from nettrace.measure.probing.stream import Arrival, broken_by, connect
+from nettrace.measure.probing.stream import Arrival, connect
 from nettrace.measure.probing.tcp_info import TcpInfo, parse_tcp_info
 from nettrace.measure.probing.tls import Records
 from nettrace.model.measurement import Grade, Outcome, Reason

@@ -1,6 +1,8 @@
 """Waiting for sockets: a deadline that does not blame a target for this host's own slowness."""
 
 import asyncio
+import errno
+import os
 import socket
 import time
 from typing import Final
@@ -37,6 +39,37 @@ class Broken(Exception):
         self.outcome = outcome
         self.elapsed_ns = elapsed_ns
         self.error_ns = error_ns
+
+
+_WORDS = {
+    errno.ECONNREFUSED: (Reason.REFUSED, "the connection was refused"),
+    errno.ECONNRESET: (Reason.REFUSED, "the connection was reset by the peer"),
+    errno.EPIPE: (Reason.REFUSED, "the connection was reset by the peer"),
+    errno.ETIMEDOUT: (Reason.TIMEOUT, "the connection timed out"),
+    errno.EHOSTUNREACH: (Reason.UNREACHABLE, "the network says the host is unreachable"),
+    errno.ENETUNREACH: (Reason.UNREACHABLE, "the network says the net is unreachable"),
+    errno.ENOPROTOOPT: (Reason.UNREACHABLE, "the network says the protocol is unreachable"),
+    errno.EACCES: (Reason.UNREACHABLE, "the network says the way is prohibited"),
+}
+_LOCAL_WORDS = {
+    errno.ENETUNREACH: (Reason.UNREACHABLE, "this host has no route there"),
+    errno.EHOSTUNREACH: (Reason.UNREACHABLE, "this host has no route there"),
+    errno.EADDRNOTAVAIL: (Reason.UNREACHABLE, "this host has no address to send from"),
+    errno.EAFNOSUPPORT: (Reason.UNREACHABLE, "this host does not speak this address family"),
+    errno.EACCES: (Reason.NOT_PERMITTED, "this host does not permit the connection"),
+    errno.EPERM: (Reason.NOT_PERMITTED, "this host does not permit the connection"),
+}
+
+
+def broken_by(
+    code: int, *, local: bool = False, elapsed_ns: int | None = None, error_ns: int | None = None
+) -> Broken:
+    """The kernel's error number as what it says about the target, or (`local`) about this host."""
+    if local and code != errno.ECONNREFUSED:
+        reason, words = _LOCAL_WORDS.get(code, (Reason.ABORTED, os.strerror(code)))
+        return Broken(reason, words, outcome=Outcome.NOT_MEASURED)
+    reason, words = _WORDS.get(code, (Reason.UNREACHABLE, os.strerror(code)))
+    return Broken(reason, words, elapsed_ns=elapsed_ns, error_ns=error_ns)
 
 
 class Deadline:

@@ -14,11 +14,11 @@ from nettrace.measure.packets.dns import DnsAnswer, build_query, parse_answer, t
 from nettrace.measure.probing import stamps
 from nettrace.measure.probing.clock import Reading, read_clocks
 from nettrace.measure.probing.conversation import clock_of
-from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter
+from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter, broken_by
 from nettrace.measure.probing.resolve import ascii_host, literal
 from nettrace.measure.probing.safety import UNRESTRICTED, TargetPolicy
 from nettrace.measure.probing.stamps import Interval, utc_ns
-from nettrace.measure.probing.stream import broken_by, connect
+from nettrace.measure.probing.stream import connect
 from nettrace.model.measurement import DnsLookup, Grade, Outcome, Reason, Sample, SampleState
 
 PORT = 53

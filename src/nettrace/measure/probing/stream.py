@@ -14,16 +14,15 @@ Stamps are software stamps at the device: where AF_PACKET, and so tcpdump, sees 
 
 import asyncio
 import errno
-import os
 import socket
 from typing import NamedTuple
 
 from nettrace.measure.probing import stamps
 from nettrace.measure.probing.clock import Reading, read_clocks
-from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter
+from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter, broken_by
 from nettrace.measure.probing.stamps import Interval, utc_ns
 from nettrace.measure.probing.tcp_info import TcpInfo, tcp_info
-from nettrace.model.measurement import Grade, Outcome, Reason, Stage
+from nettrace.model.measurement import Grade, Reason, Stage
 
 READ_BYTES = 65_536
 READS_IN_A_ROW = 16
@@ -382,34 +381,3 @@ def _all_with_data(before: tuple[int, int] | None, after: tuple[int, int] | None
     if before is None or after is None:
         return False
     return after[0] - before[0] == after[1] - before[1]
-
-
-_WORDS = {
-    errno.ECONNREFUSED: (Reason.REFUSED, "the connection was refused"),
-    errno.ECONNRESET: (Reason.REFUSED, "the connection was reset by the peer"),
-    errno.EPIPE: (Reason.REFUSED, "the connection was reset by the peer"),
-    errno.ETIMEDOUT: (Reason.TIMEOUT, "the connection timed out"),
-    errno.EHOSTUNREACH: (Reason.UNREACHABLE, "the network says the host is unreachable"),
-    errno.ENETUNREACH: (Reason.UNREACHABLE, "the network says the net is unreachable"),
-    errno.ENOPROTOOPT: (Reason.UNREACHABLE, "the network says the protocol is unreachable"),
-    errno.EACCES: (Reason.UNREACHABLE, "the network says the way is prohibited"),
-}
-_LOCAL_WORDS = {
-    errno.ENETUNREACH: (Reason.UNREACHABLE, "this host has no route there"),
-    errno.EHOSTUNREACH: (Reason.UNREACHABLE, "this host has no route there"),
-    errno.EADDRNOTAVAIL: (Reason.UNREACHABLE, "this host has no address to send from"),
-    errno.EAFNOSUPPORT: (Reason.UNREACHABLE, "this host does not speak this address family"),
-    errno.EACCES: (Reason.NOT_PERMITTED, "this host does not permit the connection"),
-    errno.EPERM: (Reason.NOT_PERMITTED, "this host does not permit the connection"),
-}
-
-
-def broken_by(
-    code: int, *, local: bool = False, elapsed_ns: int | None = None, error_ns: int | None = None
-) -> Broken:
-    """The kernel's error number as what it says about the target, or (`local`) about this host."""
-    if local and code != errno.ECONNREFUSED:
-        reason, words = _LOCAL_WORDS.get(code, (Reason.ABORTED, os.strerror(code)))
-        return Broken(reason, words, outcome=Outcome.NOT_MEASURED)
-    reason, words = _WORDS.get(code, (Reason.UNREACHABLE, os.strerror(code)))
-    return Broken(reason, words, elapsed_ns=elapsed_ns, error_ns=error_ns)
