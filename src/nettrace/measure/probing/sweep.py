@@ -131,6 +131,7 @@ class Run:
             max_ttl=request.max_ttl,
             probes_per_hop=request.probes_per_hop,
             timeout_ns=int(request.timeout_s * NS_PER_S),
+            rate_pps=request.rate_pps,
             patience_ns=int(request.patience_s * NS_PER_S),
         )
         self._poll = select.poll()

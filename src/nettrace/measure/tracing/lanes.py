@@ -31,6 +31,9 @@ CEILING_NS = 60 * NS_PER_S
 MOST_MISSES = 3
 """Misses since the last change of pace at which it is slowed down."""
 
+SHARES, LEAST_SHARE = 8, 2.0
+"""A TTL gets at most an eighth of the rate, so that a router all paths share never gets a burst of it."""
+
 OPEN, QUESTIONED, PACED = range(3)
 
 
@@ -54,6 +57,7 @@ class Lane:
         "_hits_started",
         "_misses",
         "_ready_at",
+        "_share",
         "_silence",
         "_streak",
         "_trusted_until",
@@ -85,6 +89,7 @@ class Lane:
         self._controls_out = 0
         self._control_hits = 0
         self._silence = 0
+        self._share = LEAST_SHARE
         self._trusted_until: Instant = 0
         self._ready_at: Instant = 0
         self._streak = 0
@@ -102,9 +107,7 @@ class Lane:
         self._meter(count, now)
         if self.state == QUESTIONED:
             self._control_hits += count
-            if self._control_hits >= CONTROLS:
-                self.state = OPEN
-                self._trusted_until = now + TRUST_NS
+            self._judge(now)
         elif self.state == PACED:
             self._streak += count
             if self._streak >= STEADY_HITS and now >= self._ceiling_until:
@@ -128,12 +131,11 @@ class Lane:
                 self._ceiling_until = now + CEILING_NS
         elif not self.answered:
             self.window += 2 * count  # whoever is there protects itself by silence
+        elif now < self._trusted_until:
+            self.window += count
         else:
             self._silence += count
-            if now < self._trusted_until:
-                self.window += count
-            else:
-                return self._silence >= SUSPICIOUS_MISSES
+            return self._silence >= SUSPICIOUS_MISSES or self.flight <= 0
         return False
 
     def question(self, rows: Sequence[int]) -> None:
@@ -143,14 +145,23 @@ class Lane:
             self.state = QUESTIONED
             self.controls = list(rows)
             self._controls_out = len(rows)
-            self._control_hits = CONTROLS - len(rows)
+            self._control_hits = 0
         else:
             self.window += SUSPICIOUS_MISSES
 
     def control_missed(self, now: Instant) -> None:
-        """A control stayed unanswered; after the last one the lane is paced."""
-        self._controls_out -= 1
-        if self._controls_out > 0 or self.state != QUESTIONED:
+        """A control stayed unanswered."""
+        if self.state == QUESTIONED:
+            self._controls_out -= 1
+            self._judge(now)
+
+    def _judge(self, now: Instant) -> None:
+        """Once each control is answered or not: the lane opens when at most one of them was lost."""
+        if self._control_hits < self._controls_out:
+            return
+        if self._control_hits >= max(1, CONTROLS - 1):
+            self.state = OPEN
+            self._trusted_until = now + TRUST_NS
             return
         self.state = PACED
         moderate = self._control_hits > 0 and now > self._hits_started
@@ -173,11 +184,15 @@ class Lane:
     def room(self, now: Instant) -> int:
         """Probes that may leave now."""
         if self.state == OPEN:
-            return min(self.waiting(), int(self.window) - self.flight)
+            return min(self.waiting(), int(self.window) - self.flight - self._silence, int(self._share))
         if self.state == QUESTIONED:
             return len(self.controls)
         ready = int((now - self._ready_at) * self.rate / NS_PER_S) + 1 if now >= self._ready_at else 0
         return min(self.waiting(), ready, max(1, int(self.rate / 50)))
+
+    def refill(self, share: float) -> None:
+        """Grants its part of the rate for the time since it was last granted; what is not used is lost."""
+        self._share = min(self._share + share, max(LEAST_SHARE, share))
 
     def ready_at(self) -> Instant | None:
         """When the pace permits the next probe; None when something else decides."""
@@ -191,6 +206,7 @@ class Lane:
             return rows, bytes((CONTROL_TRY,)) * count
         if self.state == PACED:
             self._ready_at = max(self._ready_at, now - NS_PER_S // 50) + int(count * NS_PER_S / self.rate)
+        self._share -= count
         if not self.again:
             rows = self.fresh[self.head : self.head + count]
             self._advance(count)

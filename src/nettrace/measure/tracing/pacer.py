@@ -5,7 +5,8 @@ from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 LONGEST_TICK_NS = 20 * NS_PER_MS
 SHORTEST_TICK_NS = NS_PER_MS
 _PACKETS_A_TICK = 128
-_CATCH_UP_NS = 100 * NS_PER_MS
+CATCH_UP_NS = 100 * NS_PER_MS
+"""Of a stall, this much is made up for."""
 
 
 class Pacer:
@@ -20,7 +21,7 @@ class Pacer:
         self.rate_pps = rate_pps
         tick_ns = min(LONGEST_TICK_NS, max(SHORTEST_TICK_NS, _PACKETS_A_TICK * NS_PER_S / rate_pps))
         self.quantum = max(1.0, rate_pps * tick_ns / NS_PER_S)
-        self.depth = max(self.quantum, rate_pps * _CATCH_UP_NS / NS_PER_S)
+        self.depth = max(self.quantum, rate_pps * CATCH_UP_NS / NS_PER_S)
         self._tokens = self.quantum
         self._at = now
 

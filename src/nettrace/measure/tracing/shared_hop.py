@@ -4,8 +4,8 @@ Near us paths form a tree (Donnet et al., "Efficient algorithms for large-scale 
 2005): targets that agree before and behind a hop nearly always agree at it. A router that answers once a second
 cannot be asked once for each of thousands of targets, but a random sample of them can. If all of n sampled
 flows met one address, then with 95 % confidence at least 95 % of the group do once n = 59 (the rule of Wilks,
-Ann. Math. Stat. 12, 1941: 1 - 0.95**n >= 0.95). Six rule out, at 95 %, that the hop is balanced between two
-equal branches (the stopping rule of MDA: Veitch et al., INFOCOM 2009).
+Ann. Math. Stat. 12, 1941: 1 - 0.95**n >= 0.95). Eleven rule out, at 99.9 %, that the hop is balanced between two
+equal branches (2 * 0.5**11; compare the stopping rule of MDA: Veitch et al., INFOCOM 2009).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ENOUGH = 59
 """Sampled flows, all of one mind, from which a hop is inferred at once."""
-LEAST = 6
+LEAST = 11
 """Sampled flows from which a hop is inferred when there is no more time."""
 
 Context = tuple[object, ...]
@@ -42,10 +42,10 @@ def contexts(witness: Witness, ttl: int) -> Iterator[Context]:
         yield ("between", before, behind)
     if behind:
         yield ("before", behind)
-    if before:
-        yield ("behind", before, witness.length)
     for prefix in witness.prefixes:
         yield ("network", prefix, witness.length)
+    if before:
+        yield ("behind", before, witness.length)
     yield ("length", witness.length)
 
 

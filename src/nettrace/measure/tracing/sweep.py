@@ -12,7 +12,8 @@ from itertools import islice
 from sys import byteorder
 from typing import NamedTuple
 
-from nettrace.measure.tracing.lanes import CONTROL_TRY, CONTROLS, PACED, WIDEST, Lane, pick
+from nettrace.measure.tracing.lanes import CONTROL_TRY, CONTROLS, PACED, SHARES, WIDEST, Lane, pick
+from nettrace.measure.tracing.pacer import CATCH_UP_NS
 from nettrace.measure.tracing.shared_hop import ENOUGH, LEAST, Sampled, Witness
 from nettrace.measure.tracing.sweep_table import (
     FREE,
@@ -109,6 +110,7 @@ class Sweep:
         self._stalled_at: Instant = -1
         self._settle_at: Instant = 0
         self._limited = False
+        self._granted_at: Instant = 0
         self._alumni: deque[int] = deque()
         self._past: deque[Witness] = deque(maxlen=_MOST_WITNESSES)
         self._opened: dict[int, list[int]] = {}
@@ -116,7 +118,10 @@ class Sweep:
     # -- probes out ----------------------------------------------------------------------------------------
 
     def admit(self, destination: int | bytes, home: int, mark: int, now: Instant) -> int:
-        """One more target; its row. `home` is the token its address has as a source of replies."""
+        """One more target; its row. `home` is the token its address has as a source of replies.
+
+        Targets must come in random order: they are asked in it, and samples of them must be fair.
+        """
         row = self.table.open(destination, home, mark, now)
         self.flags[row] = 0
         self.lanes[-1].fresh.append(row)
@@ -131,16 +136,18 @@ class Sweep:
 
     def release(self, row: int, now: Instant) -> None:
         """A finished row's result has been read."""
-        if self._limited:
-            self._past.append(self._witness(row))
         del self.flags[row]
-        for aside in (self.notes, self.details, self.loose, self.inferred):
+        for aside in (self.notes, self.details, self.loose):
             if aside:
                 aside.pop(row, None)
         self.table.plain[row] = 0
         self._alumni.append(row)
         if len(self._alumni) > _ALUMNI:
-            self.table.close(self._alumni.popleft(), now)
+            oldest = self._alumni.popleft()
+            if self._limited:
+                self._past.append(self._witness(oldest))
+            self.inferred.pop(oldest, None)
+            self.table.close(oldest, now)
         self.active -= 1
 
     def batch(self, now: Instant, room: int) -> Batch | None:
@@ -154,6 +161,11 @@ class Sweep:
         if not free:
             return None
         self._turn += 1
+        share = min(now - self._granted_at, CATCH_UP_NS) * self.options.rate_pps / SHARES / NS_PER_S
+        self._granted_at = now
+        for lane in self.lanes[:-1]:
+            lane.refill(share)
+        self.lanes[-1].refill(WIDEST)
         rows, steps, tries = pick(self.lanes, free, self._turn, now)
         if not rows:
             return None
@@ -518,10 +530,10 @@ class Sweep:
         self._limited = bool(paced)
         if not paced:
             return
-        known = {row: self._witness(row) for row in self.flags}
+        known = {row: self._witness(row) for row in (*self._alumni, *self.flags)}
         for lane in paced:
             open_rows = {
-                row for row in known if self._is_open(row, lane.step) and self._is_asked(row, lane.step)
+                row for row in self.flags if self._is_open(row, lane.step) and self._is_asked(row, lane.step)
             }
             if lane.step == self.table.far:
                 resolved = {row for row in open_rows if self._patience_ends(row, now)}
@@ -536,7 +548,7 @@ class Sweep:
         resolved: set[int] = set()
         for row in rows:
             late = self._patience_ends(row, now)
-            found = sampled.infer(known[row], LEAST if late else ENOUGH)
+            found = sampled.infer(known[row], ENOUGH) or (sampled.infer(known[row], LEAST) if late else None)
             if found is None and not late:
                 continue
             resolved.add(row)

@@ -41,6 +41,7 @@ class SweepOptions(NamedTuple):
         rows: targets under way at once.
         exact: unreachables of the destination quote the TTL left, which tells the path's length (UDP).
         time_exceeded, arrived: ICMP type and code (type + 256 * code) of the two everyday answers.
+        rate_pps: packets a second of the whole sweep; no TTL gets more than an eighth.
         patience_ns: how long a target waits for routers that limit their answers.
     """
 
@@ -54,6 +55,7 @@ class SweepOptions(NamedTuple):
     time_exceeded: int = 11
     arrived: int = 3 + 256 * 3
     patience_ns: int = 55 * NS_PER_S
+    rate_pps: float = 1000.0
 
 
 class Table:
