@@ -118,6 +118,7 @@ class Witness:
         pid = os.fork()
         if pid:
             os.close(writing)
+            os.read(reading, 1)  # it watches from here on
             return pid, reading
         ended: list[int] = []
         stalls: list[tuple[int, int]] = []
@@ -127,6 +128,7 @@ class Witness:
             wake_on_time(real_time=True)
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+            os.write(writing, b"!")
             while not ended:
                 before = time.time_ns()
                 time.sleep(_WATCH_S)

@@ -23,8 +23,9 @@ from nettrace.lab.paths import Paths
 from nettrace.lab.routing import Conditions, Routes, Tree
 from nettrace.lab.topology import Topology
 
-POLL_NS = 90_000
-"""How long before a deadline sleeping ends and polling begins: more than a wake-up takes."""
+_LEAST_POLL_NS, _MOST_POLL_NS = 60_000, 500_000
+"""Bounds of how long before a deadline sleeping ends and polling begins; between them it follows how late this
+machine wakes us: up at once, down by a hundredth a wake-up."""
 
 _BATCH = 24
 """Packets read from one device before the heap and the other devices are looked at again."""
@@ -98,11 +99,20 @@ class UserSpaceRouter:
         wake_on_time(real_time=True)
         readers = {wire.descriptor: wire.read for wire in self._wires.values()}
         descriptors = [self._control.fileno(), *readers]
+        poll_ns = _MOST_POLL_NS
         while True:
             due = self._flush()
-            wait_ns = due - time.monotonic_ns() - POLL_NS if due else None
-            timeout = _NEVER_S if wait_ns is None else max(0, wait_ns) / 1e9
-            ready, _, _ = select(descriptors, (), (), timeout)
+            wake_at = due - poll_ns
+            wait_ns = wake_at - time.monotonic_ns()
+            if due and wait_ns <= 0:
+                ready, _, _ = select(descriptors, (), (), 0)
+            else:
+                ready, _, _ = select(descriptors, (), (), wait_ns / 1e9 if due else _NEVER_S)
+                if not ready:
+                    late_ns = time.monotonic_ns() - wake_at
+                    poll_ns = min(
+                        _MOST_POLL_NS, max(_LEAST_POLL_NS, late_ns + late_ns // 4, poll_ns * 99 // 100)
+                    )
             for descriptor in ready:
                 if descriptor == descriptors[0]:
                     self._obey()
