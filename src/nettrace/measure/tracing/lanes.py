@@ -24,9 +24,9 @@ CONTROL_TRY = 255
 TRUST_NS = 5 * NS_PER_S
 SLOWEST_RATE = 1.0
 """Answers a second that every router is believed to give: the default of Linux, the stingiest common one."""
-STEADY_HITS = 40
+STEADY_HITS = 10
 """Answers in a row at a pace before one `FASTER` is tried; the first miss then takes it back for `CEILING_NS`."""
-FASTER = 1.5
+FASTER = 2.0
 CEILING_NS = 60 * NS_PER_S
 MOST_MISSES = 3
 """Misses since the last change of pace at which it is slowed down."""
@@ -52,6 +52,7 @@ class Lane:
     __slots__ = (
         "_ceiling_until",
         "_control_hits",
+        "_controls_asked",
         "_controls_out",
         "_hits_since",
         "_hits_started",
@@ -86,7 +87,7 @@ class Lane:
         self.state = OPEN
         self.rate = SLOWEST_RATE
         self.controls: list[int] = []
-        self._controls_out = 0
+        self._controls_asked = self._controls_out = 0
         self._control_hits = 0
         self._silence = 0
         self._share = LEAST_SHARE
@@ -144,7 +145,7 @@ class Lane:
         if rows:
             self.state = QUESTIONED
             self.controls = list(rows)
-            self._controls_out = len(rows)
+            self._controls_asked = self._controls_out = len(rows)
             self._control_hits = 0
         else:
             self.window += SUSPICIOUS_MISSES
@@ -159,7 +160,7 @@ class Lane:
         """Once each control is answered or not: the lane opens when at most one of them was lost."""
         if self._control_hits < self._controls_out:
             return
-        if self._control_hits >= max(1, CONTROLS - 1):
+        if self._control_hits >= max(1, self._controls_asked - 1):
             self.state = OPEN
             self._trusted_until = now + TRUST_NS
             return
