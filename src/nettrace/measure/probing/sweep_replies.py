@@ -80,7 +80,7 @@ class Replies:
         self._everyday = Struct(f"{everyday}{inbox.stride - size}x")
         self._columns = (
             (IN_PACKET, memoryview(bytes((0x45,)) * inbox.batch)),
-            (IN_PACKET + 25, memoryview(bytes(inbox.batch))),
+            *((IN_PACKET + at, memoryview(bytes(inbox.batch))) for at in (25, 26, 27)),  # extensions, MTU
             (IN_PACKET + 28, memoryview(bytes((0x45,)) * inbox.batch)),
             (IN_PACKET + 37, memoryview(bytes((self._protocol,)) * inbox.batch)),
         )
