@@ -40,13 +40,20 @@ class Node:
         for target in self.targets:
             self.engine.add(PingRound(target, target, rounds))
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._trace())
             group.create_task(self._ask())
             group.create_task(self._drive())
 
     async def _drive(self) -> None:
-        end = time.monotonic() + self.seconds + 2
-        while time.monotonic() < end and (self.engine.unfinished or time.monotonic() < end - 2):
+        """Pings and traces share an engine and its ticks: a trace that is due begins with the next one."""
+        began = time.monotonic()
+        last_trace, end = began + self.seconds, began + self.seconds + 2
+        pause = TRACE_PERIOD_S / len(self.targets)
+        begun = 0
+        while (now := time.monotonic()) < end and (now < last_trace or self.engine.unfinished):
+            while began + begun * pause <= now < last_trace:
+                target = self.targets[begun % len(self.targets)]
+                self.engine.add(TraceRun(target, target, TraceOptions()))
+                begun += 1
             until = self.engine.step()
             for machine in self.engine.ended():
                 self._note(machine)
@@ -60,14 +67,6 @@ class Node:
         elif isinstance(machine, TraceRun):
             self.traces += 1
             self.reached += machine.result().reached
-
-    async def _trace(self) -> None:
-        began = time.monotonic()
-        pause = TRACE_PERIOD_S / len(self.targets)
-        for number in range(int(self.seconds / pause)):
-            await asyncio.sleep(began + number * pause - time.monotonic())
-            target = self.targets[number % len(self.targets)]
-            self.engine.add(TraceRun(target, target, TraceOptions()))
 
     async def _ask(self) -> None:
         began = time.monotonic()

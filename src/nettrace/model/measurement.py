@@ -70,7 +70,7 @@ class SampleState(StrEnum):
     NOT_MEASURED = "not_measured"
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One probe's result.
 
     `LOST` is said only when the probe was seen to leave, its answer was waited for in full and nothing on this

@@ -29,7 +29,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     ipv6_flow_label: int
 
 
-class Probe(msgspec.Struct, frozen=True):
+class Probe(msgspec.Struct, frozen=True, gc=False):
     """One packet a machine asks for.
 
     Attributes:
@@ -45,7 +45,7 @@ class Probe(msgspec.Struct, frozen=True):
     payload_bytes: int = 56
 
 
-class Departure(msgspec.Struct, frozen=True):
+class Departure(msgspec.Struct, frozen=True, gc=False):
     """A probe was seen to leave (or, with `sent_at` None, could not be sent and `reason` says why).
 
     Attributes:
@@ -80,7 +80,7 @@ class Label(msgspec.Struct, frozen=True):
     ttl: int
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An answer that was matched to a probe and verified to be one.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Drives many machines over few sockets: reads, delivers, decides and sends in ticks, never beyond its rate.
 
-Accuracy does not come from waking early: the kernel stamps both ends. So the engine works in ticks of 20 ms,
-and wakes for single packets only while little is going on, when nobody would notice the cost.
+Accuracy does not come from waking early: the kernel stamps both ends. So the engine works in ticks of 20 to
+50 ms, and wakes for single packets only while little is going on, when nobody would notice the cost.
 """
 
 import heapq
@@ -25,7 +25,13 @@ from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade, Reason
 from nettrace.model.path import Departure, Flow, Probe, Reply
 
-TICK_NS = 20 * NS_PER_MS
+TICK_NS = 50 * NS_PER_MS
+"""Longest tick. Every waking finds cold caches, which costs as much as some ten probes."""
+
+SHORT_TICK_NS = 20 * NS_PER_MS
+PACKETS_A_TICK = 100
+"""Ticks are shortened, down to `SHORT_TICK_NS`, where the rate allows for more packets than this in one."""
+
 FEW_RUNS = 8
 """Up to this many machines are served to the millisecond; more are served by ticks."""
 
@@ -47,6 +53,15 @@ _IDLE_NS = 250 * NS_PER_MS
 M = TypeVar("M", bound=Aimed)
 
 
+def tick_of(rate_pps: float) -> int:
+    """How long an engine of this rate sleeps while much is going on, in ns.
+
+    >>> [tick_of(rate) // NS_PER_MS for rate in (100.0, 4_000.0, 20_000.0)]
+    [50, 25, 20]
+    """
+    return max(SHORT_TICK_NS, min(TICK_NS, int(PACKETS_A_TICK * NS_PER_S / rate_pps)))
+
+
 class Engine:
     """Runs machines to their end.
 
@@ -56,7 +71,7 @@ class Engine:
         politeness: further budgets by target and network; None on the local command line.
         timeline: for tests.
         guard: for tests.
-        tick_ns: how often the sockets are looked at while much is going on.
+        tick_ns: how often the sockets are looked at while much is going on; None decides by the rate.
     """
 
     def __init__(
@@ -67,7 +82,7 @@ class Engine:
         politeness: Politeness | None = None,
         timeline: Timeline | None = None,
         guard: StallGuard | None = None,
-        tick_ns: int = TICK_NS,
+        tick_ns: int | None = None,
     ) -> None:
         self.sockets = sockets
         self.timeline = timeline or Timeline()
@@ -75,8 +90,8 @@ class Engine:
         self.rejected = 0
         self._guard = guard or host_guard()
         self._politeness = politeness
-        self._tick_ns = tick_ns
-        self._pace = Pace(rate_pps, 2 * tick_ns)
+        self._tick_ns = tick_ns or tick_of(rate_pps)
+        self._pace = Pace(rate_pps, 2 * self._tick_ns)
         self._ledger = Ledger(sockets.tags, self.timeline)
         self._transports: list[Transport] = []
         self._runs: dict[int, Run] = {}
