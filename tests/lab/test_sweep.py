@@ -40,3 +40,62 @@ def test_every_hop_that_answers_is_the_true_one(small_lab: RunningLab, method: M
         for hop in path.hops:
             times = [time for time in hops[hop.ttl - 1]["rtt_ms"] if time is not None]
             assert all(time >= hop.rtt_ns / 1e6 for time in times)
+
+
+def test_without_raw_sockets_the_path_is_the_same(small_lab: RunningLab) -> None:
+    address = small_lab.oracle().pair("nyc", "west.lab")["address"]
+    (with_rights,) = sweep(small_lab, "nyc", [address]).values()
+    (without,) = sweep(small_lab, "nyc", [address], "--no-raw").values()
+    assert without["reached"]
+    assert [hop["address"] for hop in without["hops"]] == [hop["address"] for hop in with_rights["hops"]]
+
+
+def test_names_keep_their_name_and_bad_ones_fail_alone(small_lab: RunningLab) -> None:
+    found = sweep(small_lab, "nyc", ["west.lab", "no-such-name.lab", "203.0.113.1"], "-4")
+    assert found["west.lab"]["reached"]
+    assert found["west.lab"]["address"] in found["west.lab"]["resolved"]
+    assert (found["no-such-name.lab"]["outcome"], found["no-such-name.lab"]["reason"]) == ("failed", "dns")
+    assert found["203.0.113.1"]["outcome"] == "failed"
+
+
+def test_a_silent_target_is_followed_to_its_last_router(small_lab: RunningLab) -> None:
+    oracle = small_lab.oracle()
+    address = oracle.pair("nyc", "dark.lab")["address"]
+    path = oracle.path("nyc", "dark.lab", flow_for(address, Method.UDP))
+    (found,) = sweep(small_lab, "nyc", [address]).values()
+    said = {hop["ttl"]: hop["address"] for hop in found["hops"] if hop["address"]}
+    assert said == {hop.ttl: hop.address for hop in path.hops if not hop.silent}
+    assert (found["reached"], found["stop"], found["reason"]) == (False, "gap", "timeout")
+
+
+def test_labels_of_tunnels_are_told(small_lab: RunningLab) -> None:
+    oracle = small_lab.oracle()
+    for target in TARGETS:
+        address = oracle.pair("nyc", target)["address"]
+        path = oracle.path("nyc", target, flow_for(address, Method.UDP))
+        true = {hop.ttl: list(hop.labels) for hop in path.hops if hop.labels and not hop.silent}
+        (found,) = sweep(small_lab, "nyc", [address]).values()
+        said = {hop["ttl"]: [one["label"] for one in hop["mpls"]] for hop in found["hops"] if hop["mpls"]}
+        assert said == true
+
+
+def test_an_interrupt_hands_out_what_is_known(small_lab: RunningLab) -> None:
+    address = small_lab.oracle().pair("nyc", "dark.lab")["address"]
+    program = (
+        "import signal, subprocess, sys\n"
+        f"words = [sys.executable, '-m', 'nettrace', 'sweep', '{address}', '-o', 'ndjson', '--timeout', '30']\n"
+        "child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)\n"
+        "time_is_up = __import__('threading').Timer(2.0, child.send_signal, [signal.SIGINT])\n"
+        "time_is_up.start()\n"
+        "print(child.stdout.read(), end='')\n"
+        "sys.exit(child.wait())\n"
+    )
+    done = small_lab.run("nyc", [sys.executable, "-c", program])
+    assert done.returncode == 130, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["outcome"], document["reason"], document["stop"]) == (
+        "not_measured",
+        "aborted",
+        "aborted",
+    )
+    assert any(hop["address"] for hop in document["hops"])

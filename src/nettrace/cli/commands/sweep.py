@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Most seconds a target waits for routers that limit their answers.",
 )
+@click.option("--no-raw", is_flag=True, help="Leave raw sockets alone even where they are permitted.")
 @output_options
 def command(
     hosts: Sequence[str],
@@ -65,6 +66,7 @@ def command(
     rate: float,
     timeout: float,
     patience: float,
+    no_raw: bool,
     output: str | None,
     fail_if: str | None,
 ) -> None:
@@ -86,6 +88,7 @@ def command(
         rate_pps=rate,
         timeout_s=timeout,
         patience_s=patience,
+        raw=not no_raw,
         version=family,
     )
     targets = hosts_of(hosts, file)

@@ -34,6 +34,8 @@ from nettrace.model.path import Label
 SHORTEST_PATIENCE_NS = 150 * NS_PER_MS
 """A hop is never asked again sooner than this, however near everybody is."""
 
+FIRST_PATIENCE_NS = 500 * NS_PER_MS
+"""And while nobody has answered yet, this long."""
 SETTLE_EVERY_NS = NS_PER_S
 _MOST_WITNESSES = 4096
 _ALUMNI = 16
@@ -416,7 +418,7 @@ class Sweep:
     def patience_ns(self) -> int:
         """How long a hop is waited for before it is asked again: twice the slowest round trip so far."""
         if not self._slowest_ns:
-            return self.options.timeout_ns // 2
+            return min(self.options.timeout_ns // 2, FIRST_PATIENCE_NS)
         return min(self.options.timeout_ns, max(SHORTEST_PATIENCE_NS, 2 * self._slowest_ns))
 
     def expire(self, now: Instant) -> None:
