@@ -42,7 +42,7 @@ class Picture(NamedTuple):
 
 
 PICTURES = (
-    Picture("demo", "./dev demo", None, r"is mended", 128, 80),
+    Picture("demo", "./dev demo", None, r"is mended", 144, 80),
     Picture("trace", "nettrace trace engine.bybit.lab -4 --from EWR --to Singapore", "ewr", r"reached in"),
     Picture(
         "watch",
@@ -93,6 +93,7 @@ def drawn(picture: Picture, lines: str) -> str:
     console.print(Text(f"$ {picture.shown}", style="bold"))
     console.print(Text.from_ansi(lines), no_wrap=True, crop=True)
     svg = console.export_svg(title="NetTrace in its lab", unique_id=f"nettrace-{picture.name}")
+    svg = svg.replace("<text ", '<text xml:space="preserve" ')
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
     return re.sub(r"[ \t]+$", "", svg.replace("Fira Code, monospace", "monospace"), flags=re.MULTILINE)
 
