@@ -1,6 +1,6 @@
 """IPv4 and IPv6 headers, built and parsed; addresses stay packed bytes until a person reads them."""
 
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from struct import Struct
 
 import msgspec
@@ -83,8 +83,11 @@ def packed(address: str) -> bytes:
     try:
         if ":" in address:
             return IPv6Address(address.partition("%")[0]).packed
-        return IPv4Address(address).packed
-    except AddressValueError as problem:
+        numbers = [int(part) for part in address.split(".")]
+        if len(numbers) != 4 or ".".join(map(str, numbers)) != address:
+            raise Invalid(f"'{address}' is not an IP address")
+        return bytes(numbers)
+    except ValueError as problem:
         raise Invalid(f"'{address}' is not an IP address") from problem
 
 

@@ -138,6 +138,11 @@ class Timeline:
             return None
         return sum(fits) // len(fits), (max(fits) - min(fits)) // 2
 
+    @property
+    def steady(self) -> int | None:
+        """What to add to a CLOCK_REALTIME stamp; None while a step is so recent that `place` must decide."""
+        return self._base - self._offset if self._offset_before_step is None else None
+
     def from_monotonic(self, monotonic_ns: int) -> Instant:
         """The instant of a CLOCK_MONOTONIC reading."""
         return monotonic_ns + self._base

@@ -14,23 +14,15 @@ from nettrace.errors import Unmeasurable
 from nettrace.measure.packets.probe import Signature, signature
 from nettrace.measure.probing.clock import Timeline
 from nettrace.measure.probing.ledger import Ledger
-from nettrace.measure.probing.pace import Pace
+from nettrace.measure.probing.pace import Pace, tick_of
 from nettrace.measure.probing.run import Aimed, Run
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.stall import StallGuard, host_guard
 from nettrace.measure.probing.transport import Intake, Shipment, Transport
-from nettrace.measure.tracing.answer import Answer
 from nettrace.measure.tracing.politeness import Politeness
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade, Reason
 from nettrace.model.path import Departure, Flow, Probe, Reply
-
-TICK_NS = 50 * NS_PER_MS
-"""Longest tick. Every waking finds cold caches, which costs as much as some ten probes."""
-
-SHORT_TICK_NS = 20 * NS_PER_MS
-PACKETS_A_TICK = 100
-"""Ticks are shortened, down to `SHORT_TICK_NS`, where the rate allows for more packets than this in one."""
 
 FEW_RUNS = 8
 """Up to this many machines are served to the millisecond; more are served by ticks."""
@@ -51,15 +43,6 @@ _IDLE_NS = 250 * NS_PER_MS
 
 
 M = TypeVar("M", bound=Aimed)
-
-
-def tick_of(rate_pps: float) -> int:
-    """How long an engine of this rate sleeps while much is going on, in ns.
-
-    >>> [tick_of(rate) // NS_PER_MS for rate in (100.0, 4_000.0, 20_000.0)]
-    [50, 25, 20]
-    """
-    return max(SHORT_TICK_NS, min(TICK_NS, int(PACKETS_A_TICK * NS_PER_S / rate_pps)))
 
 
 class Engine:
@@ -185,25 +168,28 @@ class Engine:
 
     def _deliver(self, intake: Intake) -> None:
         """Departures first; an answer that overtook its probe's stamp makes us look for the stamp again."""
-        ledger = self._ledger
+        ledger, runs = self._ledger, self._runs
         self._take_stamps(intake)
         for tag, departure in ledger.overdue(self.timeline.now):
             self._depart(tag, departure)
-        looked_again = False
-        for answer, stamp in intake.answers:
-            if ledger.waits_for_stamp(answer.tag):
-                if not looked_again:
-                    looked_again = True
-                    self._look_again(intake)
+        if ledger.any_waits(intake.answers):
+            self._look_again(intake)
+            for answer, _ in intake.answers:
                 self._bracket(answer.tag)
-            self._reply(answer, *ledger.received(answer, stamp))
+        for tag, owner, reply, first in ledger.replies(intake.answers):
+            run = runs.get(owner)
+            if run is not None:
+                self._reply(run, tag, reply, first)
         for answer, received_ns, half_ns, grade in intake.clocked:
             self._bracket(answer.tag)
             at = self.timeline.from_monotonic(received_ns)
-            self._reply(answer, *ledger.clocked(answer, at, half_ns, grade))
+            reply, first = ledger.clocked(answer, at, half_ns, grade)
+            run = runs.get(ledger.owner(answer.tag))
+            if run is not None:
+                self._reply(run, answer.tag, reply, first)
         self._separate(intake.ambiguous)
         for tag in intake.finished:
-            run = self._runs.get(ledger.owner(tag))
+            run = runs.get(ledger.owner(tag))
             if run is not None:
                 run.busy_until = 0
                 self._queue(run)
@@ -239,10 +225,11 @@ class Engine:
                 run.machine.overflowed(self.timeline.before, self.timeline.now)
 
     def _take_stamps(self, intake: Intake) -> None:
-        for tag, stamp in intake.stamps:
-            departure = self._ledger.stamped(tag, stamp)
-            if departure is not None:
-                self._depart(tag, departure)
+        runs = self._runs
+        for owner, departure in self._ledger.departures(intake.stamps):
+            run = runs.get(owner)
+            if run is not None:
+                run.machine.departed(departure)
 
     def _bracket(self, tag: int) -> None:
         """An answered probe without a departure stamp left while the system call took it."""
@@ -254,15 +241,12 @@ class Engine:
         if run is not None:
             run.machine.departed(departure)
 
-    def _reply(self, answer: Answer, reply: Reply, first: bool) -> None:  # noqa: FBT001
-        run = self._runs.get(self._ledger.owner(answer.tag))
-        if run is None:
-            return
+    def _reply(self, run: Run, tag: int, reply: Reply, first: bool) -> None:  # noqa: FBT001
         run.in_flight -= first
         run.busy_until = 0
         if run.lonely:
             run.busy_until = self.timeline.now + DOUBLES_NS
-            self._ledger.drop(answer.tag)
+            self._ledger.drop(tag)
         run.machine.replied(reply)
         if not run.queued:
             self._touched[run.serial] = run
@@ -385,19 +369,22 @@ class Engine:
         machine = run.machine
         if run.queued and not machine.done:
             return
-        wake = None if machine.done else machine.wake_at(now)
-        if wake is None and machine.done:  # some only find out while they look for the next moment
+        wake = machine.wake_at(now)
+        if (
+            wake is None or run.queued
+        ) and machine.done:  # some only find out while they look for the next moment
             if self._runs.pop(run.serial, None) is not None:
                 self._ended.append(machine)
             return
         if wake is not None:
             wake = max(wake, run.busy_until)
-            if self._politeness is not None and wake <= now:
-                wake = self._politeness.next_at(now, machine.address)
-        if wake is not None and wake <= now:
-            self._queue(run)
-        elif wake is not None and wake != run.wake:
-            heapq.heappush(self._wakes, (wake, run.serial))
+            if wake <= now:
+                if self._politeness is not None:
+                    wake = self._politeness.next_at(now, machine.address)
+                if wake <= now:
+                    self._queue(run)
+            if wake > now and wake != run.wake:
+                heapq.heappush(self._wakes, (wake, run.serial))
         run.wake = wake
 
     def _next_wake(self, now: Instant) -> Instant:

@@ -2,10 +2,10 @@
 
 from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from nettrace.measure.packets.probe import Signature
-from nettrace.measure.probing.clock import KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Timeline
+from nettrace.measure.probing.clock import EARLY_NS, KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Timeline
 from nettrace.measure.probing.transport import Tags
 from nettrace.measure.tracing.answer import Answer
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
@@ -18,11 +18,15 @@ STAMP_WAIT_NS = 50 * NS_PER_MS
 USUAL_HANDOVER_NS = 10_000
 """First guess of how long a packet takes from its system call to its stamp; the quicker quarter is learnt."""
 
+SHORTEST_HANDOVER_NS = 1_000
+
 LINGER_NS = 10 * NS_PER_S
 SHORT_LINGER_NS = 3 * NS_PER_S
 """How long answers to a probe are recognised; the short time when tags run out."""
 
 _TAKEN, _SENT, _LEFT, _ANSWERED = range(4)
+_LATEST = 2
+"""Of what is learnt of a transport: usual handover behind another packet, of a first one, latest departure."""
 
 
 class Ledger:
@@ -43,8 +47,7 @@ class Ledger:
         self._via = array("B", bytes(slots))
         self._in_order: deque[int] = deque()
         self._unstamped: deque[int] = deque()
-        self._latest: dict[int, Instant] = {}
-        self._usual: dict[tuple[int, bool], int] = {}
+        self._handovers: dict[int, list[int]] = {}
 
     @property
     def free(self) -> int:
@@ -87,19 +90,30 @@ class Ledger:
             self._tag[slot] = -1
             self._pending.release(tag)
 
-    def stamped(self, tag: int, stamp_ns: int) -> Departure | None:
-        """The departure that a kernel stamp proves; None when the stamp is not to be believed or not needed."""
-        slot = tag & self._mask
-        if self._state[slot] != _SENT or self._tag[slot] != tag:
-            return None
-        placed = self._timeline.place(stamp_ns, self._before[slot])
-        if placed is None:
-            return None
-        left, error_ns = placed
-        self._state[slot] = _LEFT
-        self._left[slot] = left
-        error_ns += KERNEL_SEND_ERROR_NS + self._handover(self._via[slot], self._before[slot], left)
-        return Departure(self._key[slot], left, error_ns, Grade.KERNEL)
+    def departures(self, stamps: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Departure]]:
+        """(owner, departure) for every kernel stamp (tag, CLOCK_REALTIME ns) that is believed and needed."""
+        timeline, tags, state, befores = self._timeline, self._tag, self._state, self._before
+        steady, latest = timeline.steady, timeline.now + EARLY_NS
+        for tag, stamp_ns in stamps:
+            slot = tag & self._mask
+            if state[slot] != _SENT or tags[slot] != tag:
+                continue
+            before = befores[slot]
+            error_ns = KERNEL_SEND_ERROR_NS
+            if steady is None:
+                placed = timeline.place(stamp_ns, before)
+                if placed is None:
+                    continue
+                left = placed[0]
+                error_ns += placed[1]
+            else:
+                left = stamp_ns + steady
+                if not before - EARLY_NS <= left <= latest:
+                    continue
+            state[slot] = _LEFT
+            self._left[slot] = left
+            error_ns += self._handover(self._via[slot], before, left)
+            yield self._owner[slot], Departure(self._key[slot], left, error_ns, Grade.KERNEL)
 
     def _handover(self, via: int, before: Instant, left: Instant) -> int:
         """How much longer than usual this host took to hand the packet to the device.
@@ -108,14 +122,19 @@ class Ledger:
         usual, the host may have been interrupted between the packet's way out and its stamp. The first of a
         call is slower than the others, always, so the two have a usual time each.
         """
-        previous = self._latest.get(via, 0)
+        learnt = self._handovers.get(via)
+        if learnt is None:
+            learnt = self._handovers[via] = [USUAL_HANDOVER_NS, USUAL_HANDOVER_NS, 0]
+        previous = learnt[_LATEST]
         first = before > previous
         took = left - (before if first else previous)
-        usual = self._usual.get((via, first), USUAL_HANDOVER_NS)
+        usual = learnt[first]
         usual += usual // 96 if took > usual else -(usual // 32)  # settles where a quarter is faster
-        self._usual[via, first] = max(usual, 1_000)
-        self._latest[via] = max(left, previous)
-        return max(0, took - usual)
+        usual = max(usual, SHORTEST_HANDOVER_NS)
+        learnt[first] = usual
+        if left > previous:
+            learnt[_LATEST] = left
+        return took - usual if took > usual else 0
 
     def overdue(self, now: Instant) -> Iterator[tuple[int, Departure]]:
         """(tag, departure) of probes whose stamp will not come, where the interface has none to give.
@@ -129,7 +148,7 @@ class Ledger:
             if alive and self._after[slot] + STAMP_WAIT_NS > now:
                 return
             self._unstamped.popleft()
-            if alive and self._via[slot] not in self._latest:
+            if alive and self._via[slot] not in self._handovers:
                 yield tag, self._bracketed(slot)
 
     def waits_for_stamp(self, tag: int) -> bool:
@@ -140,15 +159,40 @@ class Ledger:
         """The departure by the clock around the system call: it was answered, so it left."""
         return self._bracketed(tag & self._mask)
 
-    def received(self, answer: Answer, stamp_ns: int) -> tuple[Reply, bool]:
-        """The reply and whether it is the first, by the kernel's reception stamp."""
-        slot = answer.tag & self._mask
-        timeline = self._timeline
-        placed = timeline.place(stamp_ns, self._before[slot])
-        if placed is None:
-            return self.clocked(answer, *self._since_last_look(), Grade.USER)
-        error_ns = KERNEL_RECEIVE_ERROR_NS + placed[1] + timeline.slew_error_ns(placed[0] - self._left[slot])
-        return answer.reply(self._key[slot], placed[0], error_ns), self._first(slot)
+    def any_waits(self, answers: Iterable[tuple[Answer, int]]) -> bool:
+        """Some answered probe's departure is not known yet."""
+        state, mask = self._state, self._mask
+        return any(state[answer.tag & mask] == _SENT for answer, _ in answers)
+
+    def replies(self, answers: Iterable[tuple[Answer, int]]) -> Iterator[tuple[int, int, Reply, bool]]:
+        """(tag, owner, reply, whether it is the first) for answers with the kernel's reception stamp.
+
+        Each is looked up only when its turn comes: what the one before made of its tag counts.
+        """
+        timeline, state, lefts = self._timeline, self._state, self._left
+        slew = timeline.slew_ppm / 1_000_000
+        for answer, stamp_ns in answers:
+            tag = answer.tag
+            slot = tag & self._mask
+            if self._tag[slot] != tag:
+                continue
+            steady, before = timeline.steady, self._before[slot]
+            error_ns = KERNEL_RECEIVE_ERROR_NS
+            if steady is None:
+                placed = timeline.place(stamp_ns, before)
+                at, error_ns = (placed[0], error_ns + placed[1]) if placed is not None else (-1, 0)
+            else:
+                at = stamp_ns + steady
+                if not before - EARLY_NS <= at <= timeline.now + EARLY_NS:
+                    at = -1
+            if at < 0:  # not to be believed
+                reply, first = self.clocked(answer, *self._since_last_look(), Grade.USER)
+            else:
+                first = state[slot] != _ANSWERED
+                state[slot] = _ANSWERED
+                error_ns += int((at - lefts[slot]) * slew)
+                reply = answer.reply(self._key[slot], at, error_ns)
+            yield tag, self._owner[slot], reply, first
 
     def clocked(self, answer: Answer, at: Instant, error_ns: int, grade: Grade) -> tuple[Reply, bool]:
         """The reply and whether it is the first, by any other clock. It cannot have come before the probe went."""

@@ -1,6 +1,22 @@
-"""How many packets may go now without ever exceeding a rate."""
+"""How many packets may go now without ever exceeding a rate, and how often to look."""
 
-from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
+
+TICK_NS = 50 * NS_PER_MS
+"""Longest tick. Every waking finds cold caches, which costs as much as some ten probes."""
+
+SHORT_TICK_NS = 20 * NS_PER_MS
+PACKETS_A_TICK = 100
+"""Ticks are shortened, down to `SHORT_TICK_NS`, where the rate allows for more packets than this in one."""
+
+
+def tick_of(rate_pps: float) -> int:
+    """How long an engine of this rate sleeps while much is going on, in ns.
+
+    >>> [tick_of(rate) // NS_PER_MS for rate in (100.0, 4_000.0, 20_000.0)]
+    [50, 25, 20]
+    """
+    return max(SHORT_TICK_NS, min(TICK_NS, int(PACKETS_A_TICK * NS_PER_S / rate_pps)))
 
 
 class Pace:

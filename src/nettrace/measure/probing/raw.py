@@ -25,11 +25,12 @@ _MOST_TEMPLATES, _MOST_WAYS = 256, 20_000
 _QUOTE_BYTES = 704
 _BILLION = 1_000_000_000
 
-_STAMPED = struct.Struct("=16xqq40xii4xBBBBII")
-"""An error-queue message: SCM_TIMESTAMPING's software stamp, then the level and type of the next control
-message and, behind its error number, origin, type, code, padding, info and number of the send."""
+_STAMPED = "=16xqq52xB7xI"
+"""An error-queue message: SCM_TIMESTAMPING's software stamp, then of the next control message, behind its level,
+type and error number, origin and, behind type, code, padding and info, number of the send."""
 _RECEPTION = struct.Struct("=16xqq")
 _NUMBERED = struct.Struct("=QiiIxxxx")
+_NUMBER_AT = 16
 _ORIGIN_STAMP = 4
 
 _LOAD_HALF, _LOAD_HEADER, _LOAD_HALF_BEHIND, _AT_LEAST, _RETURN = 0x28, 0xB1, 0x48, 0x35, 0x06
@@ -117,16 +118,25 @@ class RawTransport:
             self._generation = self._routes.generation
             self._ways.clear()
         tags: list[int] = []
+        ways, hide, data, names = self._ways, self._tags.cipher.hide, outbox.data, self._names
+        stride, name_bytes = outbox.stride, self._name_bytes
+        start = 0
         for tag, probe, flow in batch:
-            way = self._ways.get(flow)
+            way = ways.get(flow)
             if way is None or way.template.payload_bytes != probe.payload_bytes:
                 try:
                     way = self._find_way(probe, flow)
                 except OSError as error:
                     intake.refused.append((tag, refusal(error)))
                     continue
-            self._load(len(tags), tag, way, flow, probe.ttl)
+            made, name = way
+            if self._slots[len(tags)] is not made:
+                self._prepare_slot(len(tags), made)
+            made.write(data, start + ring.OUT_PACKET, flow, probe.ttl, hide(tag))
+            names[start : start + name_bytes] = name
             tags.append(tag)
+            start += stride
+        self._number(tags)
         done = 0
         while done < len(tags):
             before = time.monotonic_ns()
@@ -157,21 +167,23 @@ class RawTransport:
         way = self._ways[flow] = _Way(made, _name(flow, route.interface))
         return way
 
-    def _load(self, index: int, tag: int, way: _Way, flow: Signature, ttl: int) -> None:
-        outbox, made = self._outbox, way.template
-        start = index * outbox.stride
-        at = start + ring.OUT_PACKET
-        if self._slots[index] is not made:
-            self._slots[index] = made
-            outbox.data[at : at + made.size] = made.blank
-            outbox.lengths[index] = made.size
-        made.write(outbox.data, at, flow, ttl, self._tags.cipher.hide(tag))
-        start += ring.OUT_NAME
-        outbox.data[start : start + len(way.name)] = way.name
+    def _prepare_slot(self, index: int, made: Template) -> None:
+        outbox = self._outbox
+        at = index * outbox.stride + ring.OUT_PACKET
+        self._slots[index] = made
+        outbox.data[at : at + made.size] = made.blank
+        outbox.lengths[index] = made.size
+
+    def _number(self, tags: Sequence[int]) -> None:
+        """Say which stamp will be whose."""
         if self._by_request:
-            _NUMBERED.pack_into(outbox.data, index * outbox.stride, 20, 1, SCM_TS_OPT_ID, tag)
-        else:
-            self._numbers[outbox.sent - self._believed_from + index & 0xFFFF] = tag
+            self._requests[: len(tags) * self._request_step : self._request_step] = memoryview(
+                array("I", tags)
+            )
+            return
+        first = self._outbox.sent - self._believed_from
+        for index, tag in enumerate(tags):
+            self._numbers[first + index & 0xFFFF] = tag
 
     def _recount(self, waiting: Sequence[int]) -> None:
         """After a refusal nobody knows whether the kernel counted it: begin the numbers anew."""
@@ -187,30 +199,34 @@ class RawTransport:
     def _read_stamps(self, intake: Intake) -> None:
         errors = self._errors
         while count := errors.receive():
-            data, stride = errors.data, errors.stride
-            for index in range(count):
-                seconds, ns, _, _, origin, _, _, _, _, number = _STAMPED.unpack_from(data, index * stride)
-                if origin == _ORIGIN_STAMP:
-                    slot: int = number & 0xFFFF
-                    tag: int = number if self._by_request else self._numbers[slot]
-                    intake.stamps.append((tag, seconds * _BILLION + ns))
+            stamps = self._every_stamp.iter_unpack(errors.view[: count * errors.stride])
+            tag_of = None if self._by_request else self._numbers
+            intake.stamps += [
+                (number if tag_of is None else tag_of[number & 0xFFFF], seconds * _BILLION + ns)
+                for seconds, ns, origin, number in stamps
+                if origin == _ORIGIN_STAMP
+            ]
             if count < errors.batch:
                 return
 
     def _reader(self, sock: socket.socket, protocol: int) -> Callable[[Intake], None]:
         inbox = ring.Inbox(sock, batch=64, packet_bytes=_QUOTE_BYTES)
         matcher, v4 = self._tags.matcher, self._version == 4
+        stamp_of = _RECEPTION.unpack_from
         dropped = 0
 
         def read(intake: Intake) -> None:
             nonlocal dropped
             while count := inbox.receive():
-                data, stride, sizes, controls = inbox.data, inbox.stride, inbox.sizes, inbox.control_sizes
+                data, stride, most = inbox.data, inbox.stride, inbox.packet_bytes
+                sizes, controls = inbox.sizes[:count].tolist(), inbox.control_sizes[:count].tolist()
+                start = ring.IN_PACKET - stride
                 for index in range(count):
-                    start = index * stride + ring.IN_PACKET
-                    end = start + min(sizes[index], inbox.packet_bytes)
+                    start += stride
+                    size, control = sizes[index], controls[index]
+                    end = start + (size if size < most else most)
                     ttl = None
-                    if controls[index] > 64:
+                    if control > 64:
                         ttl, lost = _look_further(inbox, index)
                         if lost > dropped:
                             dropped, intake.overflowed = lost, True
@@ -221,8 +237,8 @@ class RawTransport:
                         answer = matcher.match_ipv6(data, start, end, protocol, source, ttl)
                     if answer is None:
                         intake.rejected += 1
-                    elif controls[index] >= 64:
-                        seconds, ns = _RECEPTION.unpack_from(data, index * stride)
+                    elif control >= 64:
+                        seconds, ns = stamp_of(data, start - ring.IN_PACKET)
                         intake.answers.append((answer, seconds * _BILLION + ns))
                     else:
                         self._poller.deliver(answer, 0, intake)
@@ -250,9 +266,16 @@ class RawTransport:
         widen(sender, 4 << 20)  # departure stamps wait there
         stamped = stamp(sender)
         self._outbox = ring.Outbox(sender, batch=_BATCH, packet_bytes=_PACKET_BYTES)
+        self._name_bytes = 16 if self._version == 4 else 28
+        self._names = self._outbox.view[ring.OUT_NAME :]
+        self._request_step = self._outbox.stride // 4
+        self._requests = self._outbox.view.cast("I")[_NUMBER_AT // 4 :]
         if self._by_request:
             self._outbox.control_length(_NUMBERED.size)
-        self._errors = ring.Inbox(sender, batch=_BATCH, packet_bytes=8, error_queue=True)
+            for index in range(_BATCH):
+                _NUMBERED.pack_into(self._outbox.data, index * self._outbox.stride, 20, 1, SCM_TS_OPT_ID, 0)
+        errors = self._errors = ring.Inbox(sender, batch=_BATCH, packet_bytes=8, error_queue=True)
+        self._every_stamp = struct.Struct(f"{_STAMPED}{errors.stride - struct.calcsize(_STAMPED)}x")
         self._poller.watch(sender.fileno(), self._read_stamps)
         return stamped
 

@@ -51,7 +51,7 @@ class PingRound:
         self._flights: list[Flight] = []
         self._fresh: list[Flight] = []
         self._wanted = self.options.count
-        self._first_open = 0
+        self._sent = self._first_open = 0
         self._started_at: Instant | None = None
         self._next_at: Instant = 0
         self._now: Instant = 0
@@ -59,7 +59,7 @@ class PingRound:
     @property
     def done(self) -> bool:
         """True when every probe is answered or its time is up."""
-        return len(self._flights) >= self._wanted and self._first_open >= len(self._flights)
+        return self._first_open >= self._sent >= self._wanted
 
     def due(self, now: Instant, room: int) -> Sequence[Probe]:
         """The next probe when its moment has come; never more than one."""
@@ -68,7 +68,7 @@ class PingRound:
             for flight in self._fresh:
                 flight.verify(now)
             self._fresh.clear()
-        sent = len(self._flights)
+        sent = self._sent
         if sent >= self._wanted or now < self._next_at or room < 1:
             self._settle(now)
             return ()
@@ -79,19 +79,20 @@ class PingRound:
         if self._next_at <= now:
             self._next_at = now + options.interval_ns
         self._flights.append(Flight(sent, now))
+        self._sent = sent + 1
         return (Probe(sent, self.address, self.flow, options.ttl, options.payload_bytes),)
 
     def departed(self, departure: Departure) -> None:
         """Note when a probe left. After `not_permitted` no further probe is asked for."""
-        if not 0 <= departure.key < len(self._flights):
+        if not 0 <= departure.key < self._sent:
             return
         self._flights[departure.key].depart(departure)
         if departure.sent_at is None and departure.reason == Reason.NOT_PERMITTED:
-            self._wanted = len(self._flights)
+            self._wanted = self._sent
 
     def replied(self, reply: Reply) -> None:
         """Note an answer."""
-        if not 0 <= reply.key < len(self._flights) or self.done:
+        if not 0 <= reply.key < self._sent or self._first_open >= self._sent >= self._wanted:
             return
         flight = self._flights[reply.key]
         flight.hear(reply, meaning(reply, self.address, self.options.method))
@@ -107,10 +108,11 @@ class PingRound:
 
     def wake_at(self, now: Instant) -> Instant | None:
         """The next probe's moment, or the first timeout still running when all are sent."""
-        self._settle(max(now, self._now))
-        if len(self._flights) < self._wanted:
-            return max(now, self._next_at)
-        if self._first_open < len(self._flights):
+        if self._first_open < self._sent:
+            self._settle(now if now > self._now else self._now)
+        if self._sent < self._wanted:
+            return now if now > self._next_at else self._next_at
+        if self._first_open < self._sent:
             return self._flights[self._first_open].deadline(self.options.timeout_ns)
         return None
 
@@ -133,13 +135,14 @@ class PingRound:
 
     def _settle(self, now: Instant) -> None:
         """Move past the probes for which nothing more is waited."""
-        flights, timeout_ns = self._flights, self.options.timeout_ns
-        while self._first_open < len(flights):
-            flight = flights[self._first_open]
+        at, flights = self._first_open, self._flights
+        while at < self._sent:
+            flight = flights[at]
             known = flight.sent_at is not None and flight.answer is not None
-            if not known and flight.refusal is None and now < flight.deadline(timeout_ns):
-                return
-            self._first_open += 1
+            if not known and flight.refusal is None and now < flight.deadline(self.options.timeout_ns):
+                break
+            at += 1
+        self._first_open = at
 
     def _sample(self, flight: Flight) -> Sample:
         answer = flight.answer
