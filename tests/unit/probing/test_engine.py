@@ -106,7 +106,7 @@ class Net:
         return Reading(self.now, self.now + self.wall, self.now, 100)
 
     def engine(self, **options: Any) -> Engine:
-        guard = StallGuard(lambda: 0, lambda: 0)
+        guard = StallGuard(lambda: 0)
         return Engine(self, timeline=Timeline(self.read), guard=guard, **options)  # type: ignore[arg-type]
 
     def finish(self, engine: Engine, *, late_ns: int = 0, each: Callable[[], None] | None = None) -> None:

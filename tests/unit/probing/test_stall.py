@@ -2,28 +2,19 @@
 
 import pytest
 
-from nettrace.measure.probing.stall import (
-    LOOK_EVERY_NS,
-    OVERRUN_NS,
-    StallGuard,
-    cpu_stat_files,
-    host_guard,
-    stolen_ns,
-    throttled_ns,
-)
+from nettrace.measure.probing.stall import LOOK_EVERY_NS, OVERRUN_NS, StallGuard, host_guard, stolen_ns
 
 MS = 1_000_000
 
 
 class Host:
-    """Totals that a test raises."""
+    """A total that a test raises."""
 
     def __init__(self) -> None:
-        self.throttled = 0
         self.stolen = 0
 
     def guard(self) -> StallGuard:
-        guard = StallGuard(lambda: self.throttled, lambda: self.stolen)
+        guard = StallGuard(lambda: self.stolen)
         assert not guard.observe(None, 0)
         return guard
 
@@ -44,18 +35,16 @@ def test_waking_in_time_or_early_is_none(host: Host) -> None:
     assert not guard.observe(30 * MS, 20 * MS)
 
 
-def test_throttling_without_a_late_wake_is_a_stall(host: Host) -> None:
+def test_a_program_held_back_by_a_quota_is_none_because_the_kernel_went_on(host: Host) -> None:
     guard = host.guard()
-    host.throttled = 75 * MS
-    (stall,) = guard.observe(None, LOOK_EVERY_NS)
-    assert (stall.start, stall.end) == (0, LOOK_EVERY_NS)
-    assert "control group" in stall.cause
+    for round_ in range(1, 10):  # 5 ms in 80 ms
+        assert not guard.observe(round_ * 80 * MS - 75 * MS, round_ * 80 * MS)
 
 
-def test_throttling_that_a_late_wake_explains_is_told_once(host: Host) -> None:
+def test_steal_that_a_late_wake_explains_is_told_once(host: Host) -> None:
     guard = host.guard()
-    host.throttled = 75 * MS
-    assert len(guard.observe(LOOK_EVERY_NS - 75 * MS, LOOK_EVERY_NS)) == 1
+    host.stolen = OVERRUN_NS
+    assert len(guard.observe(LOOK_EVERY_NS, LOOK_EVERY_NS + OVERRUN_NS + 1)) == 1
 
 
 def test_steal_counts_from_a_twentieth_on(host: Host) -> None:
@@ -67,32 +56,8 @@ def test_steal_counts_from_a_twentieth_on(host: Host) -> None:
     assert "hypervisor" in stall.cause
 
 
-def test_both_versions_of_control_groups_are_understood() -> None:
-    assert throttled_ns("nr_periods 2\nnr_throttled 1\nthrottled_usec 1500\n") == 1_500_000
-    assert throttled_ns("nr_periods 2\nnr_throttled 1\nthrottled_time 1500\n") == 1500
-    assert throttled_ns("usage_usec 9\n") == 0
+def test_a_file_without_steal_tells_of_none() -> None:
     assert stolen_ns("cpu  1 2 3\n") == 0
-
-
-def test_the_control_group_and_its_parents_are_watched() -> None:
-    mounts = (
-        "30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
-        "31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-    )
-    assert cpu_stat_files("0::/user.slice/node\n", mounts) == (
-        "/sys/fs/cgroup/user.slice/node/cpu.stat",
-        "/sys/fs/cgroup/user.slice/cpu.stat",
-        "/sys/fs/cgroup/cpu.stat",
-    )
-
-
-def test_version_one_and_a_mounted_subtree() -> None:
-    mounts = "40 24 0:30 /docker/abc /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct\n"
-    groups = "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc/inner\n"
-    assert cpu_stat_files(groups, mounts) == (
-        "/sys/fs/cgroup/cpu,cpuacct/inner/cpu.stat",
-        "/sys/fs/cgroup/cpu,cpuacct/cpu.stat",
-    )
 
 
 def test_this_host_can_be_watched() -> None:
