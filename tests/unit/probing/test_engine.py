@@ -164,17 +164,18 @@ def test_a_stall_is_told_and_makes_silence_prove_nothing() -> None:
     net.answers = False
     engine = net.engine()
     engine.add(round_)
-    net.finish(engine, late_ns=5 * MS)
+    net.finish(engine, late_ns=300 * MS)
     assert {sample.state for sample in round_.result().samples} == {SampleState.NOT_MEASURED}
     assert {sample.reason for sample in round_.result().samples} == {"stalled"}
 
 
-def test_silence_without_a_stall_is_loss() -> None:
+@pytest.mark.parametrize("late_ns", [0, 5 * MS, 75 * MS])
+def test_silence_without_a_stall_is_loss_also_when_a_quota_held_us_back(late_ns: int) -> None:
     net, round_ = Net(), round_of(timeout_ns=100 * MS)
     net.answers = False
     engine = net.engine()
     engine.add(round_)
-    net.finish(engine)
+    net.finish(engine, late_ns=late_ns)
     assert {sample.state for sample in round_.result().samples} == {SampleState.LOST}
 
 
