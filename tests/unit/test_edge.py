@@ -35,3 +35,9 @@ def test_without_places_or_first_byte_nobody_can_tell() -> None:
 
 def test_an_answer_quicker_than_the_handshake_is_not_a_negative_delay() -> None:
     assert judge_edge(10 * MS, 9 * MS, **NOWHERE).behind_ns == 0
+
+
+def test_next_door_to_the_engine_there_is_no_distance_to_judge_by() -> None:
+    verdict = judge_edge(1 * MS, 2 * MS, place="Secaucus", hard_floor_ns=0, fibre_floor_ns=0)
+    assert verdict.stands is Stands.UNKNOWN
+    assert "no distance" in verdict.why

@@ -69,6 +69,9 @@ def judge_edge(
             return EdgeVerdict(stands=Stands.ORIGIN, behind_ns=behind, why=why)
         why = f"cannot tell: {stretch:.1f}x the fibre floor to {place}"
         return EdgeVerdict(stands=Stands.UNKNOWN, behind_ns=behind, why=why)
+    if fibre_floor_ns == 0:
+        why = f"cannot tell: you are in {place} too, there is no distance to judge by"
+        return EdgeVerdict(stands=Stands.UNKNOWN, behind_ns=behind, why=why)
     why = (
         "cannot tell: where the engine stands is not known"
         if place is None

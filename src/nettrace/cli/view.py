@@ -67,18 +67,34 @@ class TraceView:
         return [
             click.style(head, bold=True),
             *(hop_line(hop) for hop in document["hops"]),
+            *(_balance(balance) for balance in document["balances"]),
             _mood(document, _end(document)),
         ]
+
+
+def _balance(balance: dict[str, Any]) -> str:
+    """A load-balanced hop: how many share it, who, and how sure we are that these are all."""
+    sure = f"{100 * balance['confidence']:.0f}% sure after {balance['flows_probed']} flows"
+    return f"  hop {balance['ttl']} is shared by {len(balance['addresses'])} ({sure}): {' '.join(balance['addresses'])}"
 
 
 def _end(document: Document) -> str:
     if document["reached"]:
         rtt = milliseconds(document["rtt_ms"], 0)
-        stretch = document.get("stretch")
-        more = f"  {stretch:.2f}x the fibre floor" if stretch else ""
+        more = _physics(document)
         alias = f"  answered from {document['answered_from']}" if document.get("answered_from") else ""
         return f"  reached in {len(document['hops'])} hops, {rtt} ms{more}{alias}  clock {document['clock']}"
     return f"  not reached ({document['stop']})  {verdict(document)}"
+
+
+def _physics(document: Document) -> str:
+    """What light says of the round trip to where the target is said to stand."""
+    stretch, floor_ms = document.get("stretch"), document.get("floor_ms")
+    if not stretch or floor_ms is None:
+        return ""
+    if document["rtt_ms"] < floor_ms:
+        return f"  faster than light from that place ({milliseconds(floor_ms, 0)} ms at least): what answered stands elsewhere"
+    return f"  {stretch:.2f}x the fibre floor"
 
 
 def hop_line(hop: dict[str, Any]) -> str:
