@@ -39,6 +39,11 @@ class HopState:
         return self._any(Meaning.REACHED)
 
     @property
+    def passed(self) -> bool:
+        """True when a router answered here that passes probes on."""
+        return self._any(Meaning.PASSED)
+
+    @property
     def refused(self) -> bool:
         """True when a router refused to forward from here."""
         return self._any(Meaning.REFUSED)
@@ -99,8 +104,8 @@ class HopState:
         Sending order decides, not arrival: reordering on the way back must not change what a trace says.
         """
         best: Flight | None = None
-        for flight in self._heard():
-            if best is None or flight.rank < best.rank:
+        for flight in self.flights:
+            if flight.answer is not None and not flight.void and (best is None or flight.rank < best.rank):
                 best = flight
         return best.answer if best else None
 
@@ -140,7 +145,10 @@ class HopState:
         return (flight for flight in self.flights if flight.answer is not None and not flight.void)
 
     def _any(self, meaning: Meaning) -> bool:
-        return any(flight.rank == meaning for flight in self._heard())
+        for flight in self.flights:
+            if flight.answer is not None and flight.rank == meaning and not flight.void:
+                return True
+        return False
 
 
 def smallest_mtu(states: Iterable[HopState]) -> int | None:

@@ -1,6 +1,6 @@
 """A Paris traceroute: one flow, many TTLs at once, an honest end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -76,10 +76,13 @@ class TraceRun:
         self._waiting: list[Flight] = []
         self._fresh: list[Flight] = []
         self._hops = {ttl: HopState(ttl) for ttl in range(self.options.first_ttl, self.options.max_ttl + 1)}
+        self._in_order = list(self._hops.values())
         self._asked = self.options.first_ttl - 1
         self._reached: int | None = None
         self._refused: int | None = None
         self._looped: int | None = None
+        self._first_met: dict[str, int] = {}
+        self._repeats = False
         self._exact: int | None = None
         self._guess = self.options.expected_ttl
         self._payload_bytes = self.options.payload_bytes
@@ -172,6 +175,7 @@ class TraceRun:
 
     def _learn(self, flight: Flight, reply: Reply) -> None:
         ttl, said = flight.ttl, flight.rank
+        self._repeats |= self._first_met.setdefault(reply.source, ttl) != ttl
         if said == Meaning.REACHED:
             self._reached = ttl if self._reached is None else min(ttl, self._reached)
             self._measure_length(ttl, reply)
@@ -196,13 +200,13 @@ class TraceRun:
 
     def _contradicted(self, length: int) -> bool:
         """True when a router answered where, by a quoted TTL, the destination should have."""
-        return any(
-            self._hops[ttl].sources(Meaning.PASSED) and not self._hops[ttl].reached
-            for ttl in range(length, self.options.max_ttl + 1)
-        )
+        asked = *self._explored()[length - self.options.first_ttl :], self._in_order[-1]
+        return any(state.passed and not state.reached for state in asked)
 
     def _find_loop(self) -> None:
-        explored = [(state.address if state.sources(Meaning.PASSED) else None) for state in self._explored()]
+        if not self._repeats:
+            return
+        explored = [(state.address if state.passed else None) for state in self._explored()]
         at = loop_end(explored)
         self._looped = None if at is None else self.options.first_ttl + at
 
@@ -236,8 +240,8 @@ class TraceRun:
         dark = self._asked - top >= min(self.options.gap_limit, self._asked)
         return StopReason.GAP if dark or self._asked < self.options.max_ttl else StopReason.MAX_TTL
 
-    def _explored(self) -> Iterator[HopState]:
-        return (self._hops[ttl] for ttl in range(self.options.first_ttl, self._asked + 1))
+    def _explored(self) -> Sequence[HopState]:
+        return self._in_order[: self._asked - self.options.first_ttl + 1]
 
     def _furthest(self) -> int:
         """The highest explored TTL that was answered, or the one before the first."""
@@ -295,7 +299,7 @@ class TraceRun:
     def _goes_on(self) -> bool:
         """True when an answer from beyond the explored TTLs shows that the path continues."""
         direct = self._hops[self.options.max_ttl]
-        return direct.reached or bool(direct.sources(Meaning.PASSED))
+        return direct.reached or direct.passed
 
     def _wants(self, state: HopState) -> Instant | None:
         options = self.options
