@@ -1,9 +1,11 @@
 """World files: built-in ones stand, wrong ones are refused with the entry's name."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 
+from nettrace.cli.commands.snapshot import venues
 from nettrace.errors import LabError
 from nettrace.lab.world import Site, fibre_ns, great_circle_km
 from nettrace.lab.worldfile import load, parse, read
@@ -28,8 +30,13 @@ def test_the_demo_world_has_the_seeds_vantages_and_more_than_a_hundred_targets()
         "bom",
         "mex",
     }
-    assert len([target for target in world.target if target.category not in {"Lab", "Engines"}]) == 109
+    assert len([target for target in world.target if target.category not in {"Lab", "Engines"}]) == 113
     assert all(target.place for target in world.target)
+
+
+def test_every_venue_of_the_snapshot_stands_in_the_demo_world() -> None:
+    known = {target.name for target in load("world").target}
+    assert {urlsplit(venue.url).hostname for venue in venues()} <= known
 
 
 def test_great_circles_are_those_of_the_earth() -> None:
