@@ -61,6 +61,7 @@ def command(
     A probe counts as lost only when it was seen to leave, waited for in full, and this host was awake meanwhile.
     """
     from nettrace.cli.family import resolved_targets
+    from nettrace.cli.interrupt import patient_interrupts
     from nettrace.cli.report import Report
     from nettrace.cli.target import hosts_of
     from nettrace.cli.view import PingView
@@ -80,6 +81,7 @@ def command(
         known = resolved_targets(hosts_of(hosts, file), family)
         for problem in known.problems:
             report.add(Ping(**problem, method=options.method, port=port))
-        driving = Driving(rate_pps=rate, raw=not no_raw)
-        for result in ping(known.targets, options, automatic=method is None, driving=driving):
-            report.add(known.completed(result))
+        with patient_interrupts() as stop:
+            driving = Driving(rate_pps=rate, raw=not no_raw, stop=stop)
+            for result in ping(known.targets, options, automatic=method is None, driving=driving):
+                report.add(known.completed(result))

@@ -110,6 +110,7 @@ def _without_raw(
 ) -> None:
     """The same traces without any right, a few hundred at a time: the kernel hands out routers' answers by socket."""
     from nettrace.cli.family import resolved_targets
+    from nettrace.cli.interrupt import patient_interrupts
     from nettrace.cli.output import note
     from nettrace.cli.report import Report
     from nettrace.cli.view import TraceView
@@ -141,8 +142,10 @@ def _without_raw(
                 stop=StopReason.ABORTED,
             )
             report.add(missing)
-        for result in path.trace(known.targets, options, driving=Driving(rate_pps=request.rate_pps)):
-            report.add(known.completed(result))
+        with patient_interrupts() as stop:
+            driving = Driving(rate_pps=request.rate_pps, stop=stop)
+            for result in path.trace(known.targets, options, driving=driving):
+                report.add(known.completed(result))
 
 
 def _exit_code(measured: int, failed: int, not_measured: int) -> int:

@@ -91,7 +91,10 @@ def command(
     A hop that answered from several addresses lists them in `also`; one that stayed silent has none. Loss at a hop
     is not loss of the path: routers answer when they like; judge by the last hop.
     """
+    import msgspec
+
     from nettrace.cli.family import resolved_targets
+    from nettrace.cli.interrupt import patient_interrupts
     from nettrace.cli.naming import Annotator, place_named
     from nettrace.cli.report import Report
     from nettrace.cli.target import hosts_of
@@ -129,9 +132,11 @@ def command(
                 **problem, method=options.method, flow=flow, port=port, reached=False, stop=StopReason.ABORTED
             )
             report.add(annotator.document(nothing))
-        if multipath:
-            results = path.multipath(known.targets, MultipathOptions(trace=options), driving=driving)
-        else:
-            results = path.trace(known.targets, options, driving=driving)
-        for result in results:
-            report.add(annotator.document(known.completed(result)))
+        with patient_interrupts() as stop:
+            driving = msgspec.structs.replace(driving, stop=stop)
+            if multipath:
+                results = path.multipath(known.targets, MultipathOptions(trace=options), driving=driving)
+            else:
+                results = path.trace(known.targets, options, driving=driving)
+            for result in results:
+                report.add(annotator.document(known.completed(result)))

@@ -20,6 +20,7 @@ from nettrace.model.measurement import Method, Outcome, Ping, Reason
 
 DEFAULT_RATE_PPS = 1000.0
 MOST_AT_ONCE = 1000
+STOP_LOOK_S = 0.1
 MOST_SOCKETS_AT_ONCE = 400
 """Without raw sockets every flow has its own socket."""
 
@@ -147,15 +148,23 @@ def _by_connecting(targets: Sequence[ProbeTarget], options: PingOptions, driving
         on_abort=aborted.append,
     )
 
+    stop = driving.stop or (lambda: False)
+
     async def following() -> Ping | None:
-        return await anext(rounds, None)
+        """The next round; None when there is none or it was stopped, which is looked for every now and then."""
+        coming = asyncio.ensure_future(anext(rounds, None))
+        try:
+            while not stop() and not (await asyncio.wait({coming}, timeout=STOP_LOOK_S))[0]:
+                pass
+            return coming.result() if coming.done() else None
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.wait({coming})
 
     with asyncio.Runner() as runner:
         try:
-            while driving.stop is None or not driving.stop():
-                made = runner.run(following())
-                if made is None:
-                    return
+            while (made := runner.run(following())) is not None:
                 yield made
         except KeyboardInterrupt:
             yield from aborted
