@@ -66,18 +66,20 @@ class Lines:
     def line(self, row: int, pinned: Pinned) -> tuple[str, Outcome]:
         """The row's `nettrace.trace/1` document with a line feed, and its outcome."""
         table, sweep = self._table, self._sweep
-        length = table.end[row]
+        length, home = table.end[row], table.home[row]
         if sweep.flags[row] == REACHED | CLOSED and length and self._single and not self._has_asides(row):
             start = row * table.width
-            rtts = table.rtt[start : start + length].tolist()
             far = start + table.far_cell
-            last = start + length - 1
-            if rtts[-1] <= 0:
-                rtts[-1] = table.rtt[far]
-            elif table.found[last] != table.home[row]:
-                length = 0
-            if length and min(rtts) >= UNSEEN and rtts[-1] > 0 and table.found[far] == table.home[row]:
-                return self._everyday_line(row, pinned, length, rtts), Outcome.MEASURED
+            direct, last = table.rtt[far], start + length - 1
+            rtts = table.rtt[start:last].tolist()
+            own = table.rtt[last] if table.found[last] == home else 0
+            if direct > 0 and table.found[far] == home and (own > 0 or not table.found[last]):
+                rtts.append(own or direct)
+                worst = min(rtts)
+                if worst > 0:
+                    return self._everyday(row, pinned, rtts, min(direct, rtts[-1])), Outcome.MEASURED
+                if worst >= UNSEEN:
+                    return self._gappy(row, pinned, rtts, min(direct, rtts[-1])), Outcome.MEASURED
         trace = self.trace(row, pinned)
         return document_line(trace), trace.outcome
 
@@ -85,29 +87,37 @@ class Lines:
         sweep = self._sweep
         return row in sweep.loose or row in sweep.details or row in sweep.notes
 
-    def _everyday_line(self, row: int, pinned: Pinned, length: int, rtts: list[int]) -> str:
-        table = self._table
-        start = row * table.width
-        target, address, resolved, _ = pinned
-        filled: list[object] = [address] * (2 * length)
-        tokens = table.found[start : start + length - 1].tolist()
-        heads, text = self._heads, self._addresses.text
-        filled[:-2:2] = [heads.get(token) or text(token) for token in tokens]
-        timed = min(rtts) > 0
-        if timed:
-            filled[1::2] = [rtt / 1e6 for rtt in rtts]
-        else:
-            filled[::2] = [f'"{known}"' if known else "null" for known in filled[::2]]
-            filled[1::2] = [f"{rtt / 1e6:.4f}" if rtt > 0 else "null" for rtt in rtts]
-        if len(heads) < _HEADS:
-            heads.update((token, text(token)) for token in tokens)
-        if target == address:
-            names = (address, address, f'"{address}"')
-        else:
-            names = (_json(target)[1:-1], address, ",".join(map(_json, resolved)))
-        rtt_ms = min(table.rtt[start + table.far_cell], rtts[-1]) / 1e6
-        form = self._formats.get(length if timed else -length) or self._format(length, timed=timed)
-        return form % (*names, rtt_ms, *filled, self._at(table.begun[row]))
+    def _everyday(self, row: int, pinned: Pinned, rtts: list[int], rtt: int) -> str:
+        """The line of a trace in which everybody answered."""
+        filled: list[object] = [None] * (2 * len(rtts))
+        filled[::2] = self._texts(row, len(rtts), pinned[1])
+        filled[1::2] = [each / 1e6 for each in rtts]
+        form = self._formats.get(len(rtts)) or self._format(len(rtts), timed=True)
+        return form % (*_names(pinned), rtt / 1e6, *filled, self._at(self._table.begun[row]))
+
+    def _gappy(self, row: int, pinned: Pinned, rtts: list[int], rtt: int) -> str:
+        """The line of a trace with silent hops."""
+        filled: list[object] = [None] * (2 * len(rtts))
+        filled[::2] = [f'"{text}"' if text else "null" for text in self._texts(row, len(rtts), pinned[1])]
+        filled[1::2] = [f"{each / 1e6:.4f}" if each > 0 else "null" for each in rtts]
+        form = self._formats.get(-len(rtts)) or self._format(len(rtts), timed=False)
+        return form % (*_names(pinned), rtt / 1e6, *filled, self._at(self._table.begun[row]))
+
+    def _texts(self, row: int, length: int, address: str | None) -> list[str | None]:
+        """The addresses of hops 1 to `length`, the last one the target's own."""
+        start = row * self._table.width
+        tokens = self._table.found[start : start + length - 1].tolist()
+        heads = self._heads
+        texts = list(map(heads.get, tokens))
+        if None in texts:
+            text, full = self._addresses.text, len(heads) >= _HEADS
+            for index, known in enumerate(texts):
+                if known is None:
+                    texts[index] = made = text(tokens[index])
+                    if not full:
+                        heads[tokens[index]] = made
+        texts.append(address)
+        return texts
 
     def _format(self, length: int, *, timed: bool) -> str:
         about = self._about
@@ -239,6 +249,13 @@ class Lines:
             mtu_bytes=mtu_bytes,
         )
         return annotation(reply)
+
+
+def _names(pinned: Pinned) -> tuple[str, str | None, str]:
+    target, address, resolved, _ = pinned
+    if target == address:
+        return target, target, f'"{target}"'
+    return _json(target)[1:-1], address, ",".join(map(_json, resolved))
 
 
 def document_line(trace: Trace) -> str:

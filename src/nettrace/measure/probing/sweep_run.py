@@ -27,6 +27,7 @@ loses nothing: the kernel goes on stamping and keeping replies, and they are rea
 
 LONGEST_REST_NS = 20 * NS_PER_MS
 _ADMITTED_AT_ONCE = 512
+_BATCHES_AT_ONCE = 8
 _SETTLING_S = 0.0003
 
 
@@ -63,6 +64,7 @@ class Run:
         self._targets = Targets(targets, request.version)
         self._timeline = Timeline()
         self._pacer = Pacer(request.rate_pps, self._timeline.now)
+        self._next_tick: Instant = 0
         self._legs: dict[int, Leg] = {}
         self._lines: dict[Leg, Lines] = {}
         self._options = SweepOptions(
@@ -96,10 +98,11 @@ class Run:
         """Does the sweep; what each step finished must be read before the next."""
         timeline = self._timeline
         planned: Instant | None = None
+        steps = timeline.steps
         while True:
-            steps = timeline.steps
             now = timeline.tick()
             if timeline.steps != steps:
+                steps = timeline.steps
                 for leg in self._legs.values():
                     leg.clock_stepped()
             failed = self._admit(now)
@@ -188,31 +191,35 @@ class Run:
     # -- packets out ---------------------------------------------------------------------------------------
 
     def _send(self, now: Instant) -> bool:
-        """Sends what the rate and the machines allow; True when it is not the rate that holds us back."""
+        """Sends what the rate and the machines allow, once a tick; True when it is not the rate that holds us back.
+
+        After a stall several batches go at once, as many as the pacer makes up for.
+        """
         pacer = self._pacer
         room = pacer.allowance(now)
-        if room < min(pacer.quantum, BATCH):
+        if now < self._next_tick or room < min(pacer.quantum, BATCH):
             return False
-        blocked = True
+        sent = 0
         for leg in self._legs.values():
-            sent = leg.send(min(room, BATCH), now)
-            pacer.spend(sent)
-            room -= sent
-            blocked &= not sent
-            if room <= 0:
-                return False
-        return blocked
+            for _ in range(_BATCHES_AT_ONCE):
+                took = leg.send(min(room - sent, BATCH), now) if sent < room else 0
+                sent += took
+                if took < BATCH:
+                    break
+        pacer.spend(sent)
+        self._next_tick = now + pacer.tick_ns
+        return not sent
 
     def _rest_until(self, *, blocked: bool) -> Instant:
         """When to go on: when a tick's packets may leave, or when something has waited long enough."""
         now = self._timeline.now
         if not blocked:
-            return max(now, self._pacer.ready_at())
+            return max(now, self._pacer.ready_at(), self._next_tick)
         wakes = [wake for leg in self._legs.values() if (wake := leg.sweep.wake_at()) is not None]
         return max(now, min([*wakes, now + LONGEST_REST_NS]))
 
     def _rest(self, until: Instant, *, blocked: bool) -> None:
-        left_ns = until - self._timeline.now
+        left_ns = until - self._timeline.tick()
         if left_ns <= 0:
             return
         if blocked:

@@ -139,6 +139,13 @@ class Lane:
             return self._silence >= SUSPICIOUS_MISSES or self.flight <= 0
         return False
 
+    def late(self, now: Instant) -> None:
+        """A miss was none, its answer was only slow: whatever was concluded from misses is taken back."""
+        self._silence = 0
+        self.state = OPEN
+        self.controls.clear()
+        self._trusted_until = now + TRUST_NS
+
     def question(self, rows: Sequence[int]) -> None:
         """Closes the lane and asks these, which have answered here before, once more; none opens it."""
         self._silence = 0

@@ -4,7 +4,7 @@ from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 
 LONGEST_TICK_NS = 20 * NS_PER_MS
 SHORTEST_TICK_NS = NS_PER_MS
-_PACKETS_A_TICK = 128
+_PACKETS_A_TICK = 256
 CATCH_UP_NS = 100 * NS_PER_MS
 """Of a stall, this much is made up for."""
 
@@ -14,13 +14,14 @@ class Pacer:
 
     Attributes:
         depth: packets that may leave at once, after a stall: what the rate allows in 100 ms, at least one tick's.
+        tick_ns: how often something is sent.
         quantum: packets of one tick: what is waited for before anything is sent.
     """
 
     def __init__(self, rate_pps: float, now: Instant) -> None:
         self.rate_pps = rate_pps
-        tick_ns = min(LONGEST_TICK_NS, max(SHORTEST_TICK_NS, _PACKETS_A_TICK * NS_PER_S / rate_pps))
-        self.quantum = max(1.0, rate_pps * tick_ns / NS_PER_S)
+        self.tick_ns = int(min(LONGEST_TICK_NS, max(SHORTEST_TICK_NS, _PACKETS_A_TICK * NS_PER_S / rate_pps)))
+        self.quantum = max(1.0, rate_pps * self.tick_ns / NS_PER_S)
         self.depth = max(self.quantum, rate_pps * CATCH_UP_NS / NS_PER_S)
         self._tokens = self.quantum
         self._at = now

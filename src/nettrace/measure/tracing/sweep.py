@@ -221,6 +221,8 @@ class Sweep:
             took = (seconds - sent_s[slot]) * NS_PER_S + ns - sent_ns[slot]
             if not 0 < took < believable:
                 took = UNTIMED
+            if state > STAMPED:
+                self._late(step, took, now)
             if state & 1:
                 self.loose.setdefault(row, set()).add(step)
             if kind == exceeded and plain[row]:
@@ -241,6 +243,11 @@ class Sweep:
                 self.lanes[step].hit(count, now)
         self._enqueue_opened()
         self.extras.clear()
+
+    def _late(self, step: int, took: int, now: Instant) -> None:
+        """An answer came after its probe was counted as missing: we were too impatient."""
+        self._slowest_ns = max(self._slowest_ns, took)
+        self.lanes[step].late(now)
 
     def _measured(self, row: int, source: int, took: int, quoted: int) -> None:
         """The destination's own answer to the first question, quoting the TTL left: the everyday case."""
