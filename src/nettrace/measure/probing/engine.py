@@ -247,8 +247,8 @@ class Engine:
         if run.lonely:
             run.busy_until = self.timeline.now + DOUBLES_NS
             self._ledger.drop(tag)
-        run.machine.replied(reply)
-        if not run.queued:
+        unchanged = run.machine.replied(reply)
+        if not run.queued and (run.serial_ns or not unchanged):
             self._touched[run.serial] = run
 
     # -- what goes -----------------------------------------------------------------------------------------

@@ -105,7 +105,8 @@ def _netlink(groups: int) -> socket.socket | None:
     if groups:
         sock.settimeout(0)
     else:
-        sock.settimeout(1.0)
+        # The kernel's own limit, not Python's, which would ask `poll` before every call.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 1, 0))
     return sock
 
 
@@ -124,7 +125,8 @@ def _answer(data: bytes) -> Route | None:
         raise OSError(code, os.strerror(code))
     source, interface = "", 0
     at = 16 + _ROUTE.size
-    while at + 4 <= min(size, len(data)):
+    end = min(size, len(data))
+    while at + 4 <= end and not (source and interface):
         length, attribute = _ATTRIBUTE.unpack_from(data, at)
         if length < 4:
             break

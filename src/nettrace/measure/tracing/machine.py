@@ -29,8 +29,11 @@ class Machine(Protocol):
         """A probe left, or could not be sent."""
         ...
 
-    def replied(self, reply: Reply) -> None:
-        """A verified answer to one of this machine's probes, in any order, possibly late or doubled."""
+    def replied(self, reply: Reply) -> bool | None:
+        """A verified answer to one of this machine's probes, in any order, possibly late or doubled.
+
+        True says that nothing changed about when to call `due`: what `wake_at` said last still holds.
+        """
         ...
 
     def stalled(self, start: Instant, end: Instant) -> None:

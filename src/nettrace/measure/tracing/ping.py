@@ -90,13 +90,14 @@ class PingRound:
         if departure.sent_at is None and departure.reason == Reason.NOT_PERMITTED:
             self._wanted = self._sent
 
-    def replied(self, reply: Reply) -> None:
-        """Note an answer."""
+    def replied(self, reply: Reply) -> bool:
+        """Note an answer. True as long as there are probes to send: their moments do not depend on answers."""
         if not 0 <= reply.key < self._sent or self._first_open >= self._sent >= self._wanted:
-            return
+            return False
         flight = self._flights[reply.key]
         flight.hear(reply, meaning(reply, self.address, self.options.method))
         self._fresh.append(flight)
+        return self._sent < self._wanted
 
     def stalled(self, start: Instant, end: Instant) -> None:
         """Losses under way in this window prove nothing; answers get a wider bar."""
