@@ -77,6 +77,7 @@ def test_a_lost_probe_is_null_in_its_place_and_counts_as_sent() -> None:
 def test_a_probe_this_host_spoiled_is_neither_sent_nor_lost() -> None:
     made = document(ping(answered(10), STALLED))
     assert (made["sent"], made["received"], made["not_measured"]) == (1, 1, 1)
+    assert [len(made[name]) for name in ("rtt_ms", "error_ms", "grades")] == [1, 1, 1]
 
 
 def test_without_an_answer_every_statistic_is_null_never_zero() -> None:
@@ -139,6 +140,16 @@ def test_a_trace_has_every_field_of_the_contract() -> None:
     assert first["mpls"] == [{"label": 16, "tc": 0, "s": True, "ttl": 1}]
     assert silent.items() >= {"ttl": 2, "address": None, "rtt_ms": [None], "mpls": None}.items()
     assert "also" not in silent
+
+
+def test_a_hops_nulls_are_losses_and_nothing_else() -> None:
+    def shown(*samples: Sample) -> object:
+        hop = Hop(ttl=1, address="10.0.0.1", samples=samples)
+        return document(msgspec.structs.replace(trace(reached=False), hops=(hop,)))["hops"][0]["rtt_ms"]
+
+    assert shown(STALLED, LOST, answered(2)) == [None, 2.0]
+    assert shown(STALLED, answered(2)) == [2.0]
+    assert shown(STALLED, STALLED) == [None]
 
 
 def test_an_unreached_target_has_no_round_trip_time() -> None:

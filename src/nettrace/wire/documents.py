@@ -61,7 +61,7 @@ def document(measurement: Measurement) -> Document:
 
 
 def ping_document(ping: Ping) -> Document:
-    """`nettrace.ping/1`. `sent` counts probes seen to leave; the others stand in `not_measured`."""
+    """`nettrace.ping/1`. `rtt_ms` has `sent` values; probes that prove nothing are only counted, in `not_measured`."""
     return {
         "schema": "nettrace.ping/1",
         "vantage": ping.vantage,
@@ -216,16 +216,16 @@ def _verdict(measurement: Measurement) -> Document:
 
 
 def _distribution(samples: Iterable[Sample]) -> Document:
-    counted = [sample for sample in samples if sample.state is not SampleState.NOT_MEASURED]
-    answered = sorted(sample.rtt_ns for sample in counted if sample.rtt_ns is not None)
     everything = tuple(samples)
+    counted = [sample for sample in everything if sample.state is not SampleState.NOT_MEASURED]
+    answered = sorted(sample.rtt_ns for sample in counted if sample.rtt_ns is not None)
     return {
         "sent": len(counted),
         "received": len(answered),
         "not_measured": len(everything) - len(counted),
-        "rtt_ms": [ms(sample.rtt_ns) for sample in everything],
-        "error_ms": [ms(sample.error_ns) for sample in everything],
-        "grades": [sample.grade for sample in everything],
+        "rtt_ms": [ms(sample.rtt_ns) for sample in counted],
+        "error_ms": [ms(sample.error_ns) for sample in counted],
+        "grades": [sample.grade for sample in counted],
         "min_ms": ms(answered[0]) if answered else None,
         "p50_ms": ms(percentile(answered, 0.5)),
         "p95_ms": ms(percentile(answered, 0.95)),
@@ -267,10 +267,12 @@ def _stages(stages: Stages) -> Document:
 
 
 def _hop(hop: Hop) -> Document:
+    # A probe that proved nothing was sent again; as a null it would pass for a loss.
+    counted = [sample for sample in hop.samples if sample.state is not SampleState.NOT_MEASURED]
     made: Document = {
         "ttl": hop.ttl,
         "address": hop.address,
-        "rtt_ms": [ms(sample.rtt_ns) for sample in hop.samples],
+        "rtt_ms": [ms(sample.rtt_ns) for sample in counted or hop.samples[:1]],
         "name": hop.name,
         "asn": hop.asn,
         "as_name": hop.as_name,

@@ -89,6 +89,34 @@ def test_an_answer_that_comes_after_its_timeout_counts_while_the_round_is_open()
     assert machine.result().samples[0].rtt_ns == 1100 * NS_PER_MS
 
 
+def test_behind_a_satellite_no_answer_is_called_lost_because_it_is_late() -> None:
+    machine = PingRound("h", HOST, PingOptions(count=3, timeout_ns=2 * NS_PER_S))
+    rtt = 2_450 * NS_PER_MS
+    at = {key: NOW + key * NS_PER_S for key in range(3)}
+    for key in range(3):
+        ask(machine, at[key])
+        if key == 2:
+            answer(machine, 0, at[0] + rtt)
+    for key in (1, 2):
+        machine.due(at[key] + rtt, 8)
+        assert not machine.done
+        answer(machine, key, at[key] + rtt)
+
+    assert machine.wake_at(at[2] + rtt) is None
+    assert states(machine.result()) == ["answered"] * 3
+
+
+def test_patience_has_an_end() -> None:
+    machine = PingRound("h", HOST, PingOptions(count=12))
+    for key in range(12):
+        ask(machine, NOW + key * NS_PER_S)
+    answer(machine, 0, NOW + 11 * NS_PER_S)
+
+    assert machine.wake_at(NOW + 20 * NS_PER_S) == NOW + 21 * NS_PER_S
+    machine.due(NOW + 21 * NS_PER_S, 8)
+    assert machine.done
+
+
 def test_an_answer_after_the_end_changes_nothing() -> None:
     machine = PingRound("h", HOST, PingOptions(count=1))
     ask(machine, NOW)

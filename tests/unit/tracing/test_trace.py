@@ -2,8 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
+
+from nettrace.measure.packets.note import NOTE
+from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import annotation
+from nettrace.measure.tracing.ping import PingOptions
 from nettrace.measure.tracing.trace import TraceOptions, TraceRun
 from nettrace.model.instant import NS_PER_MS, NS_PER_S
 from nettrace.model.measurement import Grade, Method, Outcome, Reason
@@ -32,6 +37,7 @@ class Bench:
     def __init__(self, **options: object) -> None:
         self.machine = TraceRun("h", HOST, TraceOptions(**options))  # type: ignore[arg-type]
         self.now = NOW
+        self.last_sent = NOW
         self.sent: list[Probe] = []
 
     def ask(self, after_ms: float = 0, room: int = 64) -> list[int]:
@@ -41,6 +47,7 @@ class Bench:
         for probe in probes:
             self.machine.departed(Departure(probe.key, self.now, 0, Grade.KERNEL))
         self.sent += probes
+        self.last_sent = self.now if probes else self.last_sent
         return [probe.ttl for probe in probes]
 
     def probe(self, ttl: int) -> Probe:
@@ -66,6 +73,11 @@ class Bench:
     @property
     def addresses(self) -> list[str | None]:
         return [hop.address for hop in self.machine.result().hops]
+
+
+def test_every_probe_has_room_for_the_note_that_says_who_it_is() -> None:
+    for options in (TraceOptions(), PingOptions()):
+        assert options.payload_bytes >= MIN_PAYLOAD_BYTES + len(NOTE)
 
 
 def test_it_begins_with_the_destination_and_a_small_window() -> None:
@@ -287,6 +299,89 @@ def test_unreachable_ends_the_trace_with_its_letter() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("scout_first", [True, False])
+def test_port_unreachable_from_a_router_of_the_path_is_a_filter_and_no_arrival(scout_first: bool) -> None:
+    bench = Bench(attempts=1, max_ttl=8)
+    bench.ask()
+    filtered = port(bench.probe(8), bench.now + 4, length=4, source="10.0.0.3")
+    routers = [passed(bench.probe(ttl), f"10.0.0.{ttl}", bench.now + ttl) for ttl in (1, 2, 3)]
+    bench.tell(*([filtered, *routers] if scout_first else [*routers, filtered]))
+    bench.ask(10)
+    bench.tell(port(bench.probe(4), bench.now + 4, length=4, source="10.0.0.3"))
+    bench.finish()
+
+    trace = bench.machine.result()
+    assert (trace.outcome, trace.reason, trace.reached) == (Outcome.FAILED, Reason.UNREACHABLE, False)
+    assert bench.addresses == ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.3"]
+    assert (trace.stop, trace.answered_from, trace.rtt_ns) == (StopReason.UNREACHABLE, None, None)
+
+
+def test_a_router_that_refuses_makes_no_arrival_of_others_undone() -> None:
+    bench = Bench(attempts=1, max_ttl=8)
+    bench.ask()
+    bench.tell(port(bench.probe(8), bench.now + 4, length=3, source="192.0.2.9"))
+    bench.tell(*(passed(bench.probe(ttl), f"10.0.0.{ttl}", bench.now + ttl) for ttl in (1, 2)))
+    bench.tell(port(bench.probe(3), bench.now + 4, length=3, source="192.0.2.9"))
+    bench.finish()
+
+    assert bench.addresses == ["10.0.0.1", "10.0.0.2", "192.0.2.9"]
+    assert (bench.machine.result().reached, bench.machine.result().answered_from) == (True, "192.0.2.9")
+
+
+def test_behind_a_satellite_hops_are_found_whatever_the_timeout_and_none_is_called_lossy() -> None:
+    bench = Bench(timeout_ns=NS_PER_S)
+    rtt = 2_400 * NS_PER_MS
+    waiting: list[tuple[int, Reply]] = []
+
+    def answer(probe: Probe) -> None:
+        at = bench.now + rtt
+        made = port(probe, at, length=5) if probe.ttl >= 5 else passed(probe, f"10.0.0.{probe.ttl}", at)
+        waiting.append((at, made))
+
+    for _ in range(500):
+        wake = bench.machine.wake_at(bench.now)
+        if wake is None:
+            break
+        arrives = min(waiting, default=(wake + 1, None), key=lambda each: each[0])
+        at = min(wake, arrives[0])
+        if arrives[1] is not None and at == arrives[0]:
+            waiting.remove((arrives[0], arrives[1]))
+            bench.now = at
+            bench.tell(arrives[1])
+            continue
+        before = len(bench.sent)
+        bench.ask((at - bench.now) / NS_PER_MS)
+        for probe in bench.sent[before:]:
+            answer(probe)
+
+    trace = bench.machine.result()
+    assert (trace.reached, len(trace.hops)) == (True, 5)
+    assert {sample.rtt_ns for hop in trace.hops for sample in hop.samples} == {rtt}
+    assert bench.now - NOW < 8 * NS_PER_S
+
+
+def test_a_dark_end_is_listened_to_for_twice_the_timeout_and_no_longer() -> None:
+    bench = Bench(timeout_ns=NS_PER_S, attempts=1, gap_limit=3, scout=False)
+    bench.finish()
+
+    assert bench.machine.result().stop is StopReason.GAP
+    assert bench.now - bench.last_sent == 2 * NS_PER_S
+
+
+def test_where_packets_are_lost_silent_hops_are_asked_three_times_more() -> None:
+    bench = Bench(scout=False, max_ttl=3, window=3)
+    asked: dict[int, list[int]] = {1: [], 2: [], 3: []}
+
+    def answer(probe: Probe) -> Reply | None:
+        asked[probe.ttl].append((bench.now - NOW) // NS_PER_S)
+        lost = probe.ttl == 2 or (probe.ttl == 1 and len(asked[1]) == 1)
+        return None if lost else passed(probe, f"10.0.0.{probe.ttl}", bench.now + 5)
+
+    bench.finish(answer)
+
+    assert asked == {1: [0, 1], 2: [0, 1, 2, 3, 4], 3: [0]}
+
+
 def test_a_destination_that_arrives_outweighs_a_router_that_refuses() -> None:
     def answer(probe: Probe) -> Reply:
         if probe.ttl == 3:
@@ -351,7 +446,8 @@ def test_a_too_big_probe_shrinks_to_the_quoted_mtu_and_never_below_reason() -> N
     assert bench.machine.result().path_mtu_bytes == 1400
 
 
-def test_an_mtu_that_cannot_be_is_a_refusal() -> None:
+@pytest.mark.parametrize("mtu", [9000, 28 + MIN_PAYLOAD_BYTES - 1])
+def test_an_mtu_that_cannot_be_is_a_refusal(mtu: int) -> None:
     bench = Bench()
     bench.ask()
     reply = Reply(
@@ -359,12 +455,12 @@ def test_an_mtu_that_cannot_be_is_a_refusal() -> None:
         kind=ReplyKind.PACKET_TOO_BIG,
         source="10.0.0.1",
         received_at=bench.now + 1,
-        mtu_bytes=9000,
+        mtu_bytes=mtu,
     )
     bench.tell(reply, passed(bench.probe(1), "10.0.0.1", bench.now + 1))
     bench.finish()
 
-    assert bench.machine.result().hops[1].annotation == "!F-9000"
+    assert bench.machine.result().hops[1].annotation == f"!F-{mtu}"
     assert bench.machine.result().stop is StopReason.UNREACHABLE
 
 

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from nettrace.model.instant import NS_PER_MS, Instant
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Clock, Grade, Outcome, Reason, Sample, SampleState
 from nettrace.model.path import Departure, Reply
 
@@ -20,6 +20,9 @@ CLOCK_TOLERANCE_NS = 1 * NS_PER_MS
 FUTURE_TOLERANCE_NS = 250 * NS_PER_MS
 """How far an answer may lie after the instant it is judged at: a driver may read its clock, lose the processor,
 and only then read its sockets."""
+
+LONGEST_WAIT_NS = 10 * NS_PER_S
+"""No answer is waited for longer, however late others came: drivers forget their probes then."""
 
 _RANK = {Grade.KERNEL: 0, Grade.RECEPTION: 1, Grade.USER: 2}
 _PUBLIC_REASONS = frozenset(reason.value for reason in Reason)
@@ -194,15 +197,23 @@ class Flight:
         rtt_ns = answer.received_at - sent_at
         if self.broken or rtt_ns + error_ns < 0:
             return Sample(state=SampleState.NOT_MEASURED, sent_at=sent_at, reason=CLOCK)
+        if rtt_ns <= 0:
+            # The true value is positive: it lies between zero and the upper end of the bar.
+            error_ns = max(1, (rtt_ns + error_ns + 1) // 2)
+            rtt_ns = error_ns
         return Sample(
             state=SampleState.ANSWERED,
             sent_at=sent_at,
-            # Within the bar of zero: the true value is positive, so the smallest one keeps the bar true.
-            rtt_ns=max(rtt_ns, 1),
+            rtt_ns=rtt_ns,
             error_ns=error_ns,
             grade=_GRADES[max(_RANK[self.grade], _RANK[answer.grade])],
             stalled=stall_ns > 0,
         )
+
+
+def patience_ns(rtt_ns: int) -> int:
+    """How long to wait for answers where one took `rtt_ns`: a quarter longer, ten seconds at most."""
+    return min(rtt_ns * 5 // 4, LONGEST_WAIT_NS)
 
 
 def clock_of(samples: Iterable[Sample]) -> Clock | None:

@@ -11,6 +11,9 @@ from nettrace.model.path import Hop, Reply
 SPARE_PROBES = 3
 """Probes that proved nothing (stalled, refused by our own system, too big) are replaced at most this often."""
 
+EXTRA_ATTEMPTS = 3
+"""More tries of silent hops where the path was seen to lose packets."""
+
 _TOO_BIG = Sample(state=SampleState.NOT_MEASURED, reason="too big")
 
 
@@ -63,16 +66,27 @@ class HopState:
         return flights[0].asked_at
 
     @property
+    def lost_some(self) -> bool:
+        """True when somebody answered here, but not every probe."""
+        flights = self.flights
+        if len(flights) < 2 or not self.answered:
+            return False
+        return any(flight.closed and flight.answer is None and not flight.void for flight in flights)
+
+    @property
     def under_way(self) -> bool:
         """True while any probe here may still be answered in time."""
         return any(not flight.closed and flight.answer is None for flight in self.flights)
 
-    def wants(self, probes: int, attempts: int, pace_ns: int, retry_ns: int) -> Instant | None:
+    def wants(
+        self, probes: int, attempts: int, pace_ns: int, retry_ns: int, *, lossy: bool = False
+    ) -> Instant | None:
         """From when on this hop wants another probe; None when it wants none as things stand.
 
         It wants `probes` of them, `pace_ns` apart. If none of them is answered it is asked again, up to
         `attempts` tries in all; each waits `retry_ns` (then twice, four times ...) from the last probe, so a
-        router that limits its answers has one to give.
+        router that limits its answers has one to give. On a `lossy` path it is asked more often and steadily: there
+        the answer is lost by chance.
         """
         flights = self.flights
         if not flights:
@@ -88,6 +102,8 @@ class HopState:
             elif not flight.closed:
                 open_probes += 1
         probes += self.disputed
+        if lossy:
+            attempts += EXTRA_ATTEMPTS
         limit = probes + attempts - 1
         if len(flights) >= limit + SPARE_PROBES:
             return None
@@ -96,7 +112,7 @@ class HopState:
             return last + pace_ns
         if answered or open_probes or counted >= limit:
             return None
-        return last + (retry_ns << (counted - probes))
+        return last + (retry_ns if lossy else retry_ns << counted - probes)
 
     def primary(self) -> Reply | None:
         """The answer that stands for this hop: the destination's, else of the earliest probe that has one.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nettrace.measure.tracing.flight import Flight, Watch, clock_of, excuses, silence
+from nettrace.measure.tracing.flight import Flight, Watch, clock_of, excuses, patience_ns, silence
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.measure.tracing.meaning import Meaning, annotation, meaning
 from nettrace.model.instant import NS_PER_S, Instant
@@ -19,7 +19,9 @@ class PingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         port: destination port of UDP and TCP; None takes the method's default.
         count: probes in the round.
         interval_ns: from one probe to the next; a delayed probe delays the others, they never bunch up.
-        timeout_ns: how long an answer is waited for before silence may be called a loss.
+        timeout_ns: how long an answer is waited for before silence may be called a loss; longer once an answer came
+            later than that.
+        payload_bytes: 56 has room for the note that says who probes and why.
         flow_number: which of the endpoint's flows to use; 0 is the canonical one.
     """
 
@@ -28,7 +30,7 @@ class PingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     count: int = 10
     interval_ns: int = 1 * NS_PER_S
     timeout_ns: int = 1 * NS_PER_S
-    payload_bytes: int = 32
+    payload_bytes: int = 56
     ttl: int = 64
     flow_number: int = 0
 
@@ -37,9 +39,9 @@ class PingRound:
     """A `Machine` that pings one address `count` times; `result()` holds at any moment.
 
     An answer that comes after its timeout but before the round ends counts as answered, with its true round
-    trip; after the end the probe stays lost. Copies are ignored. A refusal by a router (unreachable, time
-    exceeded, too big) makes the sample lost at once, with the refusal as its reason, unless the real answer
-    comes too.
+    trip, and the others are given as long and a quarter more; after the end the probe stays lost. Copies are
+    ignored. A refusal by a router (unreachable, time exceeded, too big) makes the sample lost at once, with the
+    refusal as its reason, unless the real answer comes too.
     """
 
     def __init__(self, target: str, address: str, options: PingOptions | None = None) -> None:
@@ -52,6 +54,7 @@ class PingRound:
         self._fresh: list[Flight] = []
         self._wanted = self.options.count
         self._sent = self._first_open = 0
+        self._timeout_ns = self.options.timeout_ns
         self._started_at: Instant | None = None
         self._next_at: Instant = 0
         self._now: Instant = 0
@@ -86,7 +89,10 @@ class PingRound:
         """Note when a probe left. After `not_permitted` no further probe is asked for."""
         if not 0 <= departure.key < self._sent:
             return
-        self._flights[departure.key].depart(departure)
+        flight = self._flights[departure.key]
+        flight.depart(departure)
+        if flight.answer is not None:
+            self._be_patient(flight)
         if departure.sent_at is None and departure.reason == Reason.NOT_PERMITTED:
             self._wanted = self._sent
 
@@ -97,6 +103,7 @@ class PingRound:
         flight = self._flights[reply.key]
         flight.hear(reply, meaning(reply, self.address, self.options.method))
         self._fresh.append(flight)
+        self._be_patient(flight)
         return self._sent < self._wanted
 
     def stalled(self, start: Instant, end: Instant) -> None:
@@ -114,7 +121,7 @@ class PingRound:
         if self._sent < self._wanted:
             return now if now > self._next_at else self._next_at
         if self._first_open < self._sent:
-            return self._flights[self._first_open].deadline(self.options.timeout_ns)
+            return self._flights[self._first_open].deadline(self._timeout_ns)
         return None
 
     def result(self) -> Ping:
@@ -134,13 +141,22 @@ class PingRound:
             clock=clock_of(samples),
         )
 
+    def _be_patient(self, flight: Flight) -> None:
+        """An answer later than its timeout: others are under way for as long, so silence proves less."""
+        if flight.answer is None or flight.sent_at is None:
+            return
+        timeout_ns = patience_ns(flight.answer.received_at - flight.sent_at)
+        if timeout_ns > self._timeout_ns:
+            self._timeout_ns = timeout_ns
+            self._first_open = 0
+
     def _settle(self, now: Instant) -> None:
         """Move past the probes for which nothing more is waited."""
         at, flights = self._first_open, self._flights
         while at < self._sent:
             flight = flights[at]
             known = flight.sent_at is not None and flight.answer is not None
-            if not known and flight.refusal is None and now < flight.deadline(self.options.timeout_ns):
+            if not known and flight.refusal is None and now < flight.deadline(self._timeout_ns):
                 break
             at += 1
         self._first_open = at
@@ -148,7 +164,7 @@ class PingRound:
     def _sample(self, flight: Flight) -> Sample:
         answer = flight.answer
         if answer is None or flight.rank == Meaning.REACHED:
-            return flight.sample(self.options.timeout_ns, self._watch, self._now)
+            return flight.sample(self._timeout_ns, self._watch, self._now)
         return Sample(state=SampleState.LOST, sent_at=flight.sent_at, reason=_refusal(answer))
 
     def _verdict(self, samples: Sequence[Sample]) -> tuple[Outcome, Reason | None]:

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 import msgspec
 
+from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES
 from nettrace.measure.tracing.evidence import conclude
-from nettrace.measure.tracing.flight import Flight, Watch
+from nettrace.measure.tracing.flight import Flight, Watch, patience_ns
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.measure.tracing.hop_state import HopState
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import Meaning, family, meaning
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Method, Reason
-from nettrace.model.path import Departure, Probe, Reply, StopReason, Trace
+from nettrace.model.path import Departure, Probe, Reply, ReplyKind, StopReason, Trace
 
 _HEADER_BYTES = {
     (Method.ICMP, 4): 28, (Method.UDP, 4): 28, (Method.TCP, 4): 40,
@@ -22,6 +23,8 @@ _INITIAL_TTLS = (64, 128, 255)
 _CAREFUL_WINDOW = 2
 _PATIENCE = 0.3
 """Share of the timeout after which a first question without an answer no longer holds up further TTLs."""
+_LAST_CHANCE = 2
+"""Timeouts for which a path's dark end is listened to: behind a satellite every answer may be that late."""
 
 
 class TraceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,13 +34,15 @@ class TraceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         port: destination port of UDP and TCP; None takes the method's default.
         flow_number: which of the endpoint's flows; 0 is the canonical one.
         probes_per_hop: answers wanted from each hop.
-        attempts: tries, with growing pauses, before a hop is called silent.
-        timeout_ns: how long each answer is waited for.
+        attempts: tries, with growing pauses, before a hop is called silent; three more on a path that was seen to
+            lose packets.
+        timeout_ns: how long each answer is waited for; longer once an answer came later than that.
         window: TTLs asked ahead of the furthest answer while the path's length is unknown.
         gap_limit: silent hops in a row after which the path counts as dark.
         hop_interval_ns: between two probes to one TTL.
         retry_ns: pause before a silent hop is asked again; doubles each time (routers grant about one a second).
         scout: ask the destination itself first; its answer tells the path's length (see decision 0020).
+        payload_bytes: 56 has room for the note that says who probes and why.
         expected_ttl: the path's length last time, or None.
     """
 
@@ -53,7 +58,7 @@ class TraceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     gap_limit: int = 6
     hop_interval_ns: int = 100 * NS_PER_MS
     retry_ns: int = 1 * NS_PER_S
-    payload_bytes: int = 32
+    payload_bytes: int = 56
     scout: bool = True
     expected_ttl: int | None = None
 
@@ -86,6 +91,9 @@ class TraceRun:
         self._exact: int | None = None
         self._guess = self.options.expected_ttl
         self._payload_bytes = self.options.payload_bytes
+        self._timeout_ns = self.options.timeout_ns
+        self._routers: set[str] = set()
+        self._lossy = False
         self._directly = self.options.scout
         self._started_at: Instant | None = None
         self._now: Instant = 0
@@ -118,13 +126,15 @@ class TraceRun:
         """Note when a probe left. When not even the first one is permitted the trace ends."""
         if not 0 <= departure.key < len(self._flights):
             return
-        self._flights[departure.key].depart(departure)
+        flight = self._flights[departure.key]
+        flight.depart(departure)
         if departure.sent_at is None:
             self._wake = 0
             if departure.reason == Reason.NOT_PERMITTED:
                 self._halted = all(flight.sent_at is None for flight in self._flights)
-        elif self._flights[departure.key].answer is not None:
+        elif flight.answer is not None:
             self._wake = 0
+            self._be_patient(flight)
 
     def replied(self, reply: Reply) -> None:
         """Note an answer; one that comes after the trace ended changes nothing."""
@@ -132,6 +142,8 @@ class TraceRun:
             return
         flight = self._flights[reply.key]
         said = meaning(reply, self.address, self.options.method)
+        if self._from_router(reply, said):
+            said = Meaning.REFUSED
         smaller = self._fitting(flight, reply) if said is Meaning.TOO_BIG else None
         if said is Meaning.TOO_BIG and smaller is None:
             said = Meaning.REFUSED
@@ -139,6 +151,7 @@ class TraceRun:
             flight.void = smaller is not None
             self._payload_bytes = min(self._payload_bytes, smaller or self._payload_bytes)
             self._learn(flight, reply)
+        self._be_patient(flight)
         self._fresh.append(flight)
         self._wake = 0
 
@@ -164,7 +177,7 @@ class TraceRun:
             flow=self.flow,
             at=self._now if self._started_at is None else self._started_at,
             now=self._now,
-            timeout_ns=self.options.timeout_ns,
+            timeout_ns=self._timeout_ns,
             watch=self._watch,
             stop=self._stop() if self._done else StopReason.ABORTED,
             path=[self._hops[ttl] for ttl in range(self.options.first_ttl, cut + 1)],
@@ -176,17 +189,63 @@ class TraceRun:
     def _learn(self, flight: Flight, reply: Reply) -> None:
         ttl, said = flight.ttl, flight.rank
         self._repeats |= self._first_met.setdefault(reply.source, ttl) != ttl
+        self._lossy |= self._hops[ttl].lost_some
         if said == Meaning.REACHED:
             self._reached = ttl if self._reached is None else min(ttl, self._reached)
             self._measure_length(ttl, reply)
         elif said == Meaning.REFUSED and ttl <= self._asked:
             self._refused = ttl if self._refused is None else min(ttl, self._refused)
         elif said == Meaning.PASSED:
+            self._meet_router(reply.source)
             self._find_loop()
         if self._exact is not None and self._contradicted(self._exact):
             # One of the two is old: the path changed in between. Asking there again tells which.
             self._hops[self._exact].disputed = self._exact <= self._asked
             self._exact = None
+
+    def _from_router(self, reply: Reply, said: Meaning) -> bool:
+        """True when "port unreachable" comes from a router of this very path: then it is a filter's refusal."""
+        return (
+            said is Meaning.REACHED and reply.kind is ReplyKind.UNREACHABLE and reply.source in self._routers
+        )
+
+    def _meet_router(self, source: str) -> None:
+        """Who forwards our probes is not their destination, whatever it said of a port before."""
+        if source in self._routers:
+            return
+        self._routers.add(source)
+        doubtful = [
+            flight
+            for flight in self._flights
+            if flight.answer is not None
+            and flight.answer.source == source
+            and self._from_router(flight.answer, Meaning(flight.rank))
+        ]
+        if not doubtful:
+            return
+        self._reached = self._exact = self._guess = None
+        for flight in doubtful:
+            flight.rank = Meaning.REFUSED
+        for flight in self._flights:
+            if (
+                flight.answer is not None
+                and not flight.void
+                and flight.rank in (Meaning.REACHED, Meaning.REFUSED)
+            ):
+                self._learn(flight, flight.answer)
+
+    def _be_patient(self, flight: Flight) -> None:
+        """An answer later than its timeout: others are under way for as long, so silence proves less."""
+        if flight.answer is None or flight.sent_at is None:
+            return
+        timeout_ns = patience_ns(flight.answer.received_at - flight.sent_at)
+        if timeout_ns <= self._timeout_ns:
+            return
+        self._timeout_ns = timeout_ns
+        for other in self._flights:
+            if other.closed and other.answer is None and other.deadline(timeout_ns) > self._now:
+                other.closed = other.void = False
+                self._waiting.append(other)
 
     def _measure_length(self, ttl: int, reply: Reply) -> None:
         """Read the path's length from the destination's answer: exactly from the quote, roughly from its TTL."""
@@ -215,7 +274,7 @@ class TraceRun:
         if not reply.mtu_bytes:
             return None
         room = reply.mtu_bytes - _HEADER_BYTES[self.options.method, family(self.address)]
-        return room if 0 < room < flight.payload_bytes else None
+        return room if MIN_PAYLOAD_BYTES <= room < flight.payload_bytes else None
 
     # -- where the path ends -------------------------------------------------------------------------------
 
@@ -304,7 +363,11 @@ class TraceRun:
     def _wants(self, state: HopState) -> Instant | None:
         options = self.options
         return state.wants(
-            options.probes_per_hop, options.attempts, options.hop_interval_ns, options.retry_ns
+            options.probes_per_hop,
+            options.attempts,
+            options.hop_interval_ns,
+            options.retry_ns,
+            lossy=self._lossy,
         )
 
     def _direct_at(self) -> Instant | None:
@@ -327,7 +390,7 @@ class TraceRun:
 
     def _close(self, now: Instant) -> None:
         """Give up waiting where the time is up; what proves nothing is marked to be replaced."""
-        timeout_ns = self.options.timeout_ns
+        timeout_ns = self._timeout_ns
         waiting: list[Flight] = []
         for flight in self._waiting:
             deadline = flight.deadline(timeout_ns)
@@ -347,7 +410,7 @@ class TraceRun:
         last = self._end()
         bound = self.options.max_ttl if last is None else last
         times = [
-            flight.deadline(self.options.timeout_ns)
+            flight.deadline(self._timeout_ns)
             for flight in self._waiting
             if flight.ttl <= bound or self._reached is None
         ]
@@ -358,5 +421,13 @@ class TraceRun:
                 times.append(now)
             elif self._asked < bound and (until := self._patient_until(now)) > now:
                 times.append(until)
+            if not times and last is None and (until := self._last_chance()) > now:
+                times.append(until)
         self._wake = min(times, default=None)
         self._done = not times
+
+    def _last_chance(self) -> Instant:
+        """Until when the dark end of a path that was not reached is listened to."""
+        top = self._furthest()
+        dark = (flight.asked_at for flight in self._flights if flight.answer is None and flight.ttl > top)
+        return max(dark, default=0) + _LAST_CHANCE * self.options.timeout_ns
