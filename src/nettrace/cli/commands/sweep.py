@@ -1,17 +1,13 @@
 """`nettrace sweep`: thousands of traces at a set packet rate. Nothing is imported here that a sweep does not need."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 
 from nettrace.cli.number import Finite
 from nettrace.cli.output import output_options, write_lines
 from nettrace.cli.target import hosts_of, target_options
-
-if TYPE_CHECKING:
-    from nettrace.measure.probing.sweep import SweepRequest
 
 
 @click.command("sweep")
@@ -93,8 +89,11 @@ def command(
     )
     targets = hosts_of(hosts, file)
     if not raw_permitted():
-        _without_raw(targets, request, output, fail_if)
-    elif (output or ("table" if sys.stdout.isatty() else "ndjson")) != "ndjson" or fail_if:
+        from nettrace.cli.output import note
+        from nettrace.measure.probing.remedy import allow_raw
+
+        note(f"nettrace: this user may not open raw sockets: traced one socket a flow. Faster: {allow_raw()}")
+    if (output or ("table" if sys.stdout.isatty() else "ndjson")) != "ndjson" or fail_if:
         from nettrace.cli.report import Report
         from nettrace.cli.view import TraceView
 
@@ -103,49 +102,6 @@ def command(
     else:
         tally = sweep_ndjson(targets, request, write_lines)
         raise click.exceptions.Exit(_exit_code(tally.measured, tally.failed, tally.not_measured))
-
-
-def _without_raw(
-    targets: Iterator[str], request: "SweepRequest", output: str | None, fail_if: str | None
-) -> None:
-    """The same traces without any right, a few hundred at a time: the kernel hands out routers' answers by socket."""
-    from nettrace.cli.family import resolved_targets
-    from nettrace.cli.interrupt import patient_interrupts
-    from nettrace.cli.output import note
-    from nettrace.cli.report import Report
-    from nettrace.cli.view import TraceView
-    from nettrace.measure.probing import path
-    from nettrace.measure.probing.ping import Driving
-    from nettrace.measure.probing.remedy import allow_raw
-    from nettrace.measure.tracing.trace import TraceOptions
-    from nettrace.model.instant import NS_PER_S
-    from nettrace.model.path import StopReason, Trace
-
-    options = TraceOptions(
-        method=request.method,
-        port=request.port,
-        flow_number=request.flow,
-        max_ttl=request.max_ttl,
-        probes_per_hop=request.probes_per_hop,
-        timeout_ns=int(request.timeout_s * NS_PER_S),
-    )
-    note(f"nettrace: this user may not open raw sockets: traced one socket a flow. Faster: {allow_raw()}")
-    with Report(output, TraceView(), fail_if) as report:
-        known = resolved_targets(targets, request.version)
-        for problem in known.problems:
-            missing = Trace(
-                **problem,
-                method=request.method,
-                flow=request.flow,
-                port=request.port,
-                reached=False,
-                stop=StopReason.ABORTED,
-            )
-            report.add(missing)
-        with patient_interrupts() as stop:
-            driving = Driving(rate_pps=request.rate_pps, stop=stop)
-            for result in path.trace(known.targets, options, driving=driving):
-                report.add(known.completed(result))
 
 
 def _exit_code(measured: int, failed: int, not_measured: int) -> int:

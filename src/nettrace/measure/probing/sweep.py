@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from nettrace.measure.probing.raw_sockets import raw_permitted
 from nettrace.measure.probing.sweep_lines import document_line
 from nettrace.measure.probing.sweep_request import SweepRequest
 from nettrace.measure.probing.sweep_run import Ended, Run
-from nettrace.measure.probing.sweep_unprivileged import EngineRun, raw_sockets_permitted
+from nettrace.measure.probing.sweep_unprivileged import EngineRun
 from nettrace.model.measurement import Outcome
 from nettrace.model.path import Trace
 
@@ -77,4 +78,4 @@ def sweep_ndjson(targets: Iterable[str], request: SweepRequest, write: Callable[
 
 
 def _run(targets: Iterable[str], request: SweepRequest) -> "Run | EngineRun":
-    return Run(targets, request) if request.raw and raw_sockets_permitted() else EngineRun(targets, request)
+    return Run(targets, request) if request.raw and raw_permitted() else EngineRun(targets, request)

@@ -5,7 +5,6 @@ than raw sockets, with the same stamps, the same flows and the same documents; r
 not waited for.
 """
 
-import socket
 import time
 from collections.abc import Iterable, Iterator
 
@@ -20,15 +19,6 @@ from nettrace.model.path import Trace
 _RESOLVING_S = 0.01
 AT_ONCE = 400
 """Targets traced together: below the 512 sockets the engine opens at most."""
-
-
-def raw_sockets_permitted() -> bool:
-    """May this process open raw sockets?"""
-    try:
-        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).close()
-    except OSError:
-        return False
-    return True
 
 
 class EngineRun:
