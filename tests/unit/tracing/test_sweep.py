@@ -463,5 +463,35 @@ def test_silence_is_not_mistaken_for_a_limit() -> None:
     assert not any(result.inferred for result in results.values())
 
 
+def test_a_slow_spell_of_the_net_is_not_mistaken_for_a_limit() -> None:
+    class Slow(World):
+        def answer(self, target: int, ttl: int, now: int) -> tuple[int, int, int, int] | None:
+            answer = super().answer(target, ttl, now)
+            slow = START + 60 * NS_PER_MS < now < START + 900 * NS_PER_MS
+            return answer and (answer[0] + (500 * NS_PER_MS if slow else 0), *answer[1:])
+
+    world = Slow(chain)
+    results = Drive(world, rate_pps=5_000).run(list(range(1_100_000, 1_101_000)))
+    assert max(result.at for result in results.values()) < START + 15 * NS_PER_S
+    assert all(result.path[:-1] == path_of(world, target) for target, result in results.items())
+    assert not any(result.inferred for result in results.values())
+
+
+def test_targets_of_which_most_are_dark_end_in_the_time_their_probes_take() -> None:
+    def router(target: int, ttl: int) -> int:
+        return tree(target, ttl) if ttl < 5 or target % 10 == 0 else 0
+
+    world = World(router, answers=lambda target: target % 10 == 0)
+    drive = Drive(world, rate_pps=10_000)
+    targets = list(range(1_200_000, 1_202_000))
+    results = drive.run(targets)
+    dark = [results[target] for target in targets if target % 10]
+    assert all(
+        result.path[:4] == [tree(target, ttl) for ttl in range(1, 5)] for target, result in results.items()
+    )
+    assert all(not result.flags & REACHED and len(result.path) == 9 for result in dark)
+    assert max(result.at for result in results.values()) < START + (len(drive.sent) / 10_000 + 5) * NS_PER_S
+
+
 def test_the_return_length_is_read_from_the_usual_initial_ttls() -> None:
     assert [return_length(ttl) for ttl in (64, 56, 128, 100, 255, 240, 0)] == [1, 9, 1, 29, 1, 16, 65]

@@ -8,17 +8,13 @@ of the furthest answer. Batches interleave targets and TTLs, so that no router s
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import islice
-from sys import byteorder
 from typing import NamedTuple
 
-from nettrace.measure.tracing.lanes import CONTROL_TRY, CONTROLS, PACED, SHARES, WIDEST, Lane, pick
+from nettrace.measure.tracing.lanes import CONTROL_TRY, PACED, SHARES, WIDEST, Lane, pick
 from nettrace.measure.tracing.pacer import CATCH_UP_NS
-from nettrace.measure.tracing.shared_hop import ENOUGH, LEAST, Sampled, Witness
+from nettrace.measure.tracing.sweep_limits import Limits
 from nettrace.measure.tracing.sweep_table import (
     FREE,
-    INFERRED,
-    LIMITED,
     LOST,
     OVERDUE,
     SLOTS,
@@ -36,10 +32,6 @@ SHORTEST_PATIENCE_NS = 150 * NS_PER_MS
 
 FIRST_PATIENCE_NS = 500 * NS_PER_MS
 """And while nobody has answered yet, this long."""
-SETTLE_EVERY_NS = NS_PER_S
-_MOST_WITNESSES = 4096
-_ALUMNI = 16
-"""Finished rows that are kept a little longer: a lane that falls silent asks them once more."""
 
 REACHED, REFUSED, BEYOND, CLOSED = 1, 2, 4, 8
 """Flags of a row: the destination answered; something on the way refused; a router answered the highest TTL;
@@ -110,11 +102,8 @@ class Sweep:
         self._overdue: deque[tuple[Instant, int, int]] = deque()
         self._slowest_ns = 0
         self._stalled_at: Instant = -1
-        self._settle_at: Instant = 0
-        self._limited = False
+        self._limits = Limits(self)
         self._granted_at: Instant = 0
-        self._alumni: deque[int] = deque()
-        self._past: deque[Witness] = deque(maxlen=_MOST_WITNESSES)
         self._opened: dict[int, list[int]] = {}
 
     # -- probes out ----------------------------------------------------------------------------------------
@@ -143,11 +132,8 @@ class Sweep:
             if aside:
                 aside.pop(row, None)
         self.table.plain[row] = 0
-        self._alumni.append(row)
-        if len(self._alumni) > _ALUMNI:
-            oldest = self._alumni.popleft()
-            if self._limited:
-                self._past.append(self._witness(oldest))
+        oldest = self._limits.finish(row)
+        if oldest is not None:
             self.inferred.pop(oldest, None)
             self.table.close(oldest, now)
         self.active -= 1
@@ -183,7 +169,7 @@ class Sweep:
         row, step = table.slot_row[slot], table.slot_step[slot]
         table.live[slot] = FREE
         self.lanes[step].flight -= 1
-        self._unanswered(row, step, UNSEEN, final=True)
+        self.unanswered(row, step, UNSEEN, final=True)
 
     def stalled(self, now: Instant) -> None:
         """This host stalled, or its receive queue overflowed: no loss of what is under way is believed."""
@@ -237,6 +223,9 @@ class Sweep:
                 self._measured(row, source, took, quoted)
             else:
                 self._heard(row, slot, source, kind, quoted, took)
+        self._account(hits, now)
+
+    def _account(self, hits: Sequence[int], now: Instant) -> None:
         for step, count in enumerate(hits):
             if count:
                 self.lanes[step].flight -= count
@@ -344,7 +333,7 @@ class Sweep:
         self._climb(row)
         self._settle(row)
 
-    def _hop_silent(self, row: int, ttl: int, how: int) -> None:
+    def hop_silent(self, row: int, ttl: int, how: int) -> None:
         """One sample of a hop is given up; the next one is due, or the hop is done."""
         table = self.table
         table.rtt[next(cell for cell in table.cells(row, ttl) if not table.rtt[cell])] = how
@@ -437,9 +426,7 @@ class Sweep:
         while self._overdue and self._overdue[0][0] + self.options.timeout_ns <= now:
             self._give_up(*self._overdue.popleft())
         self.table.recycle(now)
-        if now >= self._settle_at:
-            self._settle_at = now + SETTLE_EVERY_NS
-            self._infer(now)
+        self._limits.settle(now)
 
     def wake_at(self) -> Instant | None:
         """When `expire` or `batch` has something to do; None when nothing is under way."""
@@ -447,7 +434,7 @@ class Sweep:
         if self._overdue:
             times.append(self._overdue[0][0] + self.options.timeout_ns)
         paced = [ready for lane in self.lanes if (ready := lane.ready_at()) is not None]
-        return min([*times, *paced, *([self._settle_at] if paced else [])], default=None)
+        return min([*times, *paced, *([self._limits.settle_at] if paced else [])], default=None)
 
     def _ask_again(self, first: int, count: int, now: Instant) -> bool:
         """Queue what has not been answered once more; False when all of the batch was."""
@@ -468,21 +455,15 @@ class Sweep:
                 continue
             if attempt == 1 or lane.state == PACED:
                 missed[step] = missed.get(step, 0) + 1
-            self._unanswered(row, step, attempt, final=False)
+            self.unanswered(row, step, attempt, final=False)
+            if lane.state == PACED:
+                table.slot_try[slot] = (
+                    0  # it is queued again already: nothing is left to decide when time is up
+                )
         for step, misses in missed.items():
             if self.lanes[step].miss(misses, now):
-                self.lanes[step].question(self._witnesses(step))
+                self.lanes[step].question(self._limits.controls(step))
         return True
-
-    def _witnesses(self, step: int) -> list[int]:
-        """Targets that have been answered in this lane, finished ones first."""
-        table = self.table
-        cell = table.far_cell if step == table.far else step * self.options.probes_per_hop
-        answered = (row for row in (*self._alumni, *self.flags) if table.rtt[row * table.width + cell] > 0)
-        rows = list(islice(answered, CONTROLS))
-        for row in rows:
-            table.dirty[row] = 1
-        return rows
 
     def _give_up(self, sent_at: Instant, first: int, count: int) -> None:
         table = self.table
@@ -492,18 +473,19 @@ class Sweep:
                 table.live[slot] = FREE
                 row, step, attempt = table.slot_row[slot], table.slot_step[slot], table.slot_try[slot]
                 last = self._last_try(step)
-                if self.lanes[step].state == PACED:
-                    continue
-                if doubtful and last <= attempt < last + 2 and self._is_open(row, step):
+                if doubtful and last <= attempt < last + 2 and self.is_open(row, step):
                     self.lanes[step].again.append((row, attempt + 1))
+                elif attempt >= last and self.lanes[step].state == PACED:
+                    self.lanes[step].fresh.append(row)
                 elif attempt >= last:
                     seen = state == STAMPED + OVERDUE and not doubtful
-                    self._unanswered(row, step, LOST if seen else UNSEEN, final=True)
+                    self.unanswered(row, step, LOST if seen else UNSEEN, final=True)
 
     def _last_try(self, step: int) -> int:
         return self.options.attempts if step == self.table.far else self._tries
 
-    def _is_open(self, row: int, step: int) -> bool:
+    def is_open(self, row: int, step: int) -> bool:
+        """The row still waits for an answer in this lane."""
         if row not in self.flags or self.flags[row] & CLOSED:
             return False
         table = self.table
@@ -511,9 +493,9 @@ class Sweep:
             return not table.rtt[row * table.width + table.far_cell] and not table.end[row]
         return not (table.end[row] and step >= table.end[row]) and not table.resolved(row, step + 1)
 
-    def _unanswered(self, row: int, step: int, how: int, *, final: bool) -> None:
+    def unanswered(self, row: int, step: int, how: int, *, final: bool) -> None:
         """A probe stayed without answer: `how` is its try, or at the end what became of it."""
-        if not self._is_open(row, step):
+        if not self.is_open(row, step):
             return
         table = self.table
         table.dirty[row] = 1
@@ -529,63 +511,7 @@ class Sweep:
             table.rtt[row * table.width + table.far_cell] = how
             self._settle(row)
         else:
-            self._hop_silent(row, step + 1, how)
-
-    # -- routers that limit their answers ------------------------------------------------------------------
-
-    def _infer(self, now: Instant) -> None:
-        """Conclude hops at paced lanes from the flows sampled there; give up what has waited too long."""
-        paced = [lane for lane in self.lanes if lane.state == PACED]
-        self._limited = bool(paced)
-        if not paced:
-            return
-        known = {row: self._witness(row) for row in (*self._alumni, *self.flags)}
-        for lane in paced:
-            open_rows = {
-                row for row in self.flags if self._is_open(row, lane.step) and self._is_asked(row, lane.step)
-            }
-            if lane.step == self.table.far:
-                resolved = {row for row in open_rows if self._patience_ends(row, now)}
-                for row in resolved:
-                    self._unanswered(row, lane.step, LIMITED, final=True)
-            else:
-                resolved = self._infer_lane(lane.ttl, open_rows, known, now)
-            lane.keep(open_rows - resolved)
-
-    def _infer_lane(self, ttl: int, rows: set[int], known: dict[int, Witness], now: Instant) -> set[int]:
-        sampled = Sampled(ttl, [*known.values(), *self._past])
-        resolved: set[int] = set()
-        for row in rows:
-            late = self._patience_ends(row, now)
-            found = sampled.infer(known[row], ENOUGH) or (sampled.infer(known[row], LEAST) if late else None)
-            if found is None and not late:
-                continue
-            resolved.add(row)
-            if found is not None:
-                token, flows = found
-                for cell in self.table.cells(row, ttl):
-                    self.table.found[cell] = self.table.found[cell] or token
-                self.inferred.setdefault(row, {})[ttl] = flows
-            while not self.table.resolved(row, ttl):
-                self._hop_silent(row, ttl, INFERRED if found else LIMITED)
-        return resolved
-
-    def _patience_ends(self, row: int, now: Instant) -> bool:
-        return now >= self.table.begun[row] + self.options.patience_ns
-
-    def _is_asked(self, row: int, step: int) -> bool:
-        return step == self.table.far or step < self.table.horizon[row]
-
-    def _witness(self, row: int) -> Witness:
-        """The row's path without what was only inferred."""
-        table = self.table
-        destination = table.destination[row]
-        packed = destination if isinstance(destination, bytes) else destination.to_bytes(4, byteorder)
-        path = list(table.path(row, table.horizon[row]))
-        for ttl in self.inferred.get(row, ()):
-            path[ttl - 1] = 0
-        prefixes = (packed[:3], packed[:2]) if len(packed) == 4 else (packed[:8], packed[:6], packed[:4])
-        return Witness(prefixes, table.end[row], path)
+            self.hop_silent(row, step + 1, how)
 
 
 def return_length(arrived_ttl: int) -> int:
