@@ -269,10 +269,13 @@ def _stages(stages: Stages) -> Document:
 def _hop(hop: Hop) -> Document:
     # A probe that proved nothing was sent again; as a null it would pass for a loss.
     counted = [sample for sample in hop.samples if sample.state is not SampleState.NOT_MEASURED]
+    shown = counted or hop.samples[:1]
     made: Document = {
         "ttl": hop.ttl,
         "address": hop.address,
-        "rtt_ms": [ms(sample.rtt_ns) for sample in counted or hop.samples[:1]],
+        "rtt_ms": [ms(sample.rtt_ns) for sample in shown],
+        "error_ms": [ms(sample.error_ns) for sample in shown],
+        "grades": [sample.grade for sample in shown],
         "name": hop.name,
         "asn": hop.asn,
         "as_name": hop.as_name,

@@ -29,6 +29,9 @@ _UNTOLD = {
 }
 _HOP_TAIL = '],"name":null,"asn":null,"as_name":null,"place":null,"mpls":null}'
 _TAIL = '],"answered_from":null,"path_mtu_bytes":null,"balances":[],"clock":"kernel","at":"%s"}\n'
+_BAR = f"{(KERNEL_SEND_ERROR_NS + KERNEL_RECEIVE_ERROR_NS) / 1e6:.4f}"
+_SURE = f'],"error_ms":[{_BAR}],"grades":["K"'
+_SILENT = 'null],"error_ms":[null],"grades":[null'
 _HEADS = 4096
 """Addresses whose text is kept: those met first are those near us, which all paths share."""
 _FRAGMENTATION_NEEDED = (3, 4)
@@ -99,7 +102,7 @@ class Lines:
         """The line of a trace with silent hops."""
         filled: list[object] = [None] * (2 * len(rtts))
         filled[::2] = [f'"{text}"' if text else "null" for text in self._texts(row, len(rtts), pinned[1])]
-        filled[1::2] = [f"{each / 1e6:.4f}" if each > 0 else "null" for each in rtts]
+        filled[1::2] = [f"{each / 1e6:.4f}{_SURE}" if each > 0 else _SILENT for each in rtts]
         form = self._formats.get(-len(rtts)) or self._format(len(rtts), timed=False)
         return form % (*_names(pinned), rtt / 1e6, *filled, self._at(self._table.begun[row]))
 
@@ -126,7 +129,7 @@ class Lines:
             f'"method":"{about.method}","port":{"null" if about.port is None else about.port},"flow":{about.flow},'
             '"outcome":"measured","reason":null,"detail":null,"reached":true,"stop":"reached","rtt_ms":%.4f,"hops":['
         )
-        hop = '"address":"%s","rtt_ms":[%.4f' if timed else '"address":%s,"rtt_ms":[%s'
+        hop = f'"address":"%s","rtt_ms":[%.4f{_SURE}' if timed else '"address":%s,"rtt_ms":[%s'
         hops = ",".join(f'{{"ttl":{ttl},{hop}{_HOP_TAIL}' for ttl in range(1, length + 1))
         return self._formats.setdefault(length if timed else -length, head + hops + _TAIL)
 
