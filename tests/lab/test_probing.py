@@ -44,7 +44,7 @@ while True:
         continue
     ttl = data[7] if v6 else data[8]
     rule = script.get(ttl, script[max(script)] if ttl > max(script) else None)
-    if rule is None:
+    if not rule:
         continue
     router = packed(rule["from"][v6])
     addresses = router + source if v6 else b""
@@ -295,6 +295,26 @@ def test_refusals_carry_their_code(stage: str, code: int, mark: str, method: str
     assert (trace["outcome"], trace["reason"], trace["stop"]) == ("failed", "unreachable", "unreachable")
     assert addresses(trace) == ["203.0.113.1", "203.0.113.2", "203.0.113.3"]
     assert trace["hops"][-1]["annotation"] == mark
+
+
+@pytest.mark.parametrize("address", [HOST4, HOST6])
+@RIGHTS
+def test_port_unreachable_from_a_router_of_the_path_is_no_arrival(
+    stage: str, address: str, drop: bool
+) -> None:
+    filtered = hop(3, kind="unreachable", code=4 if address == HOST6 else 3)
+    trace = play({1: hop(1), 2: hop(2), 3: hop(3), 4: filtered}, "trace", address, "udp", drop=drop)
+    assert (trace["outcome"], trace["reason"], trace["reached"]) == ("failed", "unreachable", False)
+    assert (len(trace["hops"]), trace["rtt_ms"], trace["answered_from"]) == (4, None, None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@RIGHTS
+def test_a_silent_destination_hides_no_router(stage: str, method: str, drop: bool) -> None:
+    trace = play({**PATH, 4: {}}, "trace", HOST4, method, drop=drop)
+    assert (trace["outcome"], trace["reason"], trace["stop"]) == ("failed", "timeout", "gap")
+    assert addresses(trace)[:3] == ["203.0.113.1", "203.0.113.2", "203.0.113.3"]
+    assert not any(addresses(trace)[3:])
 
 
 @pytest.mark.parametrize("method", ["icmp", "udp"])

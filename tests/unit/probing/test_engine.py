@@ -328,6 +328,28 @@ def test_where_a_flow_goes_one_by_one_it_is_asked_one_by_one() -> None:
     assert trace.stop is StopReason.REACHED
 
 
+def test_the_end_of_an_earlier_attempt_does_not_hurry_the_one_under_way() -> None:
+    class OneByOne(Net):
+        """As connecting sockets do: the next probe of a flow ends the one before, which then hears nothing."""
+
+        earlier: int | None = None
+
+        def send(self, batch: Sequence[Shipment], intake: Intake) -> None:
+            super().send(batch, intake)
+            if self.earlier is not None:
+                intake.finished.append(self.earlier)
+            self.earlier = batch[-1][0]
+
+    net = OneByOne()
+    net.answers, net.serial_ns = False, SECOND
+    engine = net.engine()
+    engine.add(TraceRun("h", "198.18.0.1", TraceOptions(attempts=2, max_ttl=4)))
+    net.finish(engine)
+
+    assert len(net.departures) > 4
+    assert min(later - earlier for earlier, later in pairwise(net.departures)) >= SECOND
+
+
 def test_more_probes_than_tags_wait_instead_of_being_mixed_up() -> None:
     net = Net()
     engine = net.engine(rate_pps=100_000.0)

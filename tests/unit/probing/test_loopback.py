@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from nettrace.measure.probing.engine import Engine
 from nettrace.measure.probing.errorqueue import numbers_by_request
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.sockets import Sockets
-from nettrace.measure.probing.transport import Poller
+from nettrace.measure.probing.transport import Intake, Poller
 from nettrace.measure.tracing.ping import PingOptions, PingRound
 from nettrace.model.measurement import Grade, Method, Outcome
 
@@ -183,3 +184,25 @@ def test_no_descriptor_is_left_behind() -> None:
                 sockets.transport(method, 4)
         sockets.routes.to("127.0.0.1")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_woke_us_came_just_now_and_anything_else_between_two_looks() -> None:
+    poller = Poller()
+    here, there = socket.socketpair()
+    heard: list[tuple[int, int]] = []
+    with here, there:
+        poller.watch(here.fileno(), lambda _: heard.append(poller.just_heard(0)))
+        looked = time.monotonic_ns()
+        poller.collect(Intake())
+        there.send(b"x")
+        poller.wait(10**9)
+        woken = time.monotonic_ns()
+        poller.collect(Intake())
+        poller.collect(Intake())
+        poller.close()
+
+    (prompt, prompt_bar), (other, other_bar) = heard
+    assert prompt >= woken
+    assert prompt - prompt_bar >= looked
+    assert other_bar > 0
+    assert other + other_bar >= prompt

@@ -23,6 +23,9 @@ from nettrace.model.path import Probe, ReplyKind
 FIRST_RETRY_NS = 1_000_000_000
 """Linux sends an unanswered SYN again after this long; from then on two departures are possible."""
 
+LONGEST_ATTEMPT_NS = 950_000_000
+"""An attempt is given up before that: the second SYN would be a probe nobody asked for."""
+
 CONNECT_ERROR_NS = 100_000
 """Bar of `tcpi_rtt`: whole microseconds, and stamped where TCP runs, not at the device."""
 
@@ -42,7 +45,7 @@ class _Attempt:
 class ConnectTransport:
     """TCP probes as connection attempts, reset as soon as they are answered."""
 
-    serial_ns = FIRST_RETRY_NS
+    serial_ns = LONGEST_ATTEMPT_NS
     stamps_departures = False
 
     def __init__(self, version: int, tags: Tags, routes: Routes, poller: Poller) -> None:
@@ -133,15 +136,13 @@ class ConnectTransport:
             received = (attempt.before + attempt.after) // 2 + rtt_us * 1000
             intake.clocked.append((answer, received, CONNECT_ERROR_NS, Grade.RECEPTION))
         elif time.monotonic_ns() - attempt.before < FIRST_RETRY_NS:
-            self._poller.deliver(answer, 0, intake)
+            intake.clocked.append((answer, *self._poller.just_heard(attempt.before), Grade.USER))
         else:
             self._ambiguous(attempt, answer, intake)
 
     def _ambiguous(self, attempt: _Attempt, answer: Answer, intake: Intake) -> None:
         """Two SYNs are out and nobody knows which was answered: the bar spans both readings."""
-        now = time.monotonic_ns()
-        half = (now - attempt.before) // 2
-        intake.clocked.append((answer, attempt.before + half, half, Grade.USER))
+        intake.clocked.append((answer, time.monotonic_ns(), FIRST_RETRY_NS, Grade.USER))
 
     def _end(self, attempt: _Attempt, intake: Intake) -> None:
         if self._open.get(attempt.flow) is attempt:

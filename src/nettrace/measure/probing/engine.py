@@ -190,7 +190,7 @@ class Engine:
         self._separate(intake.ambiguous)
         for tag in intake.finished:
             run = runs.get(ledger.owner(tag))
-            if run is not None:
+            if run is not None and run.tag == tag:  # an earlier one's end must not hurry the one under way
                 run.busy_until = 0
                 self._queue(run)
         self.rejected += intake.rejected

@@ -62,7 +62,8 @@ def _machine(
 ) -> TraceRun | MultipathRun:
     serial_ns = sockets.transport(options.method, 6 if ":" in target.address else 4).serial_ns
     if serial_ns:
-        options = msgspec.structs.replace(options, timeout_ns=min(options.timeout_ns, serial_ns))
+        timeout_ns = min(options.timeout_ns, serial_ns)
+        options = msgspec.structs.replace(options, timeout_ns=timeout_ns, longest_wait_ns=timeout_ns)
     if wide is None:
         return TraceRun(target.host, target.address, options)
     return MultipathRun(target.host, target.address, msgspec.structs.replace(wide, trace=options))

@@ -2,16 +2,20 @@
 
 import contextlib
 import socket
+import time
 
 from nettrace.errors import Unmeasurable
 from nettrace.measure.probing.connecting import ConnectTransport
 from nettrace.measure.probing.datagram import IcmpTransport, UdpTransport
+from nettrace.measure.probing.errorqueue import stamp_and_ttl
 from nettrace.measure.probing.raw import RawTransport
 from nettrace.measure.probing.raw_sockets import RECEPTION_STAMPS, stamp
 from nettrace.measure.probing.remedy import ALLOW_ICMP_DATAGRAMS, allow_raw
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.transport import Poller, Tags, Transport, refusal
 from nettrace.model.measurement import Method
+
+_STAMP_PATIENCE_S = 0.05
 
 
 class Sockets:
@@ -32,7 +36,8 @@ class Sockets:
         # The kernel begins to stamp receptions a little after the first socket asks for it, and stops with
         # the last: this one keeps it going.
         self._keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        stamp(self._keeper, RECEPTION_STAMPS)
+        if stamp(self._keeper, RECEPTION_STAMPS):
+            _await_stamps(self._keeper)
 
     def transport(self, method: Method, version: int) -> Transport:
         """The best transport for a method and IP version. Raises Unmeasurable, naming what would change it."""
@@ -90,3 +95,20 @@ class Sockets:
                 known = error
             self._raw[version] = known
         return known
+
+
+def _await_stamps(sock: socket.socket) -> None:
+    """Sends itself a byte until the kernel stamps it, else the first answers would come without a stamp.
+
+    A hundred microseconds as a rule; on a host without loopback, or one that stamps nothing, it is given up.
+    """
+    sock.settimeout(_STAMP_PATIENCE_S / 10)
+    until = time.monotonic() + _STAMP_PATIENCE_S
+    try:
+        sock.bind(("127.0.0.1", 0))
+        while time.monotonic() < until:
+            sock.sendto(b"\0", sock.getsockname())
+            if stamp_and_ttl(sock.recvmsg(1, 256)[1])[0]:
+                return
+    except OSError:
+        return

@@ -73,6 +73,7 @@ class Poller:
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[Intake], None]] = {}
         self._looked_at = self._looked_before = time.monotonic_ns()
+        self._woken = self._prompt = False
 
     def watch(self, fileno: int, read: Callable[[Intake], None], *, output: bool = False) -> None:
         """Call `read` when the socket has an error or data (or, with `output`, became writable)."""
@@ -87,6 +88,7 @@ class Poller:
     def collect(self, intake: Intake) -> int:
         """Read every socket that is ready; how many there were."""
         self._looked_before, self._looked_at = self._looked_at, time.monotonic_ns()
+        self._prompt, self._woken = self._woken, False
         ready = self._epoll.poll(0, max(1, len(self._readers)))
         for fileno, _ in ready:
             read = self._readers.get(fileno)
@@ -103,9 +105,18 @@ class Poller:
         half = (now - self._looked_before) // 2
         intake.clocked.append((answer, now - half, half, Grade.USER))
 
+    def just_heard(self, earliest_ns: int) -> tuple[int, int]:
+        """(moment, half-width of its bar) of something read now that cannot have come before `earliest_ns`.
+
+        What woke us came just now, as far as anybody can tell; the bar reaches back to the last look all the same.
+        """
+        now = time.monotonic_ns()
+        width = now - max(self._looked_before, earliest_ns)
+        return (now, width) if self._prompt else (now - width // 2, (width + 1) // 2)
+
     def wait(self, timeout_ns: int) -> None:
         """Sleep until some socket is ready, at most `timeout_ns`."""
-        self._epoll.poll(max(0, timeout_ns) / 1e9, 1)
+        self._woken = bool(self._epoll.poll(max(0, timeout_ns) / 1e9, 1))
 
     def fileno(self) -> int:
         """One descriptor that is readable when any watched one is: for an event loop."""

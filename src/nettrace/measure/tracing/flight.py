@@ -211,9 +211,9 @@ class Flight:
         )
 
 
-def patience_ns(rtt_ns: int) -> int:
-    """How long to wait for answers where one took `rtt_ns`: a quarter longer, ten seconds at most."""
-    return min(rtt_ns * 5 // 4, LONGEST_WAIT_NS)
+def patience_ns(rtt_ns: int, longest_ns: int = LONGEST_WAIT_NS) -> int:
+    """How long to wait for answers where one took `rtt_ns`: a quarter longer, `longest_ns` at most."""
+    return min(rtt_ns * 5 // 4, longest_ns)
 
 
 def clock_of(samples: Iterable[Sample]) -> Clock | None:

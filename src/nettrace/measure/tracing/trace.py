@@ -6,7 +6,7 @@ import msgspec
 
 from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES
 from nettrace.measure.tracing.evidence import conclude
-from nettrace.measure.tracing.flight import Flight, Watch, patience_ns
+from nettrace.measure.tracing.flight import LONGEST_WAIT_NS, Flight, Watch, patience_ns
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.measure.tracing.hop_state import HopState
 from nettrace.measure.tracing.loop import loop_end
@@ -37,6 +37,7 @@ class TraceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         attempts: tries, with growing pauses, before a hop is called silent; three more on a path that was seen to
             lose packets.
         timeout_ns: how long each answer is waited for; longer once an answer came later than that.
+        longest_wait_ns: how long that may become.
         window: TTLs asked ahead of the furthest answer while the path's length is unknown.
         gap_limit: silent hops in a row after which the path counts as dark.
         hop_interval_ns: between two probes to one TTL.
@@ -54,6 +55,7 @@ class TraceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     probes_per_hop: int = 1
     attempts: int = 2
     timeout_ns: int = 1 * NS_PER_S
+    longest_wait_ns: int = LONGEST_WAIT_NS
     window: int = 3
     gap_limit: int = 6
     hop_interval_ns: int = 100 * NS_PER_MS
@@ -238,7 +240,7 @@ class TraceRun:
         """An answer later than its timeout: others are under way for as long, so silence proves less."""
         if flight.answer is None or flight.sent_at is None:
             return
-        timeout_ns = patience_ns(flight.answer.received_at - flight.sent_at)
+        timeout_ns = patience_ns(flight.answer.received_at - flight.sent_at, self.options.longest_wait_ns)
         if timeout_ns <= self._timeout_ns:
             return
         self._timeout_ns = timeout_ns
@@ -430,4 +432,5 @@ class TraceRun:
         """Until when the dark end of a path that was not reached is listened to."""
         top = self._furthest()
         dark = (flight.asked_at for flight in self._flights if flight.answer is None and flight.ttl > top)
-        return max(dark, default=0) + _LAST_CHANCE * self.options.timeout_ns
+        wait_ns = min(_LAST_CHANCE * self.options.timeout_ns, self.options.longest_wait_ns)
+        return max(dark, default=0) + wait_ns
