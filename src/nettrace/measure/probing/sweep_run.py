@@ -27,7 +27,7 @@ loses nothing: the kernel goes on stamping and keeping replies, and they are rea
 
 LONGEST_REST_NS = 20 * NS_PER_MS
 _ADMITTED_AT_ONCE = 512
-_BATCHES_AT_ONCE = 8
+_BATCHES_AT_ONCE = 7
 _SETTLING_S = 0.0003
 
 
@@ -64,7 +64,7 @@ class Run:
         self._targets = Targets(targets, request.version)
         self._timeline = Timeline()
         self._pacer = Pacer(request.rate_pps, self._timeline.now)
-        self._next_tick: Instant = 0
+        self._next_tick: Instant = self._timeline.now
         self._legs: dict[int, Leg] = {}
         self._lines: dict[Leg, Lines] = {}
         self._options = SweepOptions(
@@ -200,8 +200,9 @@ class Run:
         if now < self._next_tick or room < min(pacer.quantum, BATCH):
             return False
         sent = 0
+        batches = 1 + min((now - self._next_tick) // pacer.tick_ns, _BATCHES_AT_ONCE)
         for leg in self._legs.values():
-            for _ in range(_BATCHES_AT_ONCE):
+            for _ in range(batches):
                 took = leg.send(min(room - sent, BATCH), now) if sent < room else 0
                 sent += took
                 if took < BATCH:
