@@ -1,12 +1,11 @@
 """Results on stdout and nothing else there: a table for people, one JSON object a line for programs."""
 
-import csv
-import io
 import os
+import re
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, TextIO, cast
 
 import click
 import msgspec
@@ -14,6 +13,10 @@ import msgspec
 from nettrace.errors import NetTraceError
 
 Document = dict[str, Any]
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_LEAST_CELL = 24
+"""A folded line's last cell goes on below itself only where it has at least so many columns."""
+
 FORMATS = ("table", "ndjson", "json", "csv")
 
 
@@ -70,7 +73,7 @@ class Emitter:
             case _:
                 heading = self._view.heading() if first else None
                 for line in (*([heading] if heading else []), *self._view.lines(document)):
-                    say(line)
+                    say(fold(line, page_width(sys.stdout)))
 
     def close(self) -> None:
         """End the document stream (JSON's bracket)."""
@@ -78,6 +81,9 @@ class Emitter:
             write_line(b"[]" if self._count == 0 else b"]")
 
     def _csv(self, document: Document, *, first: bool) -> None:
+        import csv
+        import io
+
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         if first:
@@ -137,7 +143,49 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Progress or a remark, on stderr: never between the data."""
-    click.echo(text, err=True)
+    click.echo(fold(text, page_width(sys.stderr)), err=True)
+
+
+def page_width(stream: TextIO | None = None) -> int | None:
+    """Columns of the terminal that stdout (or this stream) leads to; None when it leads to none: then nothing is cut."""
+    asked = sys.stdout if stream is None else stream
+    if not asked.isatty():
+        return None
+    with suppress(OSError):
+        return os.get_terminal_size(asked.fileno()).columns or None
+    return None
+
+
+def fold(line: str, width: int | None) -> str:
+    """The line broken between words where it is longer than the page; what follows hangs below the line's last cell.
+
+    Colour codes take no room.
+
+    >>> print(fold("api.example   failed: timeout (no answer)", 40))
+    api.example   failed: timeout (no
+                  answer)
+    """
+    if width is None or len(_COLOUR.sub("", line)) <= width:
+        return line
+    cells = [
+        found.end() for found in re.finditer(r"\S {2,}(?=\S)", _COLOUR.sub("", line)[: width - _LEAST_CELL])
+    ]
+    indent = cells[-1] if cells else min(4, len(line) - len(line.lstrip()) + 2)
+    made: list[str] = []
+    while len(_COLOUR.sub("", line)) > width:
+        cut = max((at for at in _spaces(line, width) if at > indent), default=-1)
+        if cut < 0:
+            break
+        made.append(line[:cut].rstrip())
+        line = " " * indent + line[cut:].lstrip()
+    return "\n".join([*made, line])
+
+
+def _spaces(line: str, width: int) -> Iterator[int]:
+    """Where the line may be broken so that what stands before has room."""
+    for found in re.finditer(r" +", line):
+        if len(_COLOUR.sub("", line[: found.start()])) <= width:
+            yield found.start()
 
 
 def colourful() -> bool:

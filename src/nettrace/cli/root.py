@@ -95,7 +95,7 @@ def main() -> NoReturn:
     _open_streams()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        code = group.main(standalone_mode=False)
+        code = group.main(prog_name="nettrace", standalone_mode=False)
     except click.exceptions.Exit as end:
         code = end.exit_code
     except click.ClickException as error:

@@ -1,24 +1,27 @@
 """`nettrace trace --watch`: one path on a live full screen, with what every hop has done so far."""
 
+import os
 import select
 import sys
 import termios
 import time
 import tty
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from nettrace.analysis.geo.route import RouteStretch, route_stretch
 from nettrace.cli.family import resolved_targets
 from nettrace.cli.naming import Annotator
 from nettrace.cli.output import milliseconds
-from nettrace.cli.watch import HopHistory, PathHistory, sparkline
+from nettrace.cli.view import against_light
+from nettrace.cli.watch import PathHistory
+from nettrace.cli.watch_table import FRESH, Line, table
 from nettrace.errors import Invalid, NetTraceError
 from nettrace.measure.probing.path import trace
 from nettrace.measure.probing.ping import Driving, ProbeTarget
@@ -29,7 +32,10 @@ from nettrace.model.path import Place, Trace
 LOOK_AGAIN_S = 60.0
 """A name is resolved again this often: a CDN that moves you is a fact."""
 
+NOTES_SHOWN = 4
+END_KEYS = ("q", "Q", "\x03", "\x04", "\x1b")
 KEYS = "q end   p pause   r start over"
+ON_LOSS = "Loss at one hop is a router that seldom answers; loss to the end is real."
 
 
 def watch_path(
@@ -41,7 +47,7 @@ def watch_path(
     origin: Place | None,
     destination: Place | None,
 ) -> None:
-    """Trace one host again and again until `q` or Ctrl-C.
+    """Trace one host again and again until `q` or Ctrl-C; the last state stays on the terminal after `q`.
 
     Raises:
         Invalid: not one host, no terminal, or a name without an address.
@@ -50,26 +56,28 @@ def watch_path(
         raise Invalid("--watch shows one path", "Name one HOST")
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise Invalid("--watch needs a terminal", "Without one, repeat `nettrace trace` and read its lines")
-    session = _Session(
-        hosts[0], family, options, driving, Annotator(names=True, origin=origin, destination=destination)
-    )
-    with (
-        _keys() as pressed,
-        Live(session.screen(), console=Console(), screen=True, auto_refresh=False) as live,
-    ):
-        while True:
-            started = time.monotonic()
-            if not session.paused:
-                session.step(origin, destination)
-            live.update(session.screen(), refresh=True)
-            wait_s = max(0.05, interval_s - (time.monotonic() - started))
-            key = pressed(wait_s)
-            if key in ("q", "\x03"):
-                return
-            session.press(key)
+    annotator = Annotator(names=True, origin=origin, destination=destination)
+    console = Console(highlight=False)
+    with _keys() as keys:
+        watched = _Watched(
+            hosts[0], family, options, msgspec.structs.replace(driving, stop=keys.pressed), annotator
+        )
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            ended = False
+            while not ended:
+                started = time.monotonic()
+                live.update(watched.screen(console.width, console.height), refresh=True)
+                if not watched.paused:
+                    watched.step(origin, destination)
+                    live.update(watched.screen(console.width, console.height), refresh=True)
+                keys.wait(max(0.05, interval_s - (time.monotonic() - started)))
+                for key in keys.taken():
+                    ended = ended or key in END_KEYS
+                    watched.press(key)
+        console.print(watched.screen(console.width, 10_000, keys=False))
 
 
-class _Session:
+class _Watched:
     """What is watched, how it went, and what the screen shows of it."""
 
     def __init__(
@@ -84,27 +92,32 @@ class _Session:
         self._history = PathHistory()
         self._target: ProbeTarget | None = None
         self._looked_at = -LOOK_AGAIN_S
-        self._notes: list[str] = []
-        self._stretch: RouteStretch | None = None
+        self._notes: deque[str] = deque(maxlen=NOTES_SHOWN)
+        self._route: RouteStretch | None = None
         self._last: Trace | None = None
 
-    def press(self, key: str | None) -> None:
+    def press(self, key: str) -> None:
         """What a key means here."""
         if key == "p":
             self.paused = not self.paused
         elif key == "r":
             self._history = PathHistory()
+            self._notes.clear()
 
     def step(self, origin: Place | None, destination: Place | None) -> None:
-        """One more trace."""
+        """One more trace; one that a key cut short counts for nothing."""
         self._resolve()
         if self._target is None:
             return
         for result in trace([self._target], self._options, driving=self._driving):
+            if self._driving.stop and self._driving.stop() and not result.reached:
+                return
             known = self._annotator.annotated(result)
-            self._history.add(known)
+            news = self._history.add(known)
+            if news:
+                self._note(news)
             self._last = known
-            self._stretch = route_stretch(known, origin, destination)
+            self._route = route_stretch(known, origin, destination)
             if known.reached:  # the next trace need not look for the end again
                 self._options = msgspec.structs.replace(self._options, expected_ttl=len(known.hops))
 
@@ -119,94 +132,106 @@ class _Session:
                 raise NetTraceError(
                     f"{self._host}: {problem['detail']}", "Check the name, or give an address"
                 )
-            self._notes.append(f"{self._clock()} the name does not resolve any more: {problem['detail']}")
+            self._note(f"the name does not resolve any more: {problem['detail']}")
             return
         found = known.targets[0]
-        if self._target is not None and self._target.address not in known.addresses[self._host]:
-            self._notes.append(f"{self._clock()} moved from {self._target.address} to {found.address}")
+        if self._target is None:
+            self._target = found
+        elif self._target.address not in known.addresses[self._host]:
+            self._note(f"moved from {self._target.address} to {found.address}")
             self._history = PathHistory()
             self._target = found
-        elif self._target is None:
-            self._target = found
 
-    @staticmethod
-    def _clock() -> str:
-        return time.strftime("%H:%M:%SZ", time.gmtime())
+    def _note(self, words: str) -> None:
+        self._notes.append(f"{_clock()} {words}")
 
-    def screen(self) -> Group:
-        """Everything that is shown now."""
-        return Group(self._headline(), self._table(), *map(Text, self._footer()))
+    def screen(self, width: int, height: int, *, keys: bool = True) -> Text:
+        """Everything that is shown now, no line longer and no more lines than there is room for."""
+        footer = [*self._footer(width), *([KEYS] if keys else [])]
+        rows = table(self._history, self._stretches(), width, max(3, height - len(footer) - 3))
+        lines = [self._headline(), *(_styled(row) for row in rows), Text()]
+        lines += [Text(line[:width], style="dim" if line in (KEYS, ON_LOSS) else "") for line in footer]
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(lines[:height])
+
+    def _stretches(self) -> dict[int, float | None]:
+        return {each.ttl: each.stretch for each in self._route.hops} if self._route else {}
 
     def _headline(self) -> Text:
         where = f" ({self._target.address})" if self._target and self._target.address != self._host else ""
-        words = f"{self._host}{where}  {self._options.method} flow {self._options.flow_number}"
-        state = "paused" if self.paused else self._clock()
-        return Text(f"{words}   {state}", style="bold")
+        state = "paused" if self.paused else _clock()
+        return Text(
+            f"{self._host}{where}  {self._options.method} flow {self._options.flow_number}   {state}", "bold"
+        )
 
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, expand=True)
-        for name in ("ttl", "hop"):
-            table.add_column(name, no_wrap=True, ratio=3 if name == "hop" else None, overflow="ellipsis")
-        for name in ("loss", "last", "best", "mean", "worst", "spread", "stretch"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("AS", no_wrap=True)
-        table.add_column("place", no_wrap=True, overflow="ellipsis", max_width=18)
-        table.add_column("recent", no_wrap=True)
-        stretches = {each.ttl: each.stretch for each in self._stretch.hops} if self._stretch else {}
-        for row in self._history.hops:
-            table.add_row(*_cells(row, stretches.get(row.ttl)))
-        return table
-
-    def _footer(self) -> Iterator[str]:
+    def _footer(self, width: int) -> Iterator[str]:
         history, last = self._history, self._last
-        yield ""
-        if last is not None:
-            rtt = milliseconds(ms(last.rtt_ns), 0) if last.reached else "not reached"
-            share = f"{history.reached_rounds} of {history.rounds} traces reached the target"
-            changes = f", path length changed {history.length_changes}x" if history.length_changes else ""
-            stretch = self._stretch.stretch if self._stretch else None
-            physics = f", {stretch:.2f}x the fibre floor" if stretch else ""
-            yield f"last {rtt} ms{physics}   {share}{changes}   clock {last.clock}"
-        yield "Loss at a hop is a router that does not care to answer; it is loss of the path only if it lasts to the end."
-        yield from self._notes[-3:]
-        yield KEYS
+        if last is None:
+            yield "looking for the path ..."
+            return
+        end = f"last {milliseconds(ms(last.rtt_ns), 0)} ms" if last.reached else f"not reached ({last.stop})"
+        floor = self._route.floor if self._route else None
+        stretch = self._route.stretch if self._route else None
+        physics = against_light(ms(last.rtt_ns), ms(floor.vacuum_ns) if floor else None, stretch)
+        reached = f"{history.reached_rounds} of {history.rounds} traces reached the target"
+        yield from _packed([end, physics if last.reached else "", reached, f"clock {last.clock}"], width)
+        yield from self._notes
+        if any(row.since for row in history.hops if history.is_fresh(row)):
+            yield f"{FRESH} is new on the path; its figures begin with it"
+        yield ON_LOSS
 
 
-def _cells(row: HopHistory, stretch: float | None) -> tuple[str, ...]:
-    hop = row.hop
-    others = f" +{len(row.addresses) - 1}" if len(row.addresses) > 1 else ""
-    label = (hop.name or hop.address or "*") + others
-    loss = row.loss_percent
-    times = (row.last_ns, row.best_ns, int(row.mean_ns) if row.received else None, row.worst_ns)
-    spread = row.spread_ns
-    return (
-        str(row.ttl),
-        label,
-        "-" if loss is None else f"{loss:.0f}%",
-        *(milliseconds(ms(value), 0) for value in times),
-        milliseconds(ms(int(spread)) if spread is not None else None, 0),
-        f"{stretch:.1f}x" if stretch else "",
-        f"AS{hop.asn}" if hop.asn else "",
-        hop.place.name if hop.place else "",
-        sparkline(row.recent),
-    )
+def _packed(facts: Sequence[str], width: int) -> Iterator[str]:
+    """Facts side by side, in as many lines as they need."""
+    line = ""
+    for fact in filter(None, facts):
+        if line and len(line) + 3 + len(fact) > width:
+            yield line
+            line = fact
+        else:
+            line = f"{line}   {fact}" if line else fact
+    yield line
+
+
+def _styled(line: Line) -> Text:
+    return Text(line.text, style="yellow" if line.fresh else "")
+
+
+def _clock() -> str:
+    return time.strftime("%H:%M:%SZ", time.gmtime())
 
 
 @contextmanager
-def _keys() -> Generator["_Pressed"]:
+def _keys() -> Generator["_Keys"]:
     """Single key presses from the terminal; its settings come back however this ends."""
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)
     try:
-        yield _Pressed()
+        yield _Keys(sys.stdin.fileno())
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-class _Pressed:
-    """Waits for a key."""
+class _Keys:
+    """Keys that were pressed and not taken yet."""
 
-    def __call__(self, wait_s: float) -> str | None:
-        """The key pressed within `wait_s` seconds, or None."""
-        ready, _, _ = select.select([sys.stdin], [], [], wait_s)
-        return sys.stdin.read(1) if ready else None
+    def __init__(self, fileno: int) -> None:
+        self._fileno = fileno
+        self._waiting: deque[str] = deque()
+
+    def pressed(self) -> bool:
+        """True when a key waits to be taken: then whatever takes long should come to its end."""
+        self.wait(0)
+        return bool(self._waiting)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a key, but no longer than this, and not at all when one waits already."""
+        ready, _, _ = select.select([self._fileno], [], [], 0 if self._waiting else seconds)
+        if ready:
+            # Nothing to read where something was announced: the terminal is gone, and so is the watcher.
+            self._waiting.extend(os.read(self._fileno, 64).decode("utf-8", "replace") or "q")
+
+    def taken(self) -> list[str]:
+        """The keys that wait, in order; they wait no longer."""
+        keys = list(self._waiting)
+        self._waiting.clear()
+        return keys

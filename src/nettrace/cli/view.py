@@ -5,16 +5,22 @@ from typing import Any
 
 import click
 
-from nettrace.cli.output import Document, milliseconds, verdict
+from nettrace.cli.output import Document, milliseconds, page_width, verdict
 
-NAME_WIDTH = 32
+WIDE = 120
+"""Columns where there is no terminal to ask."""
+
 ADDRESS_WIDTH = 26
 
 
-def _name(text: object, width: int = NAME_WIDTH) -> str:
+def cut(text: object, width: int) -> str:
     """Text cut or padded to a column; what is cut ends in an ellipsis."""
     shown = "-" if text is None else str(text)
     return shown.ljust(width) if len(shown) <= width else shown[: width - 1] + "…"
+
+
+def _page() -> int:
+    return page_width() or WIDE
 
 
 def _mood(document: Document, line: str) -> str:
@@ -24,29 +30,51 @@ def _mood(document: Document, line: str) -> str:
     return click.style(line, fg=colour) if colour else line
 
 
+def _row(document: Document, names: Sequence[tuple[object, int]], figures: str) -> list[str]:
+    """Names in their columns and the figures; names too long for them stand above, whole."""
+    shown = ["-" if name is None else str(name) for name, _ in names]
+    room = [width for _, width in names]
+    if all(len(text) <= width for text, width in zip(shown, room, strict=True)):
+        start = " ".join(text.ljust(width) for text, width in zip(shown, room, strict=True))
+        return [_mood(document, f"{start} {figures}".rstrip())]
+    blank = " " * (sum(room) + len(room))
+    return [_mood(document, "  ".join(shown)), _mood(document, blank + figures)]
+
+
 class PingView:
-    """One line a target."""
+    """One line a target; the addresses where there is room for them."""
 
     fields: Sequence[str] = (
         "target address method outcome reason sent received not_measured min_ms p50_ms p95_ms max_ms clock at rtt_ms"
     ).split()
+    _FIGURES = 61
+
+    def _names(self, target: object, address: object) -> list[tuple[object, int]]:
+        left = _page() - self._FIGURES - 1
+        if left < ADDRESS_WIDTH + 1 + 20:
+            return [(target, max(18, left))]
+        return [(target, min(32, left - ADDRESS_WIDTH - 1)), (address, ADDRESS_WIDTH)]
 
     def heading(self) -> str | None:
         """The columns' names."""
-        names = f"{'sent':>5}{'loss':>7}{'min ms':>10}{'p50 ms':>10}{'p95 ms':>10}{'max ms':>10}"
-        return f"{'TARGET':<{NAME_WIDTH}} {'ADDRESS':<{ADDRESS_WIDTH}}{names}  clock"
+        names = " ".join(f"{name!s:<{width}}" for name, width in self._names("TARGET", "ADDRESS"))
+        times = "".join(f"{name:>9}" for name in ("min ms", "p50", "p95", "max"))
+        return f"{names} {'sent':>5}{'loss':>7}{times}  clock"
 
     def lines(self, document: Document) -> Sequence[str]:
-        """The target's line."""
+        """The target's line: its times, or why it has none."""
         sent, received = document["sent"], document["received"]
         loss = f"{100 * (1 - received / sent):.1f}%" if sent else "-"
-        times = "".join(
-            milliseconds(document[field], 10) for field in ("min_ms", "p50_ms", "p95_ms", "max_ms")
-        )
-        start = f"{_name(document['target'])} {_name(document['address'], ADDRESS_WIDTH)}{sent:>5}{loss:>7}{times}"
         words = verdict(document)
-        tail = f"  {document['clock'] or '-'} {document['method']}" + (f"  {words}" if words else "")
-        return [_mood(document, start + tail)]
+        if received:
+            times = (milliseconds(document[name], 9) for name in ("min_ms", "p50_ms", "p95_ms", "max_ms"))
+            said = f"{''.join(times)}  {document['clock']} {document['method']}" + (
+                f"  {words}" if words else ""
+            )
+        else:
+            said = f"  {document['method']} {words}"
+        names = self._names(document["target"], document["address"])
+        return _row(document, names, f"{sent:>5}{loss:>7}{said}")
 
 
 class TraceView:
@@ -64,11 +92,12 @@ class TraceView:
         """The block."""
         where = f" ({document['address']})" if document["address"] not in (None, document["target"]) else ""
         head = f"{document['target']}{where}  {document['method']} flow {document['flow']}"
+        width = max((len(hop["address"] or "") for hop in document["hops"]), default=0)
         return [
             click.style(head, bold=True),
-            *(hop_line(hop) for hop in document["hops"]),
+            *(hop_line(hop, width, page_width()) for hop in document["hops"]),
             *(_balance(balance) for balance in document["balances"]),
-            _mood(document, _end(document)),
+            *(_mood(document, line) for line in _end(document)),
         ]
 
 
@@ -78,27 +107,40 @@ def _balance(balance: dict[str, Any]) -> str:
     return f"  hop {balance['ttl']} is shared by {len(balance['addresses'])} ({sure}): {' '.join(balance['addresses'])}"
 
 
-def _end(document: Document) -> str:
+_STOPS = {
+    "gap": "not reached: nobody answers behind hop {last}",
+    "loop": "not reached: the path runs in a loop",
+    "max_ttl": "not reached within {asked} hops",
+    "aborted": "not followed to its end",
+    "unreachable": "not reached",
+}
+
+
+def _end(document: Document) -> list[str]:
+    hops = document["hops"]
     if document["reached"]:
-        rtt = milliseconds(document["rtt_ms"], 0)
-        more = _physics(document)
         alias = f"  answered from {document['answered_from']}" if document.get("answered_from") else ""
-        return f"  reached in {len(document['hops'])} hops, {rtt} ms{more}{alias}  clock {document['clock']}"
-    return f"  not reached ({document['stop']})  {verdict(document)}"
+        physics = against_light(document["rtt_ms"], document.get("floor_ms"), document.get("stretch"))
+        short = f"  {physics}" if physics.endswith("floor") else ""
+        rtt = milliseconds(document["rtt_ms"], 0)
+        said = f"  reached in {len(hops)} hops, {rtt} ms{short}{alias}  clock {document['clock']}"
+        return [said] if short or not physics else [said, f"  {physics}"]
+    last = max((hop["ttl"] for hop in hops if hop["address"]), default=0)
+    why = _STOPS.get(document["stop"], "").format(last=last, asked=len(hops)) if hops else ""
+    return [f"  {why}; {verdict(document)}" if why else f"  {verdict(document)}"]
 
 
-def _physics(document: Document) -> str:
-    """What light says of the round trip to where the target is said to stand."""
-    stretch, floor_ms = document.get("stretch"), document.get("floor_ms")
-    if not stretch or floor_ms is None:
+def against_light(rtt_ms: float | None, floor_ms: float | None, stretch: float | None) -> str:
+    """What light says of a round trip to where the target is said to stand; empty when nothing."""
+    if not stretch or floor_ms is None or rtt_ms is None:
         return ""
-    if document["rtt_ms"] < floor_ms:
-        return f"  faster than light from that place ({milliseconds(floor_ms, 0)} ms at least): what answered stands elsewhere"
-    return f"  {stretch:.2f}x the fibre floor"
+    if rtt_ms < floor_ms:
+        return f"faster than light from that place ({milliseconds(floor_ms, 0)} ms at least): what answered stands elsewhere"
+    return f"{stretch:.2f}x the fibre floor"
 
 
-def hop_line(hop: dict[str, Any]) -> str:
-    """One hop: TTL, address, round trips, AS, place, labels."""
+def hop_line(hop: dict[str, Any], address_width: int = ADDRESS_WIDTH, page: int | None = None) -> str:
+    """One hop: TTL, address, round trips, AS, labels, place and name; on a narrow page the name is cut."""
     if hop["address"] is None:
         return f"  {hop['ttl']:>2}  *"
     times = " ".join(milliseconds(rtt, 8) for rtt in hop["rtt_ms"])
@@ -106,37 +148,58 @@ def hop_line(hop: dict[str, Any]) -> str:
     place = hop["place"]["name"] if hop["place"] else ""
     mpls = "MPLS " + ",".join(str(label["label"]) for label in hop["mpls"]) if hop["mpls"] else ""
     also = "also " + " ".join(hop["also"]) if hop.get("also") else ""
+    words = "  ".join(word for word in (hop.get("annotation") or "", asn, mpls, also, place) if word)
+    line = f"  {hop['ttl']:>2}  {hop['address']:<{address_width}} {times}  {words}".rstrip()
     name = hop["name"] or ""
-    words = "  ".join(word for word in (hop.get("annotation") or "", asn, place, mpls, also, name) if word)
-    return f"  {hop['ttl']:>2}  {_name(hop['address'], ADDRESS_WIDTH)} {times}  {words}".rstrip()
+    room = len(name) if page is None else page - len(line) - 2
+    if room < min(len(name), 8):
+        return line
+    return f"{line}  {cut(name, room).rstrip()}".rstrip()
 
 
 class HttpView:
-    """One line a request: the stages side by side."""
+    """One line a request, the stages side by side; on a narrow page a URL stands above its requests."""
 
     fields: Sequence[str] = (
         "url address outcome reason status tls_version reused dns_ms connect_ms tls_ms ttfb_ms total_ms clock at"
     ).split()
+    _FIGURES = 81
+    _LEAST_URL = 24
+
+    def __init__(self) -> None:
+        self._above: str | None = None
+
+    def _url_width(self) -> int:
+        left = _page() - self._FIGURES
+        return min(60, left) if left >= self._LEAST_URL else 0
 
     def heading(self) -> str | None:
         """The columns' names."""
-        stages = "".join(f"{name:>10}" for name in ("dns ms", "connect", "tls", "ttfb", "total"))
-        return f"{'URL':<44} {'status':>6}{stages}  {'tls':<8} clock"
+        stages = "".join(f"{name:>9}" for name in ("dns ms", "connect", "tls", "ttfb", "total"))
+        width = self._url_width()
+        return f"{'URL' if width else '':<{width}}{'status':>6}{stages}"
 
     def lines(self, document: Document) -> Sequence[str]:
-        """The request's line."""
+        """The request's line: its stages, or why it has none."""
         names = ("dns_ms", "connect_ms", "tls_ms", "ttfb_ms", "total_ms")
-        times = "".join(milliseconds(document[name], 10) for name in names)
-        start = f"{_name(document['url'], 44)} {document['status'] or '-':>6}{times}"
-        words = (
-            "kept alive" if document["reused"] and document["outcome"] == "measured" else verdict(document)
-        )
-        return [
-            _mood(
-                document,
-                f"{start}  {document['tls_version'] or '-':<8} {document['clock'] or '-'}  {words}".rstrip(),
-            )
-        ]
+        kept = document["reused"] and document["outcome"] == "measured"
+        words = "kept alive" if kept else verdict(document)
+        times = "".join(milliseconds(document[name], 9) for name in names)
+        status = f"{document['status'] or '-':>6}"
+        tail = f"  {document['tls_version'] or '-':<7} {document['clock'] or '-'}"
+        nothing = all(document[name] is None for name in names[1:])
+        figures = f"{status}  {words}" if nothing else f"{status}{times}{tail}  {words}".rstrip()
+        return self._placed(document, figures)
+
+    def _placed(self, document: Document, figures: str) -> list[str]:
+        url: str = document["url"]
+        width = self._url_width()
+        if width and len(url) < width:
+            self._above = None
+            return [_mood(document, f"{url:<{width}}{figures}")]
+        head = [] if url == self._above else [click.style(url, bold=True)]
+        self._above = url
+        return [*head, _mood(document, " " * width + figures)]
 
 
 class WebSocketView:

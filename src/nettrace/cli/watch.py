@@ -1,25 +1,35 @@
 """What `nettrace trace --watch` has seen so far, hop by hop. Knows no screen and no socket."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from math import sqrt
+from typing import NamedTuple
 
 import msgspec
 
+from nettrace.cli.output import milliseconds
+from nettrace.model.instant import ms
 from nettrace.model.measurement import SampleState
 from nettrace.model.path import Hop, Trace
 
 SPARK = "▁▂▃▄▅▆▇█"
 SPARK_LENGTH = 24
+FRESH_ROUNDS = 20
+"""For so many rounds a row shows that its router is new."""
+
+SWINGS = 3
+"""A hop that changed so often is balanced by packet, not rerouted: its addresses share a row from then on."""
 
 
 class HopHistory(msgspec.Struct):
     """Running figures of one TTL (Welford's algorithm for the spread; times in nanoseconds).
 
-    `sent` counts departures only, so a probe this host spoiled is not a loss.
+    `sent` counts departures only, so a probe this host spoiled is not a loss. `since` is the round in which this
+    router took the row over from another, 0 when it was there from the start.
     """
 
     ttl: int
     hop: Hop
+    since: int = 0
     addresses: dict[str, int] = {}
     sent: int = 0
     received: int = 0
@@ -39,6 +49,12 @@ class HopHistory(msgspec.Struct):
     def spread_ns(self) -> float | None:
         """Sample standard deviation, None before the second answer."""
         return sqrt(self.squares / (self.received - 1)) if self.received > 1 else None
+
+    @property
+    def label(self) -> str:
+        """Name or address, and how many others share the row."""
+        others = f" +{len(self.addresses) - 1}" if len(self.addresses) > 1 else ""
+        return (self.hop.name or self.hop.address or "*") + others
 
     def add(self, hop: Hop) -> None:
         """Take in this TTL of one more trace."""
@@ -64,42 +80,74 @@ class HopHistory(msgspec.Struct):
         self.squares += step * (rtt_ns - self.mean_ns)
 
 
+class _Arrival(NamedTuple):
+    """How the newest trace that reached the target got there."""
+
+    hops: int
+    rtt_ns: int | None
+
+
 class PathHistory:
-    """Every TTL seen while watching one target; a path that grew or shrank keeps its old rows apart."""
+    """Every TTL seen while watching one target.
+
+    A row whose router changed begins anew: loss of a hop that is gone is no loss.
+    """
 
     def __init__(self) -> None:
         """Nothing seen yet."""
         self._hops: dict[int, HopHistory] = {}
+        self._swings: dict[int, int] = {}
         self.rounds = 0
         self.reached_rounds = 0
-        self.length_changes = 0
-        self._length: int | None = None
+        self._arrival: _Arrival | None = None
 
     @property
     def hops(self) -> list[HopHistory]:
         """The rows of the newest path, in TTL order."""
-        longest = self._length if self._length is not None else max(self._hops, default=0)
+        longest = self._arrival.hops if self._arrival else max(self._hops, default=0)
         return [self._hops[ttl] for ttl in sorted(self._hops) if ttl <= longest]
 
-    def add(self, trace: Trace) -> None:
-        """Take in one more trace of the same target and flow."""
+    def add(self, trace: Trace) -> str | None:
+        """Take in one more trace of the same target and flow; how the path changed with it in words, or None."""
         self.rounds += 1
+        self.reached_rounds += trace.reached
+        before, now = self._arrival, None
         if trace.reached:
-            self.reached_rounds += 1
-            if self._length is not None and self._length != len(trace.hops):
-                self.length_changes += 1
-                self._forget(trace.hops)
-            self._length = len(trace.hops)
+            self._arrival = now = _Arrival(len(trace.hops), trace.rtt_ns)
+        news: list[int] = []
         for hop in trace.hops:
-            known = self._hops.setdefault(hop.ttl, HopHistory(ttl=hop.ttl, hop=hop))
-            known.add(hop)
-
-    def _forget(self, hops: Iterable[Hop]) -> None:
-        """Drop figures of rows whose router changed with the path: loss of a hop that is gone is not loss."""
-        for hop in hops:
             known = self._hops.get(hop.ttl)
-            if known and hop.address and hop.address not in known.addresses:
-                del self._hops[hop.ttl]
+            if known is not None and self._is_news(known, hop):
+                news.append(hop.ttl)
+                self._swings[hop.ttl] = self._swings.get(hop.ttl, 0) + 1
+                known = None
+            if known is None:
+                since = self.rounds if self.rounds > 1 else 0
+                known = self._hops[hop.ttl] = HopHistory(ttl=hop.ttl, hop=hop, since=since)
+            known.add(hop)
+        for gone in [ttl for ttl in self._hops if trace.reached and ttl > len(trace.hops)]:
+            del self._hops[gone]
+        return _in_words(news, before, now)
+
+    def is_fresh(self, row: HopHistory) -> bool:
+        """True for a row whose router took over not long ago."""
+        return bool(row.since) and self.rounds - row.since < FRESH_ROUNDS
+
+    def _is_news(self, known: HopHistory, hop: Hop) -> bool:
+        if hop.address is None or not known.addresses or hop.address in known.addresses:
+            return False
+        return self._swings.get(hop.ttl, 0) < SWINGS
+
+
+def _in_words(news: Sequence[int], before: "_Arrival | None", now: "_Arrival | None") -> str | None:
+    """What a person wants to know of a change: where it begins, how long the path is now and how slow."""
+    facts = [f"{before.hops} → {now.hops} hops"] if before and now and now.hops != before.hops else []
+    if not news and not facts:
+        return None
+    if before and now:
+        facts.append(f"{milliseconds(ms(before.rtt_ns), 0)} → {milliseconds(ms(now.rtt_ns), 0)} ms")
+    where = f" from hop {news[0]} on" if news else ""
+    return f"the path changed{where}" + (f": {', '.join(facts)}" if facts else "")
 
 
 def sparkline(values: list[int | None]) -> str:

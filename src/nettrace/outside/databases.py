@@ -23,7 +23,6 @@ from nettrace.errors import Invalid, SourceError
 from nettrace.model.instant import Instant, rfc3339
 from nettrace.model.path import Place
 from nettrace.outside.asn import Skipped, compile_asn, network_lookup
-from nettrace.outside.download import fetch
 from nettrace.outside.exchanges import compile_exchanges, exchange_lookup
 from nettrace.outside.geoip import compile_places, place_lookup
 from nettrace.outside.hints import router_codes
@@ -159,6 +158,8 @@ def update(folder: Path, kind: str, url: str, licence: str, *, now: Instant | No
     Raises:
         SourceError: it cannot be fetched or read; what was installed before stays.
     """
+    from nettrace.outside.download import fetch  # noqa: PLC0415 - every trace opens databases, none fetches one
+
     _check_kind(kind)
     day = datetime.fromtimestamp((now or time.time_ns()) / 1e9, UTC)
     url = url.replace("{year}", f"{day:%Y}").replace("{month}", f"{day:%m}")

@@ -4,7 +4,7 @@ Pure: names, prefixes and databases are functions handed in (`Lookups`); who ope
 """
 
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -23,6 +23,16 @@ class Network(msgspec.Struct, frozen=True):
     asn: int
     name: str | None = None
     country: str | None = None
+
+
+_NOBODYS = tuple(
+    ip_network(prefix)
+    for prefix in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+        "240.0.0.0/4", "::/127", "fc00::/7", "fe80::/10",
+    )
+)  # fmt: skip
+"""RFC 6890's ranges that mean something else in every network."""
 
 
 def _nothing(_: str) -> None:
@@ -123,11 +133,18 @@ def _annotated(hop: Hop, lookups: Lookups, origin: Place | None, given: Place | 
 
 
 def _is_public(address: str) -> bool:
-    """Whether databases can know it: private, shared, link-local and unreadable addresses belong to nobody."""
+    """Whether databases can know it: private, shared, link-local and unreadable addresses belong to nobody.
+
+    Ranges set aside for documents and test beds (198.18.0.0/15, 2001:db8::/32 ...) do belong to whoever made the
+    database of their test bed; no other database has them.
+    """
     try:
-        return ip_address(address).is_global
+        found = ip_address(address)
     except ValueError:
         return False
+    return not found.is_multicast and not any(
+        found in nobodys for nobodys in _NOBODYS if nobodys.version == found.version
+    )
 
 
 def _by_address(address: str, lookups: Lookups) -> list[Place]:

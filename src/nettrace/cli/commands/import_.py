@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import click
 
 from nettrace.cli.exits import FAILED, OK, SOME_FAILED
-from nettrace.cli.output import FORMATS, Document, Emitter, note, verdict
+from nettrace.cli.output import FORMATS, Document, Emitter, note, page_width, verdict
+from nettrace.cli.view import cut
 
 
 class ImportView:
@@ -18,7 +19,10 @@ class ImportView:
 
     def heading(self) -> str | None:
         """The columns' names."""
-        return f"{'KIND':<8}{'VANTAGE':<16}{'TARGET':<40}{'AT':<28}RESULT"
+        return f"{'KIND':<7}{'VANTAGE':<14}{'TARGET':<{self._target_width()}} {'AT':<21}RESULT"
+
+    def _target_width(self) -> int:
+        return max(20, min(40, (page_width() or 120) - 56))
 
     def lines(self, document: Document) -> Sequence[str]:
         """The result's line."""
@@ -26,7 +30,10 @@ class ImportView:
         target = str(document.get("target") or document.get("name") or document.get("url") or "-")
         rtt = document.get("p50_ms") or document.get("rtt_ms") or document.get("ttfb_ms")
         shown = f"{rtt} ms" if isinstance(rtt, float) else verdict(document) or "measured"
-        return [f"{kind:<8}{document['vantage'] or '-':<16}{target[:39]:<40}{document['at']:<28}{shown}"]
+        at = document["at"][:19] + "Z"
+        return [
+            f"{kind:<7}{document['vantage'] or '-':<14}{cut(target, self._target_width())} {at:<21}{shown}"
+        ]
 
 
 @click.group("import")
