@@ -2,7 +2,7 @@
 
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 
-LONGEST_TICK_NS = 20 * NS_PER_MS
+LONGEST_TICK_NS = 40 * NS_PER_MS
 SHORTEST_TICK_NS = NS_PER_MS
 _PACKETS_A_TICK = 256
 CATCH_UP_NS = 100 * NS_PER_MS

@@ -151,9 +151,9 @@ class Sweep:
         self._turn += 1
         share = min(now - self._granted_at, CATCH_UP_NS) * self.options.rate_pps / SHARES / NS_PER_S
         self._granted_at = now
-        for lane in self.lanes[:-1]:
-            lane.refill(share)
-        self.lanes[-1].refill(WIDEST)
+        for lane in self.lanes:
+            if lane.head < len(lane.fresh) or lane.again:
+                lane.refill(share if lane.step < table.far else WIDEST)
         rows, steps, tries = pick(self.lanes, free, self._turn, now)
         if not rows:
             return None
