@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
@@ -66,15 +66,24 @@ def watch_path(
             ended = False
             while not ended:
                 started = time.monotonic()
-                live.update(watched.screen(console.width, console.height), refresh=True)
+                _draw(live, watched)
                 if not watched.paused:
                     watched.step(origin, destination)
-                    live.update(watched.screen(console.width, console.height), refresh=True)
+                    _draw(live, watched)
                 keys.wait(max(0.05, interval_s - (time.monotonic() - started)))
                 for key in keys.taken():
                     ended = ended or key in END_KEYS
                     watched.press(key)
-        console.print(watched.screen(console.width, 10_000, keys=False))
+        if watched.has_something:
+            console.print(watched.screen(console.width, 10_000, keys=False))
+
+
+def _draw(live: Live, watched: "_Watched") -> None:
+    """Draw for the terminal as it is now: COLUMNS and LINES in the environment may be somebody else's."""
+    columns, lines = os.get_terminal_size(sys.stdout.fileno())
+    if columns and lines:
+        live.console.size = ConsoleDimensions(columns, lines)
+    live.update(watched.screen(live.console.width, live.console.height), refresh=True)
 
 
 class _Watched:
@@ -95,6 +104,11 @@ class _Watched:
         self._notes: deque[str] = deque(maxlen=NOTES_SHOWN)
         self._route: RouteStretch | None = None
         self._last: Trace | None = None
+
+    @property
+    def has_something(self) -> bool:
+        """True once a trace has come to its end."""
+        return self._last is not None
 
     def press(self, key: str) -> None:
         """What a key means here."""
