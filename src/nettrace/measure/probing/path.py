@@ -1,11 +1,21 @@
 """Traces to many addresses, by the best way this host permits, each as it ends."""
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 import msgspec
 
 from nettrace.measure.probing.engine import Engine
-from nettrace.measure.probing.ping import Driving, ProbeTarget, drive, obstacle, open_sockets
+from nettrace.measure.probing.patience import Patience, longest_multipath_s, longest_trace_s
+from nettrace.measure.probing.ping import (
+    Driving,
+    ProbeTarget,
+    at_once,
+    drive,
+    in_time,
+    obstacle,
+    open_sockets,
+)
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.tracing.flow import DEFAULT_PORT
 from nettrace.measure.tracing.multipath import MultipathOptions, MultipathRun
@@ -53,8 +63,19 @@ def _traces(
             else:
                 yield _not_permitted(target, options, str(problem), engine.timeline.now)
         machines = (_machine(sockets, target, options, wide) for target in possible)
-        for machine in drive(engine, machines, driving):
-            yield machine.result()
+        patience = Patience(_limit_s(options, wide, len(possible), sockets, driving), driving.stop)
+        for machine in drive(engine, machines, at_once(sockets), patience):
+            yield in_time(machine.result(), patience, done=machine.done)
+
+
+def _limit_s(
+    options: TraceOptions, wide: MultipathOptions | None, targets: int, sockets: Sockets, driving: Driving
+) -> float:
+    if driving.politeness is not None:
+        return inf
+    if wide is None:
+        return longest_trace_s(options, targets, at_once(sockets), driving.rate_pps)
+    return longest_multipath_s(wide, targets, at_once(sockets), driving.rate_pps)
 
 
 def _machine(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
 from typing import TypeVar
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from nettrace.errors import Unmeasurable
 from nettrace.measure.probing.engine import Engine
 from nettrace.measure.probing.ledger import LINGER_NS
+from nettrace.measure.probing.patience import Patience, longest_ping_s
 from nettrace.measure.probing.run import Aimed
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.tcp import TcpTarget, connect_pings
@@ -16,7 +18,7 @@ from nettrace.measure.tracing.flow import DEFAULT_PORT
 from nettrace.measure.tracing.ping import PingOptions, PingRound
 from nettrace.measure.tracing.politeness import Politeness
 from nettrace.model.instant import NS_PER_S
-from nettrace.model.measurement import Method, Outcome, Ping, Reason
+from nettrace.model.measurement import Measurement, Method, Outcome, Ping, Reason
 
 DEFAULT_RATE_PPS = 1000.0
 MOST_AT_ONCE = 1000
@@ -83,8 +85,11 @@ def ping(
             for target, problem in impossible:
                 yield _not_permitted(target, options, problem, engine.timeline.now)
         rounds = (PingRound(target.host, target.address, options) for target in possible)
-        for machine in drive(engine, rounds, driving):
-            yield machine.result()
+        several = at_once(sockets)
+        limit_s = longest_ping_s(options, len(possible), several, driving.rate_pps)
+        patience = Patience(limit_s if driving.politeness is None else inf, driving.stop)
+        for machine in drive(engine, rounds, several, patience):
+            yield in_time(machine.result(), patience, done=machine.done)
     if automatic and impossible:
         note = f"by TCP connect, because {impossible[0][1]}"
         connecting = msgspec.structs.replace(options, method=Method.TCP)
@@ -94,17 +99,29 @@ def ping(
 
 
 M = TypeVar("M", bound=Aimed)
+R = TypeVar("R", bound=Measurement)
 
 
-def drive(engine: Engine, machines: Iterable[M], driving: Driving) -> Iterator[M]:
-    """Every machine as it ends; after `stop` or an interrupt also the unfinished ones, as they stand."""
-    several = MOST_AT_ONCE if driving.raw and engine.sockets.any_raw() else MOST_SOCKETS_AT_ONCE
+def drive(engine: Engine, machines: Iterable[M], several: int, patience: Patience) -> Iterator[M]:
+    """Every machine as it ends; when patience is out or on an interrupt also the unfinished ones, as they stand."""
     try:
-        yield from engine.run(machines, several, driving.stop)
+        yield from engine.run(machines, several, patience)
     except KeyboardInterrupt:
         yield from engine.unfinished  # pyright: ignore[reportReturnType] - only what was put in is there
         raise
     yield from engine.unfinished  # pyright: ignore[reportReturnType]
+
+
+def at_once(sockets: Sockets) -> int:
+    """How many machines these sockets serve side by side."""
+    return MOST_AT_ONCE if sockets.any_raw() else MOST_SOCKETS_AT_ONCE
+
+
+def in_time(result: R, patience: Patience, *, done: bool) -> R:
+    """The result, with a word on it when it was cut short because it took longer than it can."""
+    if done or not patience.overdue:
+        return result
+    return msgspec.structs.replace(result, detail=patience.words)
 
 
 def open_sockets(driving: Driving) -> Sockets:
