@@ -50,7 +50,9 @@ while True:
     addresses = router + source if v6 else b""
     labels = build_extensions(tuple(Label(*label) for label in rule.get("labels", ())))
     header = 40 if v6 else 20
-    def error(quote):
+    def error(quote, by=None):
+        router = by or packed(rule["from"][v6])
+        addresses = router + source if v6 else b""
         message = build_error(
             ReplyKind(rule["kind"]), quote, code=rule.get("code", 0), addresses=addresses,
             extensions=labels if rule.get("labels") else b"", mtu_bytes=rule.get("mtu", 0),
@@ -70,6 +72,11 @@ while True:
         if data[6 if v6 else 9] == 6:
             fake[header + 4:header + 8] = os.urandom(4)
         out.sendto(error(bytes(fake)), to)
+    for number in range(rule.get("nameless", 0)):
+        fake = bytearray(quote[:header + 8])
+        fake[-2:] = os.urandom(2)  # all that an outsider cannot know: the checksum
+        liar = bytes((203, 0, 113, 100 + number)) if not v6 else packed(f"2001:db8:aa::{100 + number:x}")
+        out.sendto(error(bytes(fake), liar), to)
     cut = rule.get("quote")
     for _ in range(rule.get("copies", 1)):
         out.sendto(error(bytes(quote[:header + cut] if cut else quote)), to)
@@ -360,6 +367,16 @@ def test_a_flood_of_forgeries_changes_nothing(stage: str, address: str, method: 
     routers = [rule["from"][v6] for rule in script.values()]  # type: ignore[index]
     assert addresses(trace) == routers
     assert all(not each.get("also") for each in trace["hops"])
+
+
+@pytest.mark.parametrize("address", [HOST4, HOST6])
+@RIGHTS
+def test_forgers_who_quote_no_more_than_ports_change_nothing(stage: str, address: str, drop: bool) -> None:
+    v6 = address == HOST6
+    script = {ttl: {**rule, "nameless": 20} for ttl, rule in {**PATH, 4: END6 if v6 else end()}.items()}
+    trace = play(script, "trace", address, "udp", drop=drop)
+    assert addresses(trace) == [rule["from"][v6] for rule in script.values()]  # type: ignore[index]
+    assert trace["reached"]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nettrace.errors import Invalid
@@ -483,6 +484,7 @@ class TestErrorQueue:
         answer = net.matcher.match_error_queue(flow, self.queued(b"", 3, 3), [second])
         assert answer is not None
         assert (answer.tag, answer.kind, answer.code) == (second, ReplyKind.UNREACHABLE, 3)
+        assert answer.inferred
 
     def test_an_icmp_socket_with_a_short_quote_has_the_sequence_number(self) -> None:
         net = Net()
@@ -499,6 +501,31 @@ class TestErrorQueue:
         tag, probe = net.send(Method.UDP, 4)
         other = signature("198.18.0.77", flow_for("198.18.0.77", Method.UDP))
         assert net.matcher.match_error_queue(other, self.queued(probe[28:]), [tag]) is None
+
+    @pytest.mark.parametrize("method", [Method.UDP, Method.ICMP])
+    def test_a_quote_of_a_packet_to_somebody_else_is_refused(self, method: Method) -> None:
+        net = Net()
+        tag, probe = net.send(method, 4)
+        quoted = probe[28:] if method is Method.UDP else probe[20:]
+        flow = net.flow(method, 4)
+        for destination, ours in ((flow[8:], True), (bytes((9, 9, 9, 9)), False)):
+            error = msgspec.structs.replace(self.queued(quoted), destination=destination)
+            assert (net.matcher.match_error_queue(flow, error, [tag]) is not None) is ours
+
+    @pytest.mark.parametrize("version", [4, 6])
+    def test_a_quote_of_what_is_no_echo_request_is_refused(self, version: int) -> None:
+        net = Net()
+        tag, probe = net.send(Method.ICMP, version)
+        quoted = bytearray(probe[20 if version == 4 else 40 :])
+        kind = 11 if version == 4 else 3
+        flow = net.flow(Method.ICMP, version)
+        error = msgspec.structs.replace(self.queued(bytes(quoted), kind), offender=ROUTER[version])
+        assert net.matcher.match_error_queue(flow, error, [tag]) is not None
+        quoted[0] ^= 1
+        assert (
+            net.matcher.match_error_queue(flow, msgspec.structs.replace(error, quoted=bytes(quoted)), [tag])
+            is None
+        )
 
     def test_an_mtu_and_labels_come_along(self) -> None:
         net = Net()

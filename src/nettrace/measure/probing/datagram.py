@@ -25,6 +25,9 @@ MOST_SOCKETS = 512
 
 QUIET_NS = 10_000_000_000
 
+MANY_ERRORS = 128
+"""So many messages at once may have filled the error queue; what it has no room for the kernel drops untold."""
+
 _FLOWLABEL_MGR, _FLOWINFO_SEND = 32, 33
 _FLOW_LABEL = struct.Struct("!16sIBBHHH4x")
 _CREATE, _SHARED_BY_USER = 1, 3
@@ -154,7 +157,8 @@ class _DatagramTransport:
             else:
                 self._give(answer, stamp, intake)
 
-        drain_errors(held.sock, stamped, heard)
+        if drain_errors(held.sock, stamped, heard) >= MANY_ERRORS:
+            intake.overflowed = True
 
     def _give(self, answer: Answer | None, stamp: int, intake: Intake) -> None:
         if answer is None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from nettrace.errors import Unmeasurable
 from nettrace.measure.packets.probe import Signature, signature
 from nettrace.measure.probing.clock import Timeline
+from nettrace.measure.probing.doubt import HOLD_NS, Doubts
 from nettrace.measure.probing.ledger import Ledger
 from nettrace.measure.probing.pace import Pace, tick_of
 from nettrace.measure.probing.run import Aimed, Run
@@ -32,9 +33,6 @@ MOST_PER_STEP = 256
 EARLY_WAKES_PER_S = 50
 LONELY_NS = 1 * NS_PER_S
 """How long each probe is waited for where only its being alone tells what an answer belongs to."""
-
-DOUBLES_NS = 100 * NS_PER_MS
-"""How long copies of its answer are waited for then, before the next one goes."""
 
 ATTENTIVE_NS = 3 * NS_PER_S
 """So long after the last packet went the sockets are looked at in every tick."""
@@ -86,6 +84,7 @@ class Engine:
         self._planned: Instant | None = None
         self._last_sent: Instant = 0
         self._early_wakes = float(EARLY_WAKES_PER_S)
+        self._doubts = Doubts(self._ledger.answered)
 
     # -- for callers ---------------------------------------------------------------------------------------
 
@@ -172,6 +171,9 @@ class Engine:
         self._take_stamps(intake)
         for tag, departure in ledger.overdue(self.timeline.now):
             self._depart(tag, departure)
+        intake.answers = self._doubts.sift(intake.answers, self.timeline.now)
+        settled = self._doubts.settled(self.timeline.now)
+        intake.answers += settled
         if ledger.any_waits(intake.answers):
             self._look_again(intake)
             for answer, _ in intake.answers:
@@ -187,6 +189,8 @@ class Engine:
             run = runs.get(ledger.owner(answer.tag))
             if run is not None:
                 self._reply(run, answer.tag, reply, first)
+        for answer, _ in settled:
+            ledger.drop(answer.tag)  # whoever claims it now comes too late
         self._separate(intake.ambiguous)
         for tag in intake.finished:
             run = runs.get(ledger.owner(tag))
@@ -203,7 +207,7 @@ class Engine:
         self._take_stamps(again)
         if again.overflowed or again.link_lost:
             self._note_trouble(again, now)
-        intake.answers += again.answers
+        intake.answers += self._doubts.sift(again.answers, now)
         intake.clocked += again.clocked
         intake.ambiguous += again.ambiguous
         intake.finished += again.finished
@@ -213,15 +217,16 @@ class Engine:
         """Somewhere on these flows routers quote so little that an answer fits several probes.
 
         From now on such a flow's probes go one by one, each alone until nothing can come any more for the one
-        before. What was under way may have been answered, so its silence proves nothing.
+        before. What was under way may have been answered, so its silence proves nothing; only an answer that
+        names it still counts, and none does once the next probe is on its way.
         """
         for tag in ambiguous:
             run = self._runs.get(self._ledger.owner(tag))
-            self._ledger.drop(tag)
-            if run is not None:
+            if run is not None and not run.lonely:
                 run.lonely = True
                 run.serial_ns = LONELY_NS
                 run.busy_until = self.timeline.now + LONELY_NS
+                run.earlier = [each for each in ambiguous if self._ledger.owner(each) == run.serial]
                 run.machine.overflowed(self.timeline.before, self.timeline.now)
 
     def _take_stamps(self, intake: Intake) -> None:
@@ -245,7 +250,7 @@ class Engine:
         run.in_flight -= first
         run.busy_until = 0
         if run.lonely:
-            run.busy_until = self.timeline.now + DOUBLES_NS
+            run.busy_until = self.timeline.now + HOLD_NS
             self._ledger.drop(tag)
         unchanged = run.machine.replied(reply)
         if not run.queued and (run.serial_ns or not unchanged):
@@ -312,7 +317,9 @@ class Engine:
         cargo[route[3]].append((tag, probe, route[2]))
         run.in_flight += 1
         if run.lonely:
-            self._ledger.drop(run.tag)
+            for each in (run.tag, *run.earlier):
+                self._ledger.drop(each)
+            run.earlier.clear()
         run.tag = tag
         if run.serial_ns:
             run.busy_until = now + run.serial_ns
@@ -392,6 +399,7 @@ class Engine:
         until = now + _IDLE_NS
         if self._wakes:
             until = min(until, self._wakes[0][0])
+        until = min(until, self._doubts.next_at() or until)
         if self._ready:
             starved = not self._ledger.free
             until = min(until, now + self._tick_ns if starved else self._pace.next_at(now))

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterable
 from functools import cache
 
+from nettrace.measure.packets.ip import packed
 from nettrace.measure.probing.stamps import (
     IP_RECVERR,
     IPV6_RECVERR,
@@ -76,7 +77,7 @@ def drain_errors(
     count = 0
     while True:
         try:
-            data, ancillary, _, _ = sock.recvmsg(1280, 320, MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+            data, ancillary, _, name = sock.recvmsg(1280, 320, MSG_ERRQUEUE | socket.MSG_DONTWAIT)
         except OSError:  # EAGAIN: empty
             return count
         count += 1
@@ -96,10 +97,10 @@ def drain_errors(
         if origin == _ORIGIN_STAMP:
             stamped(_ERROR.unpack_from(error)[6], stamp)
         elif heard is not None and origin in {_ORIGIN_ICMP, _ORIGIN_ICMP6}:
-            heard(_queued(data, error, ttl), stamp)
+            heard(_queued(data, error, ttl, name), stamp)
 
 
-def _queued(quoted: bytes, error: bytes, ttl: int | None) -> QueuedError:
+def _queued(quoted: bytes, error: bytes, ttl: int | None, name: tuple[str, int] | None) -> QueuedError:
     _, origin, kind, code, _, info, extension = _ERROR.unpack_from(error)
     invalid = extension >> 16 & 1
     return QueuedError(
@@ -110,6 +111,7 @@ def _queued(quoted: bytes, error: bytes, ttl: int | None) -> QueuedError:
         mtu_bytes=info,
         reply_ttl=ttl,
         extensions_at=None if invalid else extension & 0xFFFF or None,
+        destination=packed(name[0]) if name else None,
     )
 
 

@@ -151,6 +151,11 @@ class Ledger:
             if alive and self._via[slot] not in self._handovers:
                 yield tag, self._bracketed(slot)
 
+    def answered(self, tag: int) -> bool:
+        """The probe has its answer, or its tag is nobody's any more."""
+        slot = tag & self._mask
+        return self._state[slot] == _ANSWERED or self._tag[slot] != tag
+
     def waits_for_stamp(self, tag: int) -> bool:
         """The probe was sent and its departure is not known yet."""
         return self._state[tag & self._mask] == _SENT

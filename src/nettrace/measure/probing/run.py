@@ -29,10 +29,12 @@ class Run:
         busy_until: no probe goes before.
         lonely: an answer fitted several of its probes, so from then on each goes alone.
         tag: of its last probe.
+        earlier: tags of probes under way when it became lonely.
     """
 
     __slots__ = (
-        "busy_until", "in_flight", "lonely", "machine", "queued", "route", "serial", "serial_ns", "tag", "wake"
+        "busy_until", "earlier", "in_flight", "lonely", "machine", "queued", "route", "serial", "serial_ns", "tag",
+        "wake",
     )  # fmt: skip
 
     def __init__(self, serial: int, machine: Aimed) -> None:
@@ -46,3 +48,4 @@ class Run:
         self.busy_until: Instant = 0
         self.lonely = False
         self.tag = -1
+        self.earlier: list[int] = []

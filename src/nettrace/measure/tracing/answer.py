@@ -14,6 +14,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         tag: the probe's tag.
         source: packed address that answered.
+        inferred: it quotes too little to name its probe and was given to the only one under way: anybody who knows
+            the flow could have sent it.
     """
 
     tag: int
@@ -25,6 +27,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     mtu_bytes: int | None = None
     labels: tuple[Label, ...] = ()
     rewritten: bool = False
+    inferred: bool = False
 
     def reply(self, key: int, received_at: Instant, error_ns: int = 0, grade: Grade = Grade.KERNEL) -> Reply:
         """The answer as machines take it: to the probe `key`, received at `received_at` +- `error_ns`."""
@@ -52,6 +55,7 @@ class QueuedError(msgspec.Struct, frozen=True, gc=False):
         quoted: the message's data: a UDP socket gets the quoted payload, an ICMP one header and payload.
         mtu_bytes: `ee_info`.
         extensions_at: where in `quoted` RFC 4884 extensions begin (`ee_rfc4884.len`), or None.
+        destination: packed address the quoted probe was sent to, or None when the kernel does not say.
     """
 
     offender: bytes
@@ -61,3 +65,4 @@ class QueuedError(msgspec.Struct, frozen=True, gc=False):
     mtu_bytes: int = 0
     reply_ttl: int | None = None
     extensions_at: int | None = None
+    destination: bytes | None = None

@@ -155,17 +155,21 @@ class Matcher:
             under_way: tags under way on this very socket.
         """
         kind = _error_kind(4 if len(flow) == 12 else 6, error.icmp_type, error.icmp_code)
-        if kind is None:
+        if kind is None or error.destination not in (None, flow[8:]):
             return None
         protocol = flow[0]
         quoted = error.quoted
         header = 8 if protocol in {ICMP, ICMPV6} else 0
+        if header and quoted[:2] != (b"\x08\0" if protocol == ICMP else b"\x80\0"):
+            return None
+        inferred = False
         if protocol != TCP and len(quoted) >= header + _TAG_END:
             wire = int.from_bytes(quoted[header + COOKIE_AT : header + _TAG_END])
             tag = self._reveal(wire) if wire >> TAG_BITS == 0 else None
         else:
             fits = [tag for tag in under_way if self._fits(tag, quoted, echo=header > 0)]
             tag = fits[0] if len(fits) == 1 else None
+            inferred = protocol == UDP
         if tag is None or self._lookup(tag) != flow:
             return None
         return Answer(
@@ -176,6 +180,7 @@ class Matcher:
             reply_ttl=error.reply_ttl,
             mtu_bytes=(error.mtu_bytes or None) if kind is ReplyKind.PACKET_TOO_BIG else None,
             labels=_labels_at(quoted, error.extensions_at, len(quoted)),
+            inferred=inferred,
         )
 
     def _fits(self, tag: int, quoted: Bytes, *, echo: bool) -> bool:
