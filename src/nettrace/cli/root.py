@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from nettrace import __version__
-from nettrace.cli.exits import INTERRUPTED, USAGE
+from nettrace.cli.exits import FAILED, INTERRUPTED, USAGE
 from nettrace.errors import NetTraceError
 
 COMMANDS = {
@@ -106,6 +106,11 @@ def main() -> NoReturn:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}")
+        code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
 
 
