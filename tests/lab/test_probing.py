@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from nettrace.measure.tracing.flow import flow_for
+from nettrace.model.measurement import Method
+
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 MINE = f"nt{os.getpid()}"
@@ -94,12 +97,13 @@ from nettrace.wire.documents import document
 task, address, method, drop = json.loads(sys.argv[1])
 if drop:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
+targets = [ProbeTarget(each, each) for each in address.split()]
 if task == "trace":
     options = TraceOptions(method=Method(method), timeout_ns=600_000_000, retry_ns=200_000_000)
-    made = trace([ProbeTarget(address, address)], options, driving=Driving(raw=not drop))
+    made = trace(targets, options, driving=Driving(raw=not drop))
 else:
     options = PingOptions(method=Method(method), count=20, interval_ns=10_000_000, timeout_ns=600_000_000)
-    made = ping([ProbeTarget(address, address)], options, driving=Driving(raw=not drop))
+    made = ping(targets, options, driving=Driving(raw=not drop))
 print(json.dumps([document(one) for one in made]))
 """
 
@@ -291,6 +295,23 @@ def test_the_path_is_the_path(chain: str, address: str, hops: list[str], method:
     assert trace["reached"]
     assert addresses(trace) == hops
     assert trace["clock"] == ("mixed" if drop and method == "tcp" else "kernel")
+
+
+@RIGHTS
+def test_targets_with_one_icmp_identifier_do_not_take_each_others_answers(chain: str, drop: bool) -> None:
+    first_with: dict[int, str] = {}
+    for number in range(0x1000, 0x9000):
+        address = f"2001:db8:4::{number:x}"
+        twin = first_with.setdefault(flow_for(address, Method.ICMP).icmp_identifier, address)
+        if twin != address:
+            break
+    for each in (twin, address):
+        ip("-n", CHAIN[-1], "-6", "addr", "replace", f"{each}/64", "dev", "nt-r4", "nodad")
+    traces = child(chain, TRACER, ["trace", f"{twin} {address}", "icmp", drop])
+    routers = ["2001:db8:1::2", "2001:db8:2::2", "2001:db8:3::2"]
+    assert {trace["target"]: addresses(trace) for trace in traces} == {
+        each: [*routers, each] for each in (twin, address)
+    }
 
 
 @pytest.mark.parametrize(("code", "mark"), [(0, "!N"), (1, "!H"), (10, "!X"), (13, "!X")])

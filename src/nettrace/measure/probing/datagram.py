@@ -148,8 +148,8 @@ class _DatagramTransport:
                 intake.stamps.append((tag, stamp))
 
         def heard(error: QueuedError, stamp: int) -> None:
-            signature = flow or self._flow_of(held, error)
-            answer, under_way = None, held.under_way(self._tags)
+            asked, signature = (held, flow) if flow else self._asked(held, error)
+            answer, under_way = None, asked.under_way(self._tags)
             if signature is not None:
                 answer = self._tags.matcher.match_error_queue(signature, error, under_way)
             if answer is None and flow is not None and len(error.quoted) < MIN_PAYLOAD_BYTES:
@@ -166,7 +166,7 @@ class _DatagramTransport:
         else:
             self._poller.deliver(answer, stamp, intake)
 
-    def _flow_of(self, held: _FlowSocket, error: QueuedError) -> Signature | None:
+    def _asked(self, held: _FlowSocket, error: QueuedError) -> tuple[_FlowSocket, Signature | None]:
         raise NotImplementedError
 
 
@@ -218,8 +218,8 @@ class UdpTransport(_DatagramTransport):
             datagram = flow[6:8] + flow[4:6] + (8 + len(data)).to_bytes(2) + b"\0\0" + data
             self._give(self._tags.matcher.match_body(datagram, UDP, flow[8:], ttl), stamp, intake)
 
-    def _flow_of(self, held: _FlowSocket, error: QueuedError) -> Signature | None:
-        return None
+    def _asked(self, held: _FlowSocket, error: QueuedError) -> tuple[_FlowSocket, Signature | None]:
+        return held, None
 
 
 class IcmpTransport(_DatagramTransport):
@@ -274,16 +274,20 @@ class IcmpTransport(_DatagramTransport):
             answer = matcher.match_body(data, self._protocol, packed(source[0]), ttl)
             self._give(answer, stamp, intake)
 
-    def _flow_of(self, held: _FlowSocket, error: QueuedError) -> Signature | None:
-        """The flow whose probe is quoted, by the sequence number: the socket serves several destinations."""
-        if len(error.quoted) < 8:
-            return None
-        sequence = int.from_bytes(error.quoted[6:8])
-        for tag in reversed(held.recent):
-            flow = self._tags.pending.signature(tag)
-            if flow is not None and self._tags.cipher.hide(tag) & 0x7FFF == sequence:
-                return flow
-        return None
+    def _asked(self, held: _FlowSocket, error: QueuedError) -> tuple[_FlowSocket, Signature | None]:
+        """The socket and flow whose probe is quoted, by the sequence number.
+
+        A socket serves several destinations; and of several with one identifier the kernel tells only one.
+        """
+        if len(error.quoted) >= 8:
+            sequence = int.from_bytes(error.quoted[6:8])
+            alike = (other for other in self._open.values() if other.port == held.port and other is not held)
+            for each in (held, *alike):
+                for tag in reversed(each.recent):
+                    flow = self._tags.pending.signature(tag)
+                    if flow is not None and self._tags.cipher.hide(tag) & 0x7FFF == sequence:
+                        return each, flow
+        return held, None
 
 
 def _claim_label(sock: socket.socket, address: str, label: int) -> int:
