@@ -29,7 +29,7 @@ MANY_ERRORS = 128
 """So many messages at once may have filled the error queue; what it has no room for the kernel drops untold."""
 
 _FLOWLABEL_MGR, _FLOWINFO_SEND = 32, 33
-_FLOW_LABEL = struct.Struct("!16sIBBHHH4x")
+_FLOW_LABEL = struct.Struct("=16s4sBBHHH4x")  # address and label in network order, the rest in the host's own
 _CREATE, _SHARED_BY_USER = 1, 3
 _REMEMBERED = 64
 
@@ -292,7 +292,7 @@ class IcmpTransport(_DatagramTransport):
 
 def _claim_label(sock: socket.socket, address: str, label: int) -> int:
     """The flow label if this socket may use it, else 0: then routers hash the ports alone."""
-    request = _FLOW_LABEL.pack(packed(address), label, 0, _SHARED_BY_USER, _CREATE, 30, 30)
+    request = _FLOW_LABEL.pack(packed(address), label.to_bytes(4), 0, _SHARED_BY_USER, _CREATE, 30, 30)
     try:
         sock.setsockopt(socket.IPPROTO_IPV6, _FLOWLABEL_MGR, request)
         sock.setsockopt(socket.IPPROTO_IPV6, _FLOWINFO_SEND, 1)
