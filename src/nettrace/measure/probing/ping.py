@@ -21,7 +21,8 @@ from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Measurement, Method, Outcome, Ping, Reason
 
 DEFAULT_RATE_PPS = 1000.0
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE = 10_000
+"""Rounds side by side: fewer would make thousands of targets wait for each other."""
 STOP_LOOK_S = 0.1
 MOST_SOCKETS_AT_ONCE = 400
 """Without raw sockets every flow has its own socket."""
