@@ -92,6 +92,46 @@ def test_a_request_that_had_to_be_sent_again_is_a_lost_sample(run: Callable) -> 
     assert (ping.outcome, ping.reason) == (Outcome.FAILED, Reason.TIMEOUT)
 
 
+@pytest.mark.parametrize("answered_before", [False, True])
+def test_a_refusal_of_a_repeated_request_is_a_loss_only_where_others_were_answered_at_once(
+    run: Callable, answered_before: bool
+) -> None:
+    """The queue is full when the SYN comes, and nobody listens any more when the kernel sends it again."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        if answered_before:
+            listener.listen(5)
+
+        async def refused_late() -> Ping:
+            loop = asyncio.get_running_loop()
+
+            def fill() -> None:
+                listener.listen(0)
+                for _ in range(3):
+                    filler = stack.enter_context(socket.socket())
+                    filler.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        filler.connect(("127.0.0.1", port))
+
+            count = 1 + answered_before
+            loop.call_later(0.1 if answered_before else 0, fill)
+            loop.call_later(0.8, listener.close)
+            if not answered_before:
+                await asyncio.sleep(0.1)
+            return await connect_ping("x", "127.0.0.1", port, count=count, interval_s=0.3, timeout_s=10)
+
+        ping = run(refused_late())
+    *_, last = ping.samples
+    if answered_before:
+        assert [sample.state for sample in ping.samples] == [SampleState.ANSWERED, SampleState.LOST]
+    else:  # which of the two was refused nobody knows: the bar spans both
+        assert last.state is SampleState.ANSWERED
+        assert (last.rtt_ns or 0) - (last.error_ns or 0) < 200_000_000 < 900_000_000 < (last.rtt_ns or 0)
+    assert ping.outcome is (Outcome.MEASURED if answered_before else Outcome.FAILED)
+
+
 def test_no_route_is_about_this_host(run: Callable) -> None:
     ping = run(connect_ping("x", "255.255.255.255", 80, count=1, timeout_s=1))
     assert ping.outcome is Outcome.NOT_MEASURED

@@ -144,7 +144,7 @@ class Route:
         stream = await self._reach(timings, deadline)
         try:
             timings.connect = stream.connect
-            if stream.retransmitted:
+            if stream.first_answered is False:
                 timings.notes.append("the first connection request was lost and had to be sent again")
             if self._context is None:
                 return PlainChannel(stream)

@@ -22,6 +22,7 @@ class Broken(Exception):
         detail: what happened, in words.
         elapsed_ns: how long the target took to say no (a refusal is an answer), or None.
         error_ns: half-width of the error bar of `elapsed_ns`.
+        retransmitted: how many times the connection request had been sent again by then.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Broken(Exception):
         outcome: Outcome = Outcome.FAILED,
         elapsed_ns: int | None = None,
         error_ns: int | None = None,
+        retransmitted: int = 0,
     ) -> None:
         super().__init__(detail)
         self.reason = reason
@@ -39,6 +41,7 @@ class Broken(Exception):
         self.outcome = outcome
         self.elapsed_ns = elapsed_ns
         self.error_ns = error_ns
+        self.retransmitted = retransmitted
 
 
 _WORDS = {
@@ -62,14 +65,19 @@ _LOCAL_WORDS = {
 
 
 def broken_by(
-    code: int, *, local: bool = False, elapsed_ns: int | None = None, error_ns: int | None = None
+    code: int,
+    *,
+    local: bool = False,
+    elapsed_ns: int | None = None,
+    error_ns: int | None = None,
+    retransmitted: int = 0,
 ) -> Broken:
     """The kernel's error number as what it says about the target, or (`local`) about this host."""
     if local and code != errno.ECONNREFUSED:
         reason, words = _LOCAL_WORDS.get(code, (Reason.ABORTED, os.strerror(code)))
         return Broken(reason, words, outcome=Outcome.NOT_MEASURED)
     reason, words = _WORDS.get(code, (Reason.UNREACHABLE, os.strerror(code)))
-    return Broken(reason, words, elapsed_ns=elapsed_ns, error_ns=error_ns)
+    return Broken(reason, words, elapsed_ns=elapsed_ns, error_ns=error_ns, retransmitted=retransmitted)
 
 
 class Deadline:

@@ -22,6 +22,7 @@ from nettrace.measure.probing.clock import Reading, read_clocks
 from nettrace.measure.probing.deadline import Broken, Deadline, LagMeter, broken_by
 from nettrace.measure.probing.stamps import Interval, utc_ns
 from nettrace.measure.probing.tcp_info import TcpInfo, tcp_info
+from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Grade, Reason, Stage
 
 READ_BYTES = 65_536
@@ -77,6 +78,8 @@ class Stream:
     Attributes:
         connect: the stage SYN .. SYN-ACK.
         retransmitted: how many times the SYN had to be sent again.
+        first_answered: it was the first SYN that was answered; of a repeated one only TCP timestamps can tell (None
+            without them).
         deadline: what waiting on this connection is measured against; replaceable between exchanges.
     """
 
@@ -87,6 +90,7 @@ class Stream:
         self.port = port
         self.deadline = deadline
         self.retransmitted = 0
+        self.first_answered: bool | None = True
         self.connect = Stage(duration_ns=0, error_ns=0, grade=Grade.USER)
         self._socket = sock
         self._kernel_stamps = kernel_stamps
@@ -296,6 +300,10 @@ class Stream:
         if info:
             self._segment_bytes = info.segment_bytes
             self.retransmitted = info.retransmissions
+            # Of a repeated SYN the kernel knows a round trip only by the timestamp that came back.
+            later_s = (by_user_ns - info.rtt_us * 1000) / NS_PER_S
+            if info.retransmissions:
+                self.first_answered = later_s < FIRST_SYN_RETRY_S / 2 if info.rtt_us else None
             self._segments = self._segments_now()
         if info and info.rtt_us and not info.retransmissions:
             self.connect = Stage(
@@ -330,7 +338,8 @@ class Stream:
         by_user_ns = read_clocks().monotonic - started.monotonic
         if code:
             bar = min(self._meter.bar_ns, by_user_ns) if self._meter else by_user_ns
-            raise broken_by(code, elapsed_ns=by_user_ns, error_ns=bar)
+            again = info.retransmissions if info else 0
+            raise broken_by(code, elapsed_ns=by_user_ns, error_ns=bar, retransmitted=again)
         self._established(info, by_user_ns)
 
 

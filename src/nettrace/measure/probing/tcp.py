@@ -14,10 +14,13 @@ from nettrace.measure.probing.clock import read_clocks
 from nettrace.measure.probing.conversation import clock_of
 from nettrace.measure.probing.deadline import Broken, Deadline
 from nettrace.measure.probing.stream import connect
-from nettrace.model.instant import Instant
+from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Grade, Method, Outcome, Ping, Reason, Sample, SampleState
 
 DEFAULT_RATE = 100.0
+
+FIRST_RETRY_NS = 1 * NS_PER_S
+"""Linux repeats an unanswered SYN after that."""
 """Connection requests a second over all targets together."""
 
 
@@ -28,6 +31,8 @@ class TcpTarget(NamedTuple):
     address: str
     port: int = 443
 
+
+_REPEATED = "the request was repeated before it was answered"
 
 _ABORTED = (
     Sample(state=SampleState.NOT_MEASURED, reason=Reason.ABORTED),
@@ -84,7 +89,7 @@ async def connect_ping(
 
 
 def _round(target: TcpTarget, at: Instant, results: Sequence[tuple[Sample, Broken | None]]) -> Ping:
-    samples = tuple(sample for sample, _ in results)
+    samples = _judged([sample for sample, _ in results])
     outcome, reason, detail = _verdict(samples, [broken for _, broken in results])
     return Ping(
         target=target.host,
@@ -97,6 +102,22 @@ def _round(target: TcpTarget, at: Instant, results: Sequence[tuple[Sample, Broke
         port=target.port,
         samples=samples,
         clock=clock_of(sample.grade for sample in samples),
+    )
+
+
+def _judged(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The samples, with those of a repeated request as losses where others were answered at once.
+
+    Where none was, the way may just be longer than the kernel's patience: then they stay answered, with a bar
+    that spans both requests.
+    """
+    if all(sample.reason == _REPEATED or sample.state is not SampleState.ANSWERED for sample in samples):
+        return tuple(samples)
+    return tuple(
+        Sample(state=SampleState.LOST, sent_at=sample.sent_at, reason="answered only after one more")
+        if sample.reason == _REPEATED
+        else sample
+        for sample in samples
     )
 
 
@@ -161,7 +182,7 @@ async def _attempt(
         return _unconnected(broken, started, deadline), broken
     stream.close()
     stage = stream.connect
-    if stream.retransmitted:
+    if stream.first_answered is False:
         lost = Sample(
             state=SampleState.LOST,
             sent_at=started,
@@ -169,13 +190,15 @@ async def _attempt(
             reason=f"answered only after {stream.retransmitted} more",
         )
         return lost, None
+    unsure = stream.first_answered is None
     answered = Sample(
         state=SampleState.ANSWERED,
         sent_at=started,
         rtt_ns=stage.duration_ns,
-        error_ns=stage.error_ns,
+        error_ns=max(stage.error_ns or 0, FIRST_RETRY_NS) if unsure else stage.error_ns,
         grade=stage.grade,
         stalled=deadline.stalled,
+        reason=_REPEATED if unsure else None,
     )
     return answered, None
 
@@ -185,15 +208,18 @@ def _unconnected(broken: Broken, started: int, deadline: Deadline) -> Sample:
         return Sample(
             state=SampleState.NOT_MEASURED, sent_at=started, stalled=deadline.stalled, reason=broken.detail
         )
-    if broken.reason is Reason.REFUSED:
+    if broken.reason is Reason.REFUSED and broken.elapsed_ns is not None:
+        error_ns, reason = broken.error_ns or 0, "refused"
+        if broken.retransmitted:  # a reset carries no timestamp
+            error_ns, reason = max(error_ns, FIRST_RETRY_NS), _REPEATED
         return Sample(
             state=SampleState.ANSWERED,
             sent_at=started,
             rtt_ns=broken.elapsed_ns,
-            error_ns=broken.error_ns,
+            error_ns=error_ns,
             grade=Grade.USER,
             stalled=deadline.stalled,
-            reason="refused",
+            reason=reason,
         )
     return Sample(state=SampleState.LOST, sent_at=started, reason=broken.detail)
 
