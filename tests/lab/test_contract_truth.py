@@ -5,24 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from tests.cli.program import PATIENCE_S, PROGRAM, Done, check_shape, run
+from tests.cli.program import PATIENCE_S, PROGRAM, check_shape, run
+from tests.lab.contract import OPEN, SLACK_MS, at, check_times, check_trace, truth_of
 
 from nettrace.lab.session import RunningLab
-from nettrace.lab.truth import Oracle, TruePath
+from nettrace.lab.truth import Oracle
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.model.measurement import Method
 
 pytestmark = pytest.mark.lab
 
 METHODS = ["icmp", "udp", "tcp"]
-OPEN = ["west.lab", "quiet.lab", "edge.lab", "resolver.lab"]
-SLACK_MS = 60.0
-"""No result may be faster than the truth, none wrong in the order; `./dev bench truth` proves precision."""
-
 BURST_S = 0.1
 """The allowance of the pacer: two ticks of 50 ms."""
 
@@ -36,37 +32,6 @@ def lab(lab_permitted: None) -> Iterator[RunningLab]:
 @pytest.fixture(scope="module")
 def oracle(lab: RunningLab) -> Oracle:
     return lab.oracle()
-
-
-def at(lab: RunningLab, vantage: str, *words: str) -> Done:
-    """`nettrace WORDS...` at a vantage."""
-    return run([*lab.prefix(vantage), *PROGRAM, *words])
-
-
-def truth_of(oracle: Oracle, vantage: str, row: dict[str, Any]) -> TruePath:
-    """The path of exactly the flow that a trace document says it used."""
-    address = row["address"]
-    flow = flow_for(address, Method(row["method"]), row["flow"], row["port"])
-    return oracle.path(vantage, address, flow, 6 if ":" in address else 4)
-
-
-def check_trace(row: dict[str, Any], path: TruePath) -> None:
-    """Hops, labels and times as they are on this path."""
-    check_shape(row)
-    assert (row["outcome"], row["reached"], row["clock"]) == ("measured", True, "kernel"), row
-    *routers, end = row["hops"]
-    assert [hop["address"] for hop in routers] == [None if hop.silent else hop.address for hop in path.hops]
-    assert end["address"] == row["address"]
-    for hop, true in zip(routers, path.hops, strict=True):
-        assert [label["label"] for label in hop["mpls"] or ()] == list(true.labels)
-        check_times(hop["rtt_ms"], true.rtt_ns)
-    check_times(end["rtt_ms"], path.rtt_ns)
-    check_times([row["rtt_ms"]], path.rtt_ns)
-
-
-def check_times(rtts: Sequence[float | None], true_ns: int) -> None:
-    for rtt in rtts:
-        assert rtt is None or true_ns / 1e6 - 0.02 <= rtt < true_ns / 1e6 + SLACK_MS
 
 
 @pytest.mark.root

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from nettrace.measure.packets.probe import Signature
 from nettrace.measure.probing.errorqueue import drain_errors, prepare
+from nettrace.measure.probing.flow_label import claim_label
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.stamps import RECEPTION_FLAGS
 from nettrace.measure.probing.tcp_info import tcp_info
@@ -84,9 +85,12 @@ class ConnectTransport:
             else:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, probe.ttl)
             sock.bind((source, probe.flow.source_port))
+            goal: tuple[str, int] | tuple[str, int, int, int] = (probe.address, probe.flow.destination_port)
+            if self._version == 6:
+                goal = (*goal, claim_label(sock, probe.address, probe.flow.ipv6_flow_label), 0)
             attempt = _Attempt(sock, tag, flow)
             attempt.before = time.monotonic_ns()
-            problem = sock.connect_ex((probe.address, probe.flow.destination_port))
+            problem = sock.connect_ex(goal)
             attempt.after = time.monotonic_ns()
             if problem not in {0, errno.EINPROGRESS, errno.ECONNREFUSED}:
                 raise OSError(problem, "")

@@ -6,7 +6,6 @@ and the routers' addresses from the error queue. What they cannot see is the quo
 
 import errno
 import socket
-import struct
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 from nettrace.measure.packets.ip import ICMP, ICMPV6, UDP, packed
 from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES, Signature, Template, template
 from nettrace.measure.probing.errorqueue import SendNumbers, drain_errors, prepare, stamp_and_ttl, ttl_control
+from nettrace.measure.probing.flow_label import claim_label
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.match import Answer, QueuedError
@@ -28,9 +28,6 @@ QUIET_NS = 10_000_000_000
 MANY_ERRORS = 128
 """So many messages at once may have filled the error queue; what it has no room for the kernel drops untold."""
 
-_FLOWLABEL_MGR, _FLOWINFO_SEND = 32, 33
-_FLOW_LABEL = struct.Struct("=16s4sBBHHH4x")  # address and label in network order, the rest in the host's own
-_CREATE, _SHARED_BY_USER = 1, 3
 _REMEMBERED = 64
 
 
@@ -195,7 +192,7 @@ class UdpTransport(_DatagramTransport):
             if self._version == 4:
                 sock.connect((address, flow.destination_port))
             else:
-                label = _claim_label(sock, address, flow.ipv6_flow_label)
+                label = claim_label(sock, address, flow.ipv6_flow_label)
                 sock.connect((address, flow.destination_port, label, 0))
         except OSError:
             sock.close()
@@ -252,7 +249,7 @@ class IcmpTransport(_DatagramTransport):
         try:
             sock.bind(("", identifier))
             if label:
-                sock.connect((address, 0, _claim_label(sock, address, label), 0))
+                sock.connect((address, 0, claim_label(sock, address, label), 0))
         except OSError:
             sock.close()
             raise
@@ -288,14 +285,3 @@ class IcmpTransport(_DatagramTransport):
                     if flow is not None and self._tags.cipher.hide(tag) & 0x7FFF == sequence:
                         return each, flow
         return held, None
-
-
-def _claim_label(sock: socket.socket, address: str, label: int) -> int:
-    """The flow label if this socket may use it, else 0: then routers hash the ports alone."""
-    request = _FLOW_LABEL.pack(packed(address), label.to_bytes(4), 0, _SHARED_BY_USER, _CREATE, 30, 30)
-    try:
-        sock.setsockopt(socket.IPPROTO_IPV6, _FLOWLABEL_MGR, request)
-        sock.setsockopt(socket.IPPROTO_IPV6, _FLOWINFO_SEND, 1)
-    except OSError:
-        return 0
-    return label
