@@ -12,6 +12,7 @@ from nettrace.measure.packets.ip import packed
 from nettrace.measure.probing.clock import KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Reading, Timeline
 from nettrace.measure.probing.engine import MOST_PER_STEP, Engine
 from nettrace.measure.probing.pace import TICK_NS
+from nettrace.measure.probing.routes import Route
 from nettrace.measure.probing.stall import StallGuard
 from nettrace.measure.probing.transport import Intake, Shipment, Tags
 from nettrace.measure.tracing.answer import Answer
@@ -36,6 +37,10 @@ class Net:
         self.wall = 1_700_000_000 * SECOND
         self.tags = Tags(slot_bits=10, secret=bytes(32))
         self.poller = self
+        self.routes = self
+        self.interfaces: dict[str, int] = {}
+        self.without_stamps: set[str] = set()
+        self.silent: set[str] = set()
         self.stamps_departures = True
         self.serial_ns = 0
         self.forbidden: str | None = None
@@ -43,6 +48,7 @@ class Net:
         self.gives_stamps = True
         self.stamp_delay_ns = 0
         self.handover_ns = 20_000
+        self.queued_ns = 0
         self.answers = True
         self.copies = 1
         self.departures: list[int] = []
@@ -64,13 +70,14 @@ class Net:
                 continue
             before, left = self.now, self.now + self.handover_ns
             self.now = left + 30_000
+            left += self.queued_ns
             intake.sent.append(((tag,), before, self.now))
             self.departures.append(left)
-            if self.gives_stamps:
+            if self.gives_stamps and probe.address not in self.without_stamps:
                 self._later(
                     left, lambda i, t=tag, w=left + self.wall: i.stamps.append((t, w)), self.stamp_delay_ns
                 )
-            if self.answers:
+            if self.answers and probe.address not in self.silent:
                 self.under_way += 1
                 self.most_under_way = max(self.under_way, self.most_under_way)
                 answer = self.answer(tag, probe)
@@ -79,6 +86,9 @@ class Net:
 
     def answer(self, tag: int, probe: Any) -> Answer:
         return Answer(tag, ReplyKind.ECHO_REPLY, packed(probe.address))
+
+    def to(self, address: str) -> Route:
+        return Route("192.0.2.1", self.interfaces.get(address, 1))
 
     def collect(self, intake: Intake) -> int:
         while self._events and self._events[0][0] <= self.now:
@@ -232,6 +242,30 @@ def test_without_any_stamp_the_system_call_brackets_the_departure() -> None:
         assert sample.rtt_ns is not None and sample.error_ns is not None
         assert sample.error_ns >= 25_000
         assert abs(sample.rtt_ns - 10 * MS) <= sample.error_ns
+
+
+def test_an_interface_without_stamps_proves_losses_beside_one_that_has_them() -> None:
+    net, tunnel = Net(), "198.18.9.9"
+    net.interfaces[tunnel] = 2
+    net.without_stamps.add(tunnel)
+    net.silent.add(tunnel)
+    engine = net.engine()
+    engine.add(round_of())
+    dark = PingRound("h", tunnel, PingOptions(count=3, interval_ns=20 * MS, timeout_ns=200 * MS))
+    engine.add(dark)
+    net.finish(engine)
+    assert [sample.state for sample in dark.result().samples] == [SampleState.LOST] * 3
+
+
+def test_a_stamp_that_comes_late_takes_the_place_of_the_guess() -> None:
+    """The packet waited for its neighbour's address: it left long after the system call."""
+    net, round_ = Net(), round_of(count=1)
+    net.queued_ns = 300 * MS
+    engine = net.engine()
+    engine.add(round_)
+    net.finish(engine)
+    (sample,) = round_.result().samples
+    assert (sample.rtt_ns, sample.grade) == (10 * MS, Grade.KERNEL)
 
 
 def test_a_probe_not_seen_to_leave_is_no_loss() -> None:

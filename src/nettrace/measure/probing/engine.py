@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from nettrace.errors import Unmeasurable
-from nettrace.measure.packets.probe import Signature, signature
+from nettrace.measure.packets.probe import signature
 from nettrace.measure.probing.clock import Timeline
 from nettrace.measure.probing.doubt import HOLD_NS, Doubts
 from nettrace.measure.probing.ledger import Ledger
 from nettrace.measure.probing.pace import Pace, tick_of
-from nettrace.measure.probing.run import Aimed, Run
+from nettrace.measure.probing.run import Aimed, Course, Run
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.stall import StallGuard, host_guard
 from nettrace.measure.probing.transport import Intake, Shipment, Transport
 from nettrace.measure.tracing.politeness import Politeness
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade, Reason
-from nettrace.model.path import Departure, Flow, Probe, Reply
+from nettrace.model.path import Departure, Probe, Reply
 
 FEW_RUNS = 8
 """Up to this many machines are served to the millisecond; more are served by ticks."""
@@ -38,6 +38,7 @@ ATTENTIVE_NS = 3 * NS_PER_S
 """So long after the last packet went the sockets are looked at in every tick."""
 
 _IDLE_NS = 250 * NS_PER_MS
+_MOST_WAYS = 255
 
 
 M = TypeVar("M", bound=Aimed)
@@ -75,6 +76,7 @@ class Engine:
         self._pace = Pace(rate_pps, 2 * self._tick_ns)
         self._ledger = Ledger(sockets.tags, self.timeline)
         self._transports: list[Transport] = []
+        self._ways: dict[tuple[int, int], int] = {}
         self._runs: dict[int, Run] = {}
         self._serial = 0
         self._ready: deque[Run] = deque()
@@ -308,7 +310,7 @@ class Engine:
                 run.machine.departed(Departure(probe.key, None, 0, Grade.USER, Reason.NOT_PERMITTED))
                 return 0
             run.serial_ns = max(run.serial_ns or 0, self._transports[route[3]].serial_ns)
-        tag = self._ledger.open(run.serial, probe.key, route[2], route[3])
+        tag = self._ledger.open(run.serial, probe.key, route[2], route[4])
         if tag is None:
             run.machine.departed(Departure(probe.key, None, 0, Grade.USER, "too many probes under way"))
             return 0
@@ -327,8 +329,8 @@ class Engine:
             self._politeness.allow(now, probe.address)
         return 1
 
-    def _route(self, probe: Probe) -> tuple[Flow, str, Signature, int] | None:
-        """The packed flow of a probe and the number of its transport; None when the host permits none."""
+    def _route(self, probe: Probe) -> Course | None:
+        """How a probe goes, packed and numbered; None when the host permits no way."""
         version = 6 if ":" in probe.address else 4
         try:
             transport = self.sockets.transport(probe.flow.method, version)
@@ -337,7 +339,15 @@ class Engine:
         if transport not in self._transports:
             self._transports.append(transport)
         via = self._transports.index(transport)
-        return probe.flow, probe.address, signature(probe.address, probe.flow), via
+        # Whether departures are stamped depends on the interface too: tunnels stamp none.
+        way = self._ways.setdefault((via, self._interface(probe.address)), min(len(self._ways), _MOST_WAYS))
+        return probe.flow, probe.address, signature(probe.address, probe.flow), via, way
+
+    def _interface(self, address: str) -> int:
+        try:
+            return self.sockets.routes.to(address).interface
+        except OSError:  # the transport will say why
+            return 0
 
     def _ship(self, cargo: list[list[Shipment]], now: Instant) -> None:
         intake = Intake()

@@ -24,9 +24,9 @@ LINGER_NS = 10 * NS_PER_S
 SHORT_LINGER_NS = 3 * NS_PER_S
 """How long answers to a probe are recognised; the short time when tags run out."""
 
-_TAKEN, _SENT, _LEFT, _ANSWERED = range(4)
+_TAKEN, _SENT, _GUESSED, _LEFT, _ANSWERED = range(5)
 _LATEST = 2
-"""Of what is learnt of a transport: usual handover behind another packet, of a first one, latest departure."""
+"""Of what is learnt of a way: usual handover behind another packet, of a first one, latest departure."""
 
 
 class Ledger:
@@ -55,7 +55,7 @@ class Ledger:
         return self._mask + 1 - len(self._pending)
 
     def open(self, owner: int, key: int, flow: Signature, via: int) -> int | None:
-        """A tag for a probe of `owner`, to go by transport number `via`; None when all are in use."""
+        """A tag for a probe of `owner`, to go by way number `via`; None when all are in use."""
         tag = self._pending.take(flow)
         if tag is not None:
             slot = tag & self._mask
@@ -96,7 +96,7 @@ class Ledger:
         steady, latest = timeline.steady, timeline.now + EARLY_NS
         for tag, stamp_ns in stamps:
             slot = tag & self._mask
-            if state[slot] != _SENT or tags[slot] != tag:
+            if not _SENT <= state[slot] <= _GUESSED or tags[slot] != tag:
                 continue
             before = befores[slot]
             error_ns = KERNEL_SEND_ERROR_NS
@@ -230,6 +230,6 @@ class Ledger:
 
     def _bracketed(self, slot: int) -> Departure:
         half = (self._after[slot] - self._before[slot] + 1) // 2
-        self._state[slot] = _LEFT
+        self._state[slot] = _GUESSED
         self._left[slot] = self._before[slot] + half
         return Departure(self._key[slot], self._left[slot], half + KERNEL_SEND_ERROR_NS, Grade.RECEPTION)

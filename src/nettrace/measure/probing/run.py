@@ -17,12 +17,16 @@ class Aimed(Machine, Protocol):
         ...
 
 
+Course = tuple[Flow, str, Signature, int, int]
+"""How a probe goes: flow, address, packed flow, number of the transport, number of the transport on its interface."""
+
+
 class Run:
     """A machine in progress.
 
     Attributes:
         queued: it waits to be asked for probes.
-        route: flow, address, packed flow and transport number of its last probe.
+        route: how its last probe went.
         wake: when it wants to be asked.
         in_flight: probes sent and not answered.
         serial_ns: how long one probe keeps the next one waiting; 0 for not at all, None before the first.
@@ -41,7 +45,7 @@ class Run:
         self.serial = serial
         self.machine = machine
         self.queued = False
-        self.route: tuple[Flow, str, Signature, int] | None = None
+        self.route: Course | None = None
         self.wake: Instant | None = None
         self.in_flight = 0
         self.serial_ns: int | None = None
