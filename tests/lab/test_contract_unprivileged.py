@@ -1,12 +1,12 @@
 """The same truth without any right: uid 65534, no capability, no home, in the small world."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.cli.nobody import nobodys_program
 from tests.cli.program import Done, check_shape
-from tests.lab.contract import OPEN, SLACK_MS, at, check_times, check_trace, truth_of
+from tests.lab.contract import OPEN, SLACK_MS, at, check_times, check_trace, side_by_side, truth_of
 
 from nettrace.lab.session import RunningLab
 from nettrace.lab.truth import Oracle
@@ -38,18 +38,20 @@ def as_nobody(lab: RunningLab, program: tuple[str, ...], *words: str) -> Done:
     return at(lab, "nyc", *words, program=program)
 
 
-@pytest.mark.parametrize("version", [4, 6])
-@pytest.mark.parametrize("method", METHODS)
-def test_trace_finds_the_true_hops(
-    lab: RunningLab, oracle: Oracle, nobody: tuple[str, ...], method: str, version: int
-) -> None:
-    targets = [each for each in OPEN if method != "tcp" or each != "resolver.lab"]
-    done = as_nobody(lab, nobody, "trace", *targets, "--method", method, f"-{version}", "--flow", "1")
-    assert (done.code, done.err) == (0, "")
-    clocks = ("kernel", "mixed", "user") if method == "tcp" else ("kernel",)
-    for row in done.rows:
-        assert row["flow"] == 1
-        check_trace(row, truth_of(oracle, "nyc", row), clocks)
+def test_trace_finds_the_true_hops(lab: RunningLab, oracle: Oracle, nobody: tuple[str, ...]) -> None:
+    ways = [(method, version) for method in METHODS for version in (4, 6)]
+
+    def run_of(method: str, version: int) -> Callable[[], Done]:
+        targets = [each for each in OPEN if method != "tcp" or each != "resolver.lab"]
+        words = ("trace", *targets, "--method", method, f"-{version}", "--flow", "1")
+        return lambda: as_nobody(lab, nobody, *words)
+
+    for (method, _), done in zip(ways, side_by_side([run_of(*way) for way in ways]), strict=True):
+        assert (done.code, done.err) == (0, "")
+        clocks = ("kernel", "mixed", "user") if method == "tcp" else ("kernel",)
+        for row in done.rows:
+            assert row["flow"] == 1
+            check_trace(row, truth_of(oracle, "nyc", row), clocks)
 
 
 def test_sweep_finds_them_too_and_says_what_would_make_it_faster(
