@@ -94,6 +94,13 @@ def test_an_address_of_the_other_family_is_refused_as_data(family: str, host: st
     assert (done.code, done.row["reason"], done.row["address"]) == (1, "dns", None)
 
 
+@pytest.mark.parametrize("command", ["ping", "trace", "sweep"])
+def test_an_ipv4_address_in_ipv6_clothes_is_that_ipv4_address(command: str) -> None:
+    words = ("-n", "1", "--method", "udp") if command == "ping" else ()
+    row = nettrace(command, "::ffff:127.0.0.1", *words).row
+    assert (row["target"], row["address"], row["outcome"]) == ("::ffff:127.0.0.1", "127.0.0.1", "measured")
+
+
 def test_good_and_bad_targets_together_exit_6_and_all_are_there() -> None:
     done = nettrace("ping", "127.0.0.1", IMPOSSIBLE, "a..b", "-n", "1", "--method", "udp")
     assert done.code == 6

@@ -73,18 +73,19 @@ def test_every_flow_finds_its_own_path_and_always_the_same(lab: RunningLab, orac
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("method", METHODS)
-def test_sweep_finds_the_same_truth(lab: RunningLab, oracle: Oracle, method: str) -> None:
+def test_sweep_finds_the_same_truth(lab: RunningLab, oracle: Oracle) -> None:
     addresses = [oracle.pair("lon", target, version)["address"] for target in OPEN for version in (4, 6)]
-    done = run(
-        [*lab.prefix("lon"), *PROGRAM, "sweep", "-f", "-", "--method", method, "--flow", "2"],
-        input="\n".join(addresses).encode(),
-    )
-    assert (done.code, done.err) == (0, "")
-    assert set(done.by_target) == set(addresses)
-    for row in done.rows:
-        assert row["flow"] == 2
-        check_trace(row, truth_of(oracle, "lon", row))
+
+    def run_of(method: str) -> Callable[[], Done]:
+        words = [*lab.prefix("lon"), *PROGRAM, "sweep", "-f", "-", "--method", method, "--flow", "2"]
+        return lambda: run(words, input="\n".join(addresses).encode())
+
+    for method, done in zip(METHODS, side_by_side([run_of(method) for method in METHODS]), strict=True):
+        assert (done.code, done.err) == (0, "")
+        assert set(done.by_target) == set(addresses)
+        for row in done.rows:
+            assert (row["method"], row["flow"]) == (method, 2)
+            check_trace(row, truth_of(oracle, "lon", row))
 
 
 @pytest.mark.root

@@ -67,20 +67,22 @@ def test_sweep_finds_them_too_and_says_what_would_make_it_faster(
     assert done.by_target["nobody.lab"]["reason"] == "dns"
 
 
-@pytest.mark.parametrize("method", METHODS)
 def test_ping_measures_the_true_round_trip(
-    lab: RunningLab, oracle: Oracle, nobody: tuple[str, ...], method: str
+    lab: RunningLab, oracle: Oracle, nobody: tuple[str, ...]
 ) -> None:
-    words = ("-n", "3", "-i", "0.02", "--method", method, "--timeout", "0.8")
-    done = as_nobody(lab, nobody, "ping", "west.lab", "edge.lab", "dark.lab", *words)
-    assert done.code == 6
-    for target in ("west.lab", "edge.lab"):
-        row = done.by_target[target]
-        check_shape(row)
-        assert (row["outcome"], row["received"], row["clock"]) == ("measured", 3, "kernel")
-        flow = flow_for(row["address"], Method(method), 0, row["port"])
-        check_times(row["rtt_ms"], oracle.path("nyc", row["address"], flow, 6).rtt_ns)
-    assert done.by_target["dark.lab"]["reason"] == "timeout"
+    def run_of(method: str) -> Callable[[], Done]:
+        words = ("-n", "3", "-i", "0.02", "--method", method, "--timeout", "0.8")
+        return lambda: as_nobody(lab, nobody, "ping", "west.lab", "edge.lab", "dark.lab", *words)
+
+    for method, done in zip(METHODS, side_by_side([run_of(method) for method in METHODS]), strict=True):
+        assert done.code == 6
+        for target in ("west.lab", "edge.lab"):
+            row = done.by_target[target]
+            check_shape(row)
+            assert (row["outcome"], row["received"], row["clock"]) == ("measured", 3, "kernel")
+            flow = flow_for(row["address"], Method(method), 0, row["port"])
+            check_times(row["rtt_ms"], oracle.path("nyc", row["address"], flow, 6).rtt_ns)
+        assert done.by_target["dark.lab"]["reason"] == "timeout"
 
 
 @pytest.mark.parametrize("scheme", ["https", "wss"])

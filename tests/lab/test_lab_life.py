@@ -1,5 +1,6 @@
 """A lab's life: events while it runs, and that nothing of it is left however it ends."""
 
+import contextlib
 import os
 import pwd
 import re
@@ -51,8 +52,8 @@ def processes_of(lab: RunningLab) -> set[int]:
     supervisor = lab.status().pid
     spaces = {Path(f"/proc/{supervisor}/ns/net").stat().st_ino}
     for entry in Path(f"/proc/{supervisor}/fd").iterdir():
-        target = entry.stat() if "net:" in str(entry.readlink()) else None
-        spaces |= {target.st_ino} if target else set()
+        with contextlib.suppress(OSError):  # a descriptor the supervisor closed meanwhile
+            spaces |= {entry.stat().st_ino} if "net:" in str(entry.readlink()) else set()
     found = {supervisor}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -118,7 +119,7 @@ def test_events_of_the_file_happen_by_themselves(tmp_path: Path) -> None:
 def test_nothing_is_left_however_it_ends(how: signal.Signals, device: str) -> None:
     if device == "tun" and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         pytest.skip("TUN devices are not permitted here")
-    lab = RunningLab.start("small", name=f"killed-{os.getpid()}", device=device)
+    lab = RunningLab.start("small", name=f"killed-{how.name}-{device}-{os.getpid()}", device=device)
     sleeper = subprocess.Popen([*lab.prefix("nyc"), "sleep", "3600"])
     try:
         assert eventually(lambda: sleeper.pid in processes_of(lab))
@@ -134,6 +135,7 @@ def test_nothing_is_left_however_it_ends(how: signal.Signals, device: str) -> No
     finally:
         sleeper.kill()
         sleeper.wait()
+        lab.stop()
 
 
 def alive(pid: int) -> bool:
@@ -159,6 +161,7 @@ def test_the_name_is_free_again_after_a_crash_and_taken_while_up() -> None:
 def test_a_lab_ends_with_whoever_started_it() -> None:
     name = f"orphan-{os.getpid()}"
     program = f"""
+import contextlib
 import os
 from nettrace.lab.session import RunningLab
 lab = RunningLab.start("small", name="{name}")

@@ -123,14 +123,18 @@ class AddressBook:
 def literal(host: str) -> str | None:
     """The address when `host` is one (brackets allowed around IPv6), else None.
 
-    >>> literal("[::1]"), literal("198.18.0.1"), literal("api.example")
-    ('::1', '198.18.0.1', None)
+    An IPv4 address in IPv6 clothes (RFC 4291, 2.5.5.2) is that IPv4 address: nothing else is ever on the wire.
+
+    >>> literal("[::1]"), literal("198.18.0.1"), literal("::ffff:198.18.0.1"), literal("api.example")
+    ('::1', '198.18.0.1', '198.18.0.1', None)
     """
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
-        return str(ipaddress.ip_address(bare))
+        address = ipaddress.ip_address(bare)
     except ValueError:
         return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def ascii_host(host: str) -> str:

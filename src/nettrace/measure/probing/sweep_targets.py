@@ -65,11 +65,11 @@ class Targets:
             if not self._ready and not self._refill():
                 break
             target = self._ready.popleft()
-            version = version_of(target)
-            if version is None:
+            address = address_of(target)
+            if address is None:
                 self._asked.append(self._resolve(target))
-            elif self._version in {None, version}:
-                pinned.append(Pinned(target, target, (target,)))
+            elif self._version in {None, version_of(address)}:
+                pinned.append(Pinned(target, address, (address,)))
             else:
                 pinned.append(Pinned(target, None, (), f"{target} is not an IPv{self._version} address"))
         return pinned
@@ -96,14 +96,23 @@ class Targets:
         return self._pool.submit(pinned_name, name, self._version)
 
 
-def version_of(text: str) -> int | None:
-    """4 or 6 when the text is an address in its usual form, None when it must be a name."""
-    family, version = (socket.AF_INET6, 6) if ":" in text else (socket.AF_INET, 4)
+def address_of(text: str) -> str | None:
+    """The address in its shortest form when the text is one, None when it must be a name.
+
+    >>> address_of("2001:db8:0::1"), address_of("::ffff:198.18.0.1"), address_of("api.example")
+    ('2001:db8::1', '198.18.0.1', None)
+    """
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
     try:
-        socket.inet_pton(family, text)
+        shortest = socket.inet_ntop(family, socket.inet_pton(family, text))
     except (OSError, ValueError):
         return None
-    return version
+    return shortest.removeprefix("::ffff:") if "." in shortest else shortest
+
+
+def version_of(address: str) -> int:
+    """4 or 6."""
+    return 6 if ":" in address else 4
 
 
 def pinned_name(name: str, version: int | None) -> Pinned:
