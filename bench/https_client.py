@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from nettrace.measure.probing.http import HttpOptions, exchange
+from nettrace.measure.streams.http import HttpOptions, exchange
 from nettrace.wire.documents import document
 
 OPTIONS = HttpOptions(insecure=True)

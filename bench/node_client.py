@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from nettrace.measure.probing.engine import Engine
-from nettrace.measure.probing.http import HttpOptions, exchange
 from nettrace.measure.probing.ping import Driving, open_sockets
+from nettrace.measure.streams.http import HttpOptions, exchange
 from nettrace.measure.tracing.ping import PingOptions, PingRound
 from nettrace.measure.tracing.trace import TraceOptions, TraceRun
 from nettrace.model.instant import NS_PER_S

@@ -9,10 +9,10 @@ from bench.process import run as run_program
 MODULES = (
     "nettrace.measure.probing.ping",
     "nettrace.measure.probing.path",
-    "nettrace.measure.probing.sweep",
-    "nettrace.measure.probing.http",
-    "nettrace.measure.probing.websocket",
-    "nettrace.measure.probing.dns",
+    "nettrace.measure.sweeping.sweep",
+    "nettrace.measure.streams.http",
+    "nettrace.measure.streams.websocket",
+    "nettrace.measure.streams.dns",
     "nettrace.wire.documents",
 )
 IDLE_PROGRAM = f"""

@@ -65,8 +65,8 @@ def test_a_measurement_loads_only_what_it_needs(words: tuple[str, ...]) -> None:
     assert not {name for name in modules if name.startswith("nettrace.lab") and words[0] != "doctor"}
 
 
-def test_the_probing_room_itself_is_light() -> None:
-    everything = "import importlib, json, pkgutil, sys; import nettrace.measure.probing as room\n"
+def test_the_measuring_rooms_themselves_are_light() -> None:
+    everything = "import importlib, json, pkgutil, sys; import nettrace.measure as room\n"
     everything += "for each in pkgutil.walk_packages(room.__path__, room.__name__ + '.'): importlib.import_module(each.name)\n"
     everything += "print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", everything], capture_output=True, text=True, check=True)

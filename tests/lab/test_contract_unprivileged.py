@@ -67,9 +67,7 @@ def test_sweep_finds_them_too_and_says_what_would_make_it_faster(
     assert done.by_target["nobody.lab"]["reason"] == "dns"
 
 
-def test_ping_measures_the_true_round_trip(
-    lab: RunningLab, oracle: Oracle, nobody: tuple[str, ...]
-) -> None:
+def test_ping_measures_the_true_round_trip(lab: RunningLab, oracle: Oracle, nobody: tuple[str, ...]) -> None:
     def run_of(method: str) -> Callable[[], Done]:
         words = ("-n", "3", "-i", "0.02", "--method", method, "--timeout", "0.8")
         return lambda: as_nobody(lab, nobody, "ping", "west.lab", "edge.lab", "dark.lab", *words)

@@ -9,7 +9,7 @@ import msgspec
 
 from nettrace.errors import Invalid
 from nettrace.measure.probing.ping import ProbeTarget
-from nettrace.measure.probing.resolve import Family, Resolution, resolve
+from nettrace.measure.streams.resolve import Family, Resolution, resolve
 from nettrace.model.measurement import Measurement, Outcome, Reason
 
 LOOKUPS_AT_ONCE = 128

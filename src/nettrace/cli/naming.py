@@ -10,7 +10,7 @@ from nettrace.analysis.geo.annotate import Lookups, annotate
 from nettrace.analysis.geo.route import route_stretch
 from nettrace.cli.output import Document
 from nettrace.errors import Invalid
-from nettrace.measure.probing.dns import lookup, system_servers
+from nettrace.measure.streams.dns import lookup, system_servers
 from nettrace.model.instant import ms
 from nettrace.model.measurement import Outcome
 from nettrace.model.path import Place, Trace

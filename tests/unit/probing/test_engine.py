@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from nettrace.errors import Unmeasurable
+from nettrace.measure.kernel.clock import KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Reading, Timeline
+from nettrace.measure.kernel.stall import StallGuard
 from nettrace.measure.packets.ip import packed
-from nettrace.measure.probing.clock import KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Reading, Timeline
 from nettrace.measure.probing.engine import MOST_PER_STEP, Engine
 from nettrace.measure.probing.pace import TICK_NS
 from nettrace.measure.probing.routes import Route
-from nettrace.measure.probing.stall import StallGuard
 from nettrace.measure.probing.transport import Intake, Shipment, Tags
 from nettrace.measure.tracing.answer import Answer
 from nettrace.measure.tracing.ping import PingOptions, PingRound

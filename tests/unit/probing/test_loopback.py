@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from nettrace.measure.kernel.errorqueue import numbers_by_request
 from nettrace.measure.probing.capability import Rung, probe_capabilities
 from nettrace.measure.probing.engine import Engine
-from nettrace.measure.probing.errorqueue import numbers_by_request
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.transport import Intake, Poller
@@ -107,7 +107,7 @@ def test_nobody_traces_loopback_in_one_hop(address: str, method: str, closed_por
 def test_older_kernels_that_count_sends_are_understood(raw: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before Linux 6.13 stamps carry the number of the send; a refused send must not shift the count."""
     monkeypatch.setattr("nettrace.measure.probing.raw.numbers_by_request", lambda: False)
-    monkeypatch.setattr("nettrace.measure.probing.errorqueue.numbers_by_request", lambda: False)
+    monkeypatch.setattr("nettrace.measure.kernel.errorqueue.numbers_by_request", lambda: False)
     options = PingOptions(method=Method.UDP, count=6, interval_ns=10_000_000)
     with Sockets(raw=raw, slot_bits=10) as sockets:
         engine = Engine(sockets)

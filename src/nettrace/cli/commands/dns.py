@@ -58,7 +58,7 @@ def command(
     """
     from nettrace.cli.report import Report
     from nettrace.cli.view import DnsView
-    from nettrace.measure.probing.dns import lookup
+    from nettrace.measure.streams.dns import lookup
 
     async def run(report: Report) -> None:
         questions = ((name, each) for name in names for each in (server or (None,)) for _ in range(count))

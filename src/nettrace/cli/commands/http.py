@@ -57,7 +57,7 @@ def command(
     from nettrace.cli.family import family_of
     from nettrace.cli.report import Report
     from nettrace.cli.view import HttpView
-    from nettrace.measure.probing.http import HttpOptions, exchange
+    from nettrace.measure.streams.http import HttpOptions, exchange
 
     options = HttpOptions(
         count=count,

@@ -11,7 +11,7 @@ import msgspec
 
 from nettrace.analysis.edge import EdgeVerdict, Stands, judge_edge
 from nettrace.cli.output import Document, milliseconds, output_options, verdict
-from nettrace.measure.probing.http import HttpOptions, exchange
+from nettrace.measure.streams.http import HttpOptions, exchange
 from nettrace.model.instant import ms, rfc3339
 from nettrace.model.measurement import HttpExchange, Outcome
 from nettrace.model.path import Place

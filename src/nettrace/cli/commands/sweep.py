@@ -71,8 +71,8 @@ def command(
     The rate is never exceeded, targets and hops are asked in random order, and a router that limits its answers is
     asked no faster than it answers: what other flows prove for it is marked `inferred`.
     """
-    from nettrace.measure.probing.raw_sockets import raw_permitted
-    from nettrace.measure.probing.sweep import SweepRequest, sweep, sweep_ndjson
+    from nettrace.measure.kernel.raw_sockets import raw_permitted
+    from nettrace.measure.sweeping.sweep import SweepRequest, sweep, sweep_ndjson
     from nettrace.model.measurement import Method
 
     request = SweepRequest(

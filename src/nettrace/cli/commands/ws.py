@@ -54,7 +54,7 @@ def command(
     from nettrace.cli.family import family_of
     from nettrace.cli.report import Report
     from nettrace.cli.view import WebSocketView
-    from nettrace.measure.probing.websocket import WebSocketOptions, ws_pings
+    from nettrace.measure.streams.websocket import WebSocketOptions, ws_pings
 
     options = WebSocketOptions(
         count=count,

@@ -8,19 +8,19 @@ from enum import StrEnum
 
 import msgspec
 
-from nettrace.measure.packets.ip import build_ipv4, build_ipv6, packed
-from nettrace.measure.packets.udp import build_udp
-from nettrace.measure.probing.errorqueue import (
+from nettrace.measure.kernel.errorqueue import (
     PROBE_FLAGS,
     drain_errors,
     numbers_by_request,
     prepare,
     stamp_and_ttl,
 )
+from nettrace.measure.kernel.ring import VECTORED
+from nettrace.measure.kernel.stamps import IP_RECVERR, IPV6_RECVERR, RECEPTION_FLAGS, request
+from nettrace.measure.kernel.tcp_info import tcp_info
+from nettrace.measure.packets.ip import build_ipv4, build_ipv6, packed
+from nettrace.measure.packets.udp import build_udp
 from nettrace.measure.probing.remedy import ALLOW_ICMP_DATAGRAMS, ENABLE_IPV6, allow_raw
-from nettrace.measure.probing.ring import VECTORED
-from nettrace.measure.probing.stamps import IP_RECVERR, IPV6_RECVERR, RECEPTION_FLAGS, request
-from nettrace.measure.probing.tcp_info import tcp_info
 from nettrace.measure.probing.transport import refusal
 
 ANSWER_WAIT_NS = 300_000_000

@@ -10,12 +10,12 @@ import struct
 import time
 from collections.abc import Sequence
 
+from nettrace.measure.kernel.errorqueue import drain_errors, prepare
+from nettrace.measure.kernel.flow_label import claim_label
+from nettrace.measure.kernel.stamps import RECEPTION_FLAGS
+from nettrace.measure.kernel.tcp_info import tcp_info
 from nettrace.measure.packets.probe import Signature
-from nettrace.measure.probing.errorqueue import drain_errors, prepare
-from nettrace.measure.probing.flow_label import claim_label
 from nettrace.measure.probing.routes import Routes
-from nettrace.measure.probing.stamps import RECEPTION_FLAGS
-from nettrace.measure.probing.tcp_info import tcp_info
 from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.match import Answer, QueuedError
 from nettrace.model.measurement import Grade

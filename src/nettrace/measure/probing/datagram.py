@@ -10,10 +10,10 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
+from nettrace.measure.kernel.errorqueue import SendNumbers, drain_errors, prepare, stamp_and_ttl, ttl_control
+from nettrace.measure.kernel.flow_label import claim_label
 from nettrace.measure.packets.ip import ICMP, ICMPV6, UDP, packed
 from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES, Signature, Template, template
-from nettrace.measure.probing.errorqueue import SendNumbers, drain_errors, prepare, stamp_and_ttl, ttl_control
-from nettrace.measure.probing.flow_label import claim_label
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.match import Answer, QueuedError

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from nettrace.errors import Unmeasurable
+from nettrace.measure.kernel.clock import Timeline
+from nettrace.measure.kernel.stall import StallGuard, host_guard
 from nettrace.measure.packets.probe import signature
-from nettrace.measure.probing.clock import Timeline
 from nettrace.measure.probing.doubt import HOLD_NS, Doubts
 from nettrace.measure.probing.ledger import Ledger
 from nettrace.measure.probing.pace import Pace, tick_of
 from nettrace.measure.probing.run import Aimed, Course, Run
 from nettrace.measure.probing.sockets import Sockets
-from nettrace.measure.probing.stall import StallGuard, host_guard
 from nettrace.measure.probing.transport import Intake, Shipment, Transport
 from nettrace.measure.tracing.politeness import Politeness
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant

@@ -4,8 +4,8 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+from nettrace.measure.kernel.clock import EARLY_NS, KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Timeline
 from nettrace.measure.packets.probe import Signature
-from nettrace.measure.probing.clock import EARLY_NS, KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Timeline
 from nettrace.measure.probing.transport import Tags
 from nettrace.measure.tracing.answer import Answer
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant

@@ -13,7 +13,7 @@ from nettrace.measure.probing.ledger import LINGER_NS
 from nettrace.measure.probing.patience import Patience, longest_ping_s
 from nettrace.measure.probing.run import Aimed
 from nettrace.measure.probing.sockets import Sockets
-from nettrace.measure.probing.tcp import TcpTarget, connect_pings
+from nettrace.measure.streams.tcp import TcpTarget, connect_pings
 from nettrace.measure.tracing.flow import DEFAULT_PORT
 from nettrace.measure.tracing.ping import PingOptions, PingRound
 from nettrace.measure.tracing.politeness import Politeness

@@ -8,12 +8,12 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from nettrace.measure.kernel import ring
+from nettrace.measure.kernel.errorqueue import SCM_TS_OPT_ID, numbers_by_request
+from nettrace.measure.kernel.raw_sockets import RECEPTION_STAMPS, attach_filter, only_icmp, stamp, widen
+from nettrace.measure.kernel.stamps import IP_RECVERR, IPV6_RECVERR
 from nettrace.measure.packets.probe import Signature, Template, template
-from nettrace.measure.probing import ring
-from nettrace.measure.probing.errorqueue import SCM_TS_OPT_ID, numbers_by_request
-from nettrace.measure.probing.raw_sockets import RECEPTION_STAMPS, attach_filter, only_icmp, stamp, widen
 from nettrace.measure.probing.routes import Routes
-from nettrace.measure.probing.stamps import IP_RECVERR, IPV6_RECVERR
 from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
 from nettrace.model.measurement import Method

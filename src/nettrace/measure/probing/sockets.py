@@ -5,11 +5,11 @@ import socket
 import time
 
 from nettrace.errors import Unmeasurable
+from nettrace.measure.kernel.errorqueue import stamp_and_ttl
+from nettrace.measure.kernel.raw_sockets import RECEPTION_STAMPS, stamp
 from nettrace.measure.probing.connecting import ConnectTransport
 from nettrace.measure.probing.datagram import IcmpTransport, UdpTransport
-from nettrace.measure.probing.errorqueue import stamp_and_ttl
 from nettrace.measure.probing.raw import RawTransport
-from nettrace.measure.probing.raw_sockets import RECEPTION_STAMPS, stamp
 from nettrace.measure.probing.remedy import ALLOW_ICMP_DATAGRAMS, allow_raw
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.transport import Poller, Tags, Transport, refusal

@@ -1,0 +1,1 @@
+"""What the kernel knows of time: stamps both ways, packet rings, its error queue, TCP_INFO, stalls."""

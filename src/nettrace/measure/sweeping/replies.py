@@ -1,0 +1,217 @@
+"""What a receive ring holds, as the records a sweep takes: all at once where nothing is unusual.
+
+The everyday reply (an ICMP error over IPv4, no IP options, no extensions, stamped by the kernel) is read by
+one `Struct.iter_unpack` over the whole ring, after whole columns have been compared. Everything else goes
+through the parsers of `measure.packets`, one by one.
+"""
+
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from struct import Struct, error
+
+from nettrace.errors import PacketError
+from nettrace.measure.kernel.ring import IN_NAME, IN_PACKET, SO_RXQ_OVFL, Inbox
+from nettrace.measure.sweeping.packets import PROTOCOL, layout_of, word
+from nettrace.measure.tracing.sweep import DIRECT, EXTENDED, Extra, Record
+from nettrace.model.instant import NS_PER_S
+from nettrace.model.measurement import Method
+
+REPLY_BYTES = 320
+"""Room for a reply: RFC 4884 puts extensions behind 128 bytes of quote."""
+
+_PLAIN4 = 20 + 8 + 20 + 8
+_LONGEST_PLAIN4 = 20 + 8 + 128 + 4
+"""Longer than this there may be extensions that no length field announces."""
+_STAMP_BYTES, _STAMP_AND_DROPS_BYTES = 64, 88
+_ECHO_REPLY4, _ECHO_REPLY6 = 0, 129
+_SYN, _RST, _ACK = 0x02, 0x04, 0x10
+
+
+class Addresses:
+    """Tokens for addresses: IPv4 is its own 32-bit number, IPv6 addresses are numbered as they are met.
+
+    Attributes:
+        text: the address a token stands for as people write it; empty for 0, which is nobody.
+    """
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self._tokens: dict[bytes, int] = {}
+        self._packed: list[bytes] = [b""]
+        self.text: Callable[[int], str] = _text4 if version == 4 else self._text6
+
+    def token(self, packed: bytes) -> int:
+        """The token of a packed address."""
+        if self.version == 4:
+            return int.from_bytes(packed, sys.byteorder)
+        found = self._tokens.get(packed)
+        if found is None:
+            found = self._tokens[packed] = len(self._packed)
+            self._packed.append(packed)
+        return found
+
+    def _text6(self, token: int) -> str:
+        return socket.inet_ntop(socket.AF_INET6, self._packed[token]) if token else ""
+
+
+def _text4(token: int) -> str:
+    return socket.inet_ntoa(token.to_bytes(4, sys.byteorder)) if token else ""
+
+
+class Replies:
+    """Reads inboxes of one method and IP version.
+
+    Attributes:
+        dropped: packets the kernel could not keep for us so far.
+        extras: filled by slot for records whose kind has EXTENDED set.
+    """
+
+    def __init__(self, method: Method, version: int, inbox: Inbox, extras: dict[int, Extra]) -> None:
+        self.method = method
+        self.version = version
+        self.addresses = Addresses(version)
+        self.extras = extras
+        self.dropped = 0
+        self._layout = layout_of(method, version)
+        self._protocol = PROTOCOL[method, version]
+        everyday = f"=16xqq{IN_PACKET - 32}x12xI4xH6x4xH2xB7xI6xH"
+        size = Struct(everyday).size
+        self._everyday = Struct(f"{everyday}{inbox.stride - size}x")
+        self._columns = (
+            (IN_PACKET, memoryview(bytes((0x45,)) * inbox.batch)),
+            *((IN_PACKET + at, memoryview(bytes(inbox.batch))) for at in (25, 26, 27)),  # extensions, MTU
+            (IN_PACKET + 28, memoryview(bytes((0x45,)) * inbox.batch)),
+            (IN_PACKET + 37, memoryview(bytes((self._protocol,)) * inbox.batch)),
+        )
+
+    def records(self, inbox: Inbox, count: int) -> Iterable[Record]:
+        """The replies in the first `count` slots of an ICMP inbox."""
+        if self.version == 4 and self._all_everyday(inbox, count):
+            return self._everyday.iter_unpack(inbox.view[: count * inbox.stride])
+        return self._each(inbox, count)
+
+    def direct(self, inbox: Inbox, count: int) -> Iterator[Record]:
+        """The SYN-ACKs and RSTs in the first `count` slots of a raw TCP inbox."""
+        for index in range(count):
+            packet, at_ns = inbox.packet(index), inbox.stamp_ns(index)
+            at = (packet[0] & 15) * 4 if self.version == 4 and packet else 0
+            if at_ns is None or len(packet) < at + 20:
+                continue
+            flags = packet[at + 13]
+            if not flags & _RST and flags & (_SYN | _ACK) != _SYN | _ACK:
+                continue
+            sequence = (int.from_bytes(packet[at + 8 : at + 12]) - 1) % (1 << 32)
+            source = self._source(inbox, index)
+            ttl = packet[8] if self.version == 4 else hop_limit(inbox, index)
+            yield (
+                *divmod(at_ns, NS_PER_S),
+                self.addresses.token(source),
+                DIRECT | flags,
+                word(sequence >> 16),
+                ttl,
+                self._about(source),
+                word(sequence & 0xFFFF),
+            )
+
+    def _all_everyday(self, inbox: Inbox, count: int) -> bool:
+        stride = inbox.stride
+        end, view = count * stride, inbox.view
+        for at, expected in self._columns:
+            if view[at:end:stride] != expected[:count]:
+                return False
+        controls = inbox.control_sizes[:count].tolist()
+        if controls.count(_STAMP_BYTES) != count:
+            self.dropped = max([self.dropped, *(dropped_packets(inbox, index) for index in range(count))])
+            if controls.count(_STAMP_AND_DROPS_BYTES) != count:
+                return False
+        sizes = inbox.sizes[:count].tolist()
+        return min(sizes) >= _PLAIN4 and max(sizes) <= _LONGEST_PLAIN4
+
+    def _each(self, inbox: Inbox, count: int) -> Iterator[Record]:
+        for index in range(count):
+            self.dropped = max(self.dropped, dropped_packets(inbox, index))
+            at_ns = inbox.stamp_ns(index)
+            if at_ns is None:
+                continue
+            try:
+                record = self._parsed(inbox.packet(index), at_ns, inbox, index)
+            except (PacketError, error, IndexError):
+                continue
+            if record is not None:
+                yield record
+
+    def _parsed(self, packet: bytes, at_ns: int, inbox: Inbox, index: int) -> Record | None:
+        # Loaded here because a sweep of a plain IPv4 net never needs a parser.
+        from nettrace.measure.packets.icmp import IcmpError, parse_icmp, parse_icmpv6  # noqa: PLC0415
+
+        at = (packet[0] & 15) * 4 if self.version == 4 else 0
+        if packet[at] in {_ECHO_REPLY4, _ECHO_REPLY6}:
+            return self._echo(packet, at, at_ns, inbox, index) if self.method is Method.ICMP else None
+        message = parse_icmp(packet, at, verify=False) if self.version == 4 else parse_icmpv6(packet, at)
+        if not isinstance(message, IcmpError):
+            return None
+        quoted = message.quoted
+        header = quoted.header
+        if header.protocol != self._protocol:
+            return None
+        start = quoted.transport_at - self._layout.transport
+        slot_at = self._layout.slots[0] if self.version == 4 else self._layout.slots[-1]
+        # IPv4 options in the quote move the transport header, not the identification.
+        slot_base = quoted.transport_at - header.header_bytes if self.version == 4 else start
+        slot = int.from_bytes(packet[slot_base + slot_at : slot_base + slot_at + 2], sys.byteorder)
+        mark_at = quoted.transport_at + 6
+        if len(packet) < max(mark_at + 2, slot_base + slot_at + 2):
+            return None
+        kind = int.from_bytes(packet[at : at + 2], sys.byteorder)
+        if quoted.labels or message.mtu_bytes:
+            self.extras[slot] = (quoted.labels, message.mtu_bytes)
+            kind |= EXTENDED
+        return (
+            *divmod(at_ns, NS_PER_S),
+            self.addresses.token(self._source(inbox, index)),
+            kind,
+            slot,
+            packet[quoted.transport_at - header.header_bytes + (8 if self.version == 4 else 7)],
+            self._about(header.destination),
+            int.from_bytes(packet[mark_at : mark_at + 2], sys.byteorder),
+        )
+
+    def _echo(self, packet: bytes, at: int, at_ns: int, inbox: Inbox, index: int) -> Record | None:
+        if len(packet) < at + 16:
+            return None
+        source = self._source(inbox, index)
+        return (
+            *divmod(at_ns, NS_PER_S),
+            self.addresses.token(source),
+            DIRECT,
+            int.from_bytes(packet[at + 12 : at + 14], sys.byteorder),
+            packet[8] if self.version == 4 else hop_limit(inbox, index),
+            self._about(source),
+            int.from_bytes(packet[at + 6 : at + 8], sys.byteorder),
+        )
+
+    def _source(self, inbox: Inbox, index: int) -> bytes:
+        start = index * inbox.stride + (IN_NAME + 8 if self.version == 6 else IN_PACKET + 12)
+        return bytes(inbox.view[start : start + (16 if self.version == 6 else 4)])
+
+    def _about(self, packed: bytes) -> int | bytes:
+        return packed if self.version == 6 else int.from_bytes(packed, sys.byteorder)
+
+
+def hop_limit(inbox: Inbox, index: int) -> int:
+    """The hop limit an IPv6 packet arrived with, from its ancillary data; 0 when it is not there."""
+    for level, kind, data in inbox.control(index):
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
+            return int.from_bytes(data[:4], sys.byteorder)
+    return 0
+
+
+def dropped_packets(inbox: Inbox, index: int) -> int:
+    """How many packets the kernel had dropped on this socket when message `index` arrived."""
+    if inbox.control_sizes[index] <= _STAMP_BYTES:
+        return 0
+    for level, kind, data in inbox.control(index):
+        if (level, kind) == (socket.SOL_SOCKET, SO_RXQ_OVFL):
+            return int.from_bytes(data[:4], sys.byteorder)
+    return 0
