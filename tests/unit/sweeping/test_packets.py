@@ -12,9 +12,10 @@ from nettrace.measure.packets.checksum import checksum, pseudo_sum
 from nettrace.measure.packets.icmp import build_error
 from nettrace.measure.packets.ip import build_ipv4
 from nettrace.measure.packets.quoted import build_extensions
+from nettrace.measure.sweeping import targets
 from nettrace.measure.sweeping.packets import PROTOCOL, Packets, Target
 from nettrace.measure.sweeping.replies import Replies
-from nettrace.measure.sweeping.targets import Targets, address_of
+from nettrace.measure.sweeping.targets import Targets
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.measure.tracing.sweep import DIRECT, EXTENDED, Record
 from nettrace.measure.tracing.sweep_table import SLOTS
@@ -274,4 +275,12 @@ def test_names_are_resolved_beside_and_failures_say_why() -> None:
 
 def test_addresses_are_told_from_names() -> None:
     texts = ["198.18.0.1", "2001:db8::1", "example", "1.2.3", "1.2.3.4.5", "a:b", ""]
-    assert [address_of(text) for text in texts] == ["198.18.0.1", "2001:db8::1", None, None, None, None, None]
+    assert [targets.address_of(text) for text in texts] == [
+        "198.18.0.1",
+        "2001:db8::1",
+        None,
+        None,
+        None,
+        None,
+        None,
+    ]
