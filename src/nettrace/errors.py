@@ -11,12 +11,14 @@ class NetTraceError(Exception):
     Attributes:
         slug: stable name; one slug is one problem type, one docs heading and one exit code.
         exit_code: what the command line ends with.
+        status: what an HTTP door answers with (RFC 9457 problem).
         detail: what happened, to what.
         hint: what to do next, or an empty string.
     """
 
     slug = "error"
     exit_code = 1
+    status = 500
 
     def __init__(self, detail: str, hint: str = "") -> None:
         super().__init__(detail)
@@ -32,6 +34,7 @@ class Invalid(NetTraceError):
 
     slug = "invalid"
     exit_code = 2
+    status = 400
 
 
 class ConfigError(Invalid):
@@ -76,6 +79,7 @@ class Unmeasurable(NetTraceError):
 
     slug = "unmeasurable"
     exit_code = 5
+    status = 409
 
 
 class Forbidden(NetTraceError):
@@ -83,6 +87,7 @@ class Forbidden(NetTraceError):
 
     slug = "forbidden-target"
     exit_code = 4
+    status = 403
 
 
 class LabError(NetTraceError):
@@ -95,3 +100,96 @@ class SourceError(NetTraceError):
     """A file or database from outside cannot be read as what it should be."""
 
     slug = "source"
+
+
+class AccessError(NetTraceError):
+    """Somebody asks for what they may not have."""
+
+    slug = "access"
+    exit_code = 4
+    status = 403
+
+
+class Unauthenticated(AccessError):
+    """No key, or one that is unknown, expired or revoked."""
+
+    slug = "unauthenticated"
+    status = 401
+
+
+class NotAllowed(AccessError):
+    """The key is good, but its tier or scopes do not hold this."""
+
+    slug = "not-allowed"
+
+
+class QuotaExceeded(AccessError):
+    """The key's calls are used up for now.
+
+    Attributes:
+        retry_after_s: when the next call is allowed.
+        policies: names of the quota policies that were violated.
+    """
+
+    slug = "quota-exceeded"
+    exit_code = 7
+    status = 429
+
+    def __init__(self, detail: str, hint: str = "", *, retry_after_s: int, policies: tuple[str, ...]) -> None:
+        super().__init__(detail, hint)
+        self.retry_after_s = retry_after_s
+        self.policies = policies
+
+
+class NotFound(NetTraceError):
+    """There is nothing by that name."""
+
+    slug = "not-found"
+    status = 404
+
+
+class Conflict(NetTraceError):
+    """The request does not fit what is there: already used, already different."""
+
+    slug = "conflict"
+    status = 409
+
+
+class StoreError(NetTraceError):
+    """The store cannot be opened, read or written."""
+
+    slug = "store"
+    status = 503
+
+
+class StoreBusy(StoreError):
+    """Another process writes this store, or holds it for longer than one may wait."""
+
+    slug = "store-busy"
+
+
+class StoreCorrupt(StoreError):
+    """The store's files are damaged; `nettrace store check` says where."""
+
+    slug = "store-corrupt"
+
+
+class StoreFull(StoreError):
+    """The disk has no room. What was acknowledged is safe; nodes keep the rest."""
+
+    slug = "store-full"
+    status = 507
+
+
+class WireError(NetTraceError):
+    """A frame between node and hub that is not what it should be."""
+
+    slug = "wire"
+    status = 400
+
+
+class Unreachable(NetTraceError):
+    """The hub or a service does not answer."""
+
+    slug = "unreachable"
+    status = 502

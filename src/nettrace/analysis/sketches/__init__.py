@@ -1,0 +1,1 @@
+"""Quantiles of many samples in few bytes, merged without loss."""

@@ -1,0 +1,1 @@
+"""NetTrace for other people's Python."""

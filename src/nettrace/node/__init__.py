@@ -1,0 +1,1 @@
+"""One vantage: what is due, what was measured, and bringing it home."""

@@ -1,0 +1,171 @@
+"""What a node and its hub say to each other: msgpack bodies of HTTPS requests the node makes.
+
+A node numbers its records 1, 2, 3 ... within an *epoch* (one life of its spool file). The hub keeps, per node and
+epoch, the number up to which everything is stored; a report begins right behind it, so repeating one changes
+nothing and skipping one shows. What a spool had to drop is stated as a `Gap` that takes the dropped numbers' place.
+"""
+
+import msgspec
+
+from nettrace.model.instant import Instant
+from nettrace.model.measurement import DnsLookup, HttpExchange, Ping, WebSocketPings
+from nettrace.model.path import Trace
+from nettrace.model.target import Endpoint, RoundMethod
+from nettrace.model.vantage import Clock
+
+Measured = Ping | HttpExchange | WebSocketPings | DnsLookup | Trace
+"""The kinds of measurement that travel."""
+
+PROTOCOL = 1
+"""Version of these frames. A hub answers a newer or older one it cannot read with 409 and its own number."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag="record", omit_defaults=True):
+    """One round's result on its way to the hub.
+
+    Attributes:
+        due: when the schedule wanted it; with the series it is the round's identity, so a repeat is the same round.
+        request: the on-demand request it answers, or None.
+    """
+
+    seq: int
+    target: str
+    endpoint: str
+    method: RoundMethod
+    due: Instant
+    measurement: Measured
+    request: str | None = None
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", omit_defaults=True):
+    """Records `seq` to `last_seq` were dropped because the spool was full, or never made because nobody measured.
+
+    Attributes:
+        reason: `spool_full`, `disk_full`, `spool_corrupt`, `paused` or `stopped`.
+        since, until: the time they covered.
+    """
+
+    seq: int
+    last_seq: int
+    reason: str
+    since: Instant
+    until: Instant
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A batch of a node's records, in the order of their numbers, without holes.
+
+    Attributes:
+        entries: at most 1,000. Empty is a heartbeat.
+        oldest_at: when the oldest record still in the spool was due: the hub's measure of backlog.
+        assignment: version of the assignment the node works by, 0 for none.
+    """
+
+    node: str
+    epoch: str
+    first_seq: int
+    entries: tuple[Record | Gap, ...] = ()
+    sent_at: Instant
+    assignment: int = 0
+    clock: Clock | None = None
+    version: str = ""
+    methods: dict[str, str] = {}
+    problems: tuple[str, ...] = ()
+    backlog: int = 0
+    oldest_at: Instant | None = None
+    protocol: int = PROTOCOL
+
+
+class Cadence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often each kind of round is due, in seconds; see docs/guides/scheduling.md.
+
+    Attributes:
+        rtt_s: ping rounds (icmp, tcp, udp).
+        exchange_s: http, ws and dns rounds.
+        trace_s: traces; one more at once when path length or RTT moves.
+        probes: probes of a ping round.
+        spacing_s: between two of them.
+    """
+
+    rtt_s: float = 60.0
+    exchange_s: float = 900.0
+    trace_s: float = 900.0
+    probes: int = 5
+    spacing_s: float = 0.2
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An endpoint a node is to measure, with the methods and, where it differs, the cadence."""
+
+    target: str
+    endpoint: Endpoint
+    methods: tuple[RoundMethod, ...]
+    cadence: Cadence | None = None
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a node measures until it hears otherwise; it is kept on its disk, so it goes on without the hub.
+
+    Attributes:
+        rate_pps: most packets a second, all rounds together.
+        open_networks: networks that policy would close to nodes but this operator opens, such as a lab's.
+        opted_out: networks and names nobody measures.
+    """
+
+    version: int
+    tasks: tuple[Task, ...]
+    cadence: Cadence = Cadence()
+    rate_pps: float = 200.0
+    open_networks: tuple[str, ...] = ()
+    opted_out: tuple[str, ...] = ()
+    drained: bool = False
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A round somebody asked for now."""
+
+    request: str
+    target: str
+    endpoint: Endpoint
+    method: RoundMethod
+    probes: int = 5
+    deadline: Instant
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The hub's answer to a report: everything up to `upto_seq` is on its disk.
+
+    Attributes:
+        received_at, answered_at: the hub's clock when the report had arrived and when this left: with the node's own
+            two stamps they give offset and error (RFC 5905, 8).
+        assignment: the new one when the node's version is not current.
+        wait_s: send no sooner; back-pressure.
+    """
+
+    upto_seq: int
+    received_at: Instant
+    answered_at: Instant
+    assignment: Assignment | None = None
+    work: tuple[Work, ...] = ()
+    wait_s: float = 0.0
+
+
+class Enrol(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A machine with a one-time token wants to be a node."""
+
+    token: str
+    region: str
+    version: str
+    city: str | None = None
+    country: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    protocol: int = PROTOCOL
+
+
+class Enrolled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who it is from now on. `secret` is shown once; both sides derive the signing key from it (docs/guides/nodes.md)."""
+
+    node: str
+    secret: str
+    assignment: Assignment
