@@ -62,7 +62,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         hint: the last four characters, to tell keys apart.
         account: whose it is.
         tier: name of the tier; looked up at each call, so that a changed tier takes effect at once.
-        live: False for `nt_test_` keys, which see the demo data only and count nothing.
+        live: False for `nt_test_` keys, which have the tier `test` whatever else is said: for writing code against.
     """
 
     id: str
