@@ -21,6 +21,7 @@ COMMANDS = {
     "http": ("nettrace.cli.commands.http", "DNS, connect, TLS and first byte of a URL, each by itself."),
     "ws": ("nettrace.cli.commands.ws", "A WebSocket's stages and the round trips of its pings."),
     "dns": ("nettrace.cli.commands.dns", "Ask a resolver, timed by the kernel."),
+    "routes": ("nettrace.cli.commands.routes", "How the routes of recorded traces changed."),
     "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),
     "lab": ("nettrace.cli.commands.lab", "An internet in a box: real packets, known truth."),
     "doctor": (

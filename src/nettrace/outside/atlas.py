@@ -24,15 +24,20 @@ def import_atlas(path: str | Path) -> Iterator[Imported | Malformed]:
     Raises:
         SourceError: there is no such file, or it may not be read.
     """
-    with _opened(path) as file:
-        lines = _Lines(file)
+    with opened(path) as file:
+        lines = Lines(file)
         yield from read_atlas(lines)
         if lines.problem is not None:
             yield Malformed(lines.number + 1, f"the file ends here: {lines.problem}")
 
 
-class _Lines:
-    """A file's lines up to its end or to where it cannot be read further."""
+class Lines:
+    """A file's lines up to its end or to where it cannot be read further.
+
+    Attributes:
+        number: lines read so far.
+        problem: why the file could not be read to its end, or None.
+    """
 
     def __init__(self, file: Iterable[bytes]) -> None:
         self._file = file
@@ -49,7 +54,12 @@ class _Lines:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Generator[Iterable[bytes]]:
+def opened(path: str | Path) -> Generator[Iterable[bytes]]:
+    """The lines of a file, plain or gzip; `-` is standard input.
+
+    Raises:
+        SourceError: there is no such file, or it may not be read.
+    """
     if str(path) == "-":
         yield _plain(sys.stdin.buffer)
         return

@@ -1,0 +1,123 @@
+"""Series of traces with known route changes: a real or generated series resampled, then changed on purpose.
+
+Resampling a series' own traces gives one in which nothing changes by construction; a change is then planted
+in the middle: another vantage's real middle hops (`as`), or two or three hops replaced by others of the same
+/16, each balanced two ways (`ip`). Real series are those of `$NETTRACE_DATA/atlas/trace_ts_*.jsonl.gz`.
+"""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from nettrace.analysis.routes.sight import is_private, network_of
+from nettrace.model.path import Hop, Trace
+from nettrace.outside.atlas import import_atlas
+from nettrace.wire.atlas import Malformed
+
+LENGTH, PLANTED_AT, WITHIN = 96, 64, 6
+_FEWEST_TRACES = 8
+
+Series = dict[str, list[Trace]]
+"""Vantage -> its traces in order."""
+
+
+def real_series() -> dict[str, Series]:
+    """Target -> series, from the data directory; empty without one."""
+    folder = os.environ.get("NETTRACE_DATA")
+    found: dict[str, Series] = {}
+    for path in sorted(Path(folder, "atlas").glob("trace_ts_*.jsonl.gz")) if folder else []:
+        series: Series = defaultdict(list)
+        for item in import_atlas(path):
+            if not isinstance(item, Malformed) and isinstance(item.measurement, Trace):
+                series[item.measurement.vantage or ""].append(item.measurement)
+        name = next(iter(series.values()))[0].target
+        found[name] = {key: traces for key, traces in series.items() if len(traces) >= _FEWEST_TRACES}
+    return found
+
+
+def by_slash16(address: str) -> int | None:
+    """A stand-in for an AS table: every /16 is an AS of its own (a /32 in IPv6)."""
+    parts = address.split(".")
+    if len(parts) == 4:
+        return 1 + int(parts[0]) * 256 + int(parts[1])
+    words = address.split(":")
+    return 100_000 + int(words[0] or "0", 16) * 65_536 + int(words[1] or "0", 16) if len(words) > 2 else None
+
+
+def resampled(traces: list[Trace], random: Random) -> list[Trace]:
+    """A series of `LENGTH` traces drawn from these, two hours apart: nothing changes in it."""
+    start = traces[0].at
+    return [
+        msgspec.structs.replace(random.choice(traces), at=start + number * 7_200_000_000_000)
+        for number in range(LENGTH)
+    ]
+
+
+def with_as_change(series: list[Trace], donor: list[Trace], random: Random) -> list[Trace] | None:
+    """The series with a donor's middle hops from `PLANTED_AT` on.
+
+    None when there is no middle to replace, or when most networks of the donor are the series' own: no change then.
+    """
+    own = {network_of(hop.address) for trace in series for hop in _middle(trace) if hop.address}
+    foreign = {network_of(hop.address) for trace in donor for hop in _middle(trace) if hop.address}
+    if 2 * len(own & foreign) > len(foreign):
+        return None
+    changed = [
+        _spliced(trace, random.choice(donor)) if number >= PLANTED_AT else trace
+        for number, trace in enumerate(series)
+    ]
+    if sum(a is not b for a, b in zip(series, changed, strict=True)) < (LENGTH - PLANTED_AT) * 0.9:
+        return None
+    return changed
+
+
+def with_ip_change(series: list[Trace], random: Random) -> list[Trace] | None:
+    """The series with two or three hops replaced from `PLANTED_AT` on, or None when it has too few."""
+    counts: dict[str, int] = defaultdict(int)
+    for trace in series:
+        for address in {hop.address for hop in _middle(trace) if hop.address}:
+            counts[address] += 1
+    steady = [address for address, count in counts.items() if count > 0.5 * len(series) and "." in address]
+    if len(steady) < 2:
+        return None
+    chosen = random.sample(steady, min(len(steady), random.choice((2, 3))))
+    ways = {address: [_neighbour(address, random) for _ in range(2)] for address in chosen}
+
+    def moved(hop: Hop) -> Hop:
+        way = ways.get(hop.address or "")
+        return msgspec.structs.replace(hop, address=random.choice(way), also=()) if way else hop
+
+    return [
+        msgspec.structs.replace(trace, hops=tuple(map(moved, trace.hops))) if number >= PLANTED_AT else trace
+        for number, trace in enumerate(series)
+    ]
+
+
+def _middle(trace: Trace) -> list[Hop]:
+    return [
+        hop
+        for hop in trace.hops
+        if hop.address and hop.address != trace.address and not is_private(hop.address)
+    ]
+
+
+def _spliced(trace: Trace, donor: Trace) -> Trace:
+    """Own first public hop and own target, with what the donor had between."""
+    own, foreign = _middle(trace), _middle(donor)
+    if not own or len(foreign) < 3:
+        return trace
+    head = [hop for hop in trace.hops if hop.ttl <= own[0].ttl]
+    tail = [hop for hop in trace.hops[-1:] if hop.address == trace.address]
+    middle = [hop for hop in donor.hops if foreign[0].ttl < hop.ttl <= foreign[-1].ttl]
+    hops = [
+        msgspec.structs.replace(hop, ttl=ttl) for ttl, hop in enumerate([*head, *middle, *tail], head[0].ttl)
+    ]
+    return msgspec.structs.replace(trace, hops=tuple(hops))
+
+
+def _neighbour(address: str, random: Random) -> str:
+    first, second, *_ = address.split(".")
+    return f"{first}.{second}.{random.randrange(256)}.{random.randrange(1, 255)}"
