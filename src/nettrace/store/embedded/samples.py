@@ -1,0 +1,117 @@
+"""A round's samples and stages as a few bytes.
+
+One variable-length number a sample (7 bits a byte, low ones first, as in LEB128): 0 is a lost probe, else one more
+than the zigzag of its distance from the round's `rtt_ns`. That is the median of the samples, so one of them takes
+one byte and the others what their jitter needs. Stages are one more than their duration, 0 for "did not happen".
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nettrace.errors import StoreCorrupt
+from nettrace.store.embedded.schema import STAGES
+
+LOST = -1
+"""A lost probe in the arrays of `unpack_many`; no RTT is negative."""
+
+
+def pack(samples: Sequence[int | None], rtt_ns: int | None) -> bytes | None:
+    """The samples in ns as bytes; None without any.
+
+    >>> pack((10_000, 10_250, None), 10_000).hex()
+    '01f50300'
+    """
+    if not samples:
+        return None
+    centre = rtt_ns or 0
+    out = bytearray()
+    for sample in samples:
+        if sample is None:
+            out.append(0)
+            continue
+        off = sample - centre
+        number = (off << 1) + 1 if off >= 0 else -off << 1
+        while number > 127:
+            out.append(number & 127 | 128)
+            number >>= 7
+        out.append(number)
+    return bytes(out)
+
+
+def unpack(blob: bytes | None, rtt_ns: int | None) -> tuple[int | None, ...]:
+    """The samples in ns, None for a lost one. Raises StoreCorrupt for bytes that end within a number.
+
+    >>> unpack(bytes.fromhex("01f50300"), 10_000)
+    (10000, 10250, None)
+    """
+    if not blob:
+        return ()
+    centre = rtt_ns or 0
+    return tuple(
+        None if number == 0 else centre + (number >> 1 if number & 1 else -(number >> 1))
+        for number in _numbers(blob)
+    )
+
+
+def unpack_many(
+    blobs: Sequence[bytes | None], rtts_ns: Iterable[int | None]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All samples of many rounds in a row, `LOST` for a lost one, and how many each round has."""
+    centre = np.fromiter((rtt or 0 for rtt in rtts_ns), np.int64, len(blobs))
+    sizes = np.fromiter((len(blob) if blob else 0 for blob in blobs), np.int64, len(blobs))
+    data = np.frombuffer(b"".join(blob for blob in blobs if blob), np.uint8)
+    last = data < 128
+    if len(data) and not last[-1]:
+        raise StoreCorrupt("samples that end within a number", "nettrace store check says where")
+    ends = np.flatnonzero(last)
+    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+    place = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
+    numbers = np.add.reduceat((data & 127).astype(np.int64) << (7 * place), starts) if len(ends) else ends
+    before = np.concatenate(([0], np.cumsum(last)))
+    limits = np.concatenate(([0], np.cumsum(sizes)))
+    counts = before[limits[1:]] - before[limits[:-1]]
+    off = np.where(numbers & 1, numbers >> 1, -(numbers >> 1))
+    return np.where(numbers == 0, LOST, np.repeat(centre, counts) + off), counts
+
+
+def pack_stages(stages_ns: dict[str, int]) -> bytes | None:
+    """The stages as bytes; None without any."""
+    if not stages_ns:
+        return None
+    out = bytearray()
+    for name in STAGES:
+        duration = stages_ns.get(name)
+        number = 0 if duration is None else duration + 1
+        while number > 127:
+            out.append(number & 127 | 128)
+            number >>= 7
+        out.append(number)
+    return bytes(out)
+
+
+def unpack_stages(blob: bytes | None) -> dict[str, int]:
+    """The stages in ns by name, those that happened.
+
+    >>> unpack_stages(pack_stages({"tls": 9_000_000, "total": 20_000_000}))
+    {'tls': 9000000, 'total': 20000000}
+    """
+    if not blob:
+        return {}
+    return {name: number - 1 for name, number in zip(STAGES, _numbers(blob), strict=False) if number}
+
+
+def _numbers(blob: bytes) -> list[int]:
+    found: list[int] = []
+    number = shift = 0
+    for byte in blob:
+        number |= (byte & 127) << shift
+        if byte < 128:
+            found.append(number)
+            number = shift = 0
+        else:
+            shift += 7
+    if shift:
+        raise StoreCorrupt("samples that end within a number", "nettrace store check says where")
+    return found
