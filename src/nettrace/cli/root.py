@@ -23,6 +23,10 @@ COMMANDS = {
     "dns": ("nettrace.cli.commands.dns", "Ask a resolver, timed by the kernel."),
     "routes": ("nettrace.cli.commands.routes", "How the routes of recorded traces changed."),
     "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),
+    "signals": (
+        "nettrace.cli.commands.signals",
+        "Find shifts, spikes, trends and loss in recorded RTT series.",
+    ),
     "lab": ("nettrace.cli.commands.lab", "An internet in a box: real packets, known truth."),
     "doctor": (
         "nettrace.cli.commands.doctor",

@@ -1,0 +1,238 @@
+"""When a series leaves its level: a likelihood-ratio test between robust regimes, one sample at a time.
+
+A regime is a level (median) and a spread (mean absolute deviation from it). The newest five to twelve samples are
+tested against the up to 36 before them: how much likelier are they around a level of their own? Each density is
+
+    f(x) = 0.95 / (2 s) exp(-|x - m| / s) + 0.05 / 1000 ms
+
+a Laplace distribution with a floor, so that one wild sample says little. With LR(k) for the k newest samples
+
+    LR(k) = sum ln f_new - sum ln f_old - 2 ln k
+
+the level has moved when the largest LR passes the threshold and the two medians are further apart than the gate;
+it moved at the first of those k samples. The method and its constants were measured against hand-labelled
+series: docs/decisions/0120-a-likelihood-ratio-between-regimes.md.
+"""
+
+from bisect import bisect_left, insort
+from itertools import pairwise
+from math import exp, log
+
+import msgspec
+
+from nettrace.model.instant import NS_PER_S, Instant
+
+KEPT = 48
+"""Samples of the regime that are kept, those under test included."""
+TESTED_LEAST, TESTED_MOST = 5, 12
+BASE_LEAST = 6
+GATE_SHARE, FLOOR_SHARE = 0.008, 0.003
+"""Of the level: how far medians must be apart, and the least spread a regime is believed to have."""
+GATE_MS, FLOOR_MS = 0.2, 0.05
+INSIDE, OUTSIDE = 0.95 / 2, 0.05 / 1000
+LENGTH_PENALTY = 2.0
+THRESHOLD, THRESHOLD_INTERVAL_NS = 25.0, 240 * NS_PER_S
+"""The threshold at one sample in four minutes."""
+THRESHOLD_SLOPE, THRESHOLD_LEAST, THRESHOLD_MOST = 2.2, 20.0, 32.0
+"""Less per e-fold of the interval: fewer samples a week are fewer occasions to be wrong."""
+EARLIER_MOST, EARLIER_NATS = 8, 2.0
+"""The change may lie this many samples before those tested, where that is likelier by so much."""
+GAP_INTERVALS = 12
+"""A stretch this many intervals long without samples is a gap."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A level that moved. Times are `Instant`, levels and spreads in ms.
+
+    Attributes:
+        at: the first sample of the new regime.
+        tested: how many samples of the new regime prove it.
+        known: how many samples the old regime had.
+        base: how many of those it was judged by.
+    """
+
+    at: Instant
+    before: float
+    after: float
+    spread: float
+    ratio: float
+    threshold: float
+    tested: int
+    known: int
+    base: int
+    interval_ns: int
+    after_gap: bool
+
+
+class RegimeState(msgspec.Struct):
+    """All that `Regime` remembers: the newest samples with their times, and how many there were in all."""
+
+    values: list[float] = []
+    times: list[Instant] = []
+    count: int = 0
+
+
+class Regime:
+    """The level of a series and the moment it is left; about 50 numbers whatever the length.
+
+    Values are ms. Feed answered samples only, in order of time.
+    """
+
+    __slots__ = ("_base", "_count", "_interval_ns", "_threshold", "_times", "_values")
+
+    def __init__(self, *, interval_ns: int | None = None, threshold: float | None = None) -> None:
+        """`interval_ns` between samples is learnt when not given; `threshold` follows from it when not given."""
+        self._interval_ns = interval_ns
+        self._threshold = threshold
+        self._values: list[float] = []
+        self._times: list[Instant] = []
+        self._base: list[float] = []
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """Samples since the level last moved."""
+        return self._count
+
+    @property
+    def settled(self) -> bool:
+        """The regime is known well enough for its level to be compared with."""
+        return len(self._base) >= BASE_LEAST
+
+    @property
+    def level(self) -> float:
+        """Median of what the regime is judged by, in ms; only when `settled`."""
+        return _middle(self._base)
+
+    @property
+    def spread(self) -> float:
+        """Mean absolute deviation from the level, in ms, never below the floor; only when `settled`."""
+        level = _middle(self._base)
+        deviation = sum([abs(value - level) for value in self._base]) / len(self._base)
+        return max(deviation, FLOOR_MS, FLOOR_SHARE * abs(level))
+
+    def summary(self) -> tuple[float, float]:
+        """Median and mean absolute deviation of every sample kept, those not yet judged by included, in ms."""
+        level = _middle(sorted(self._values))
+        return level, sum([abs(value - level) for value in self._values]) / len(self._values)
+
+    @property
+    def interval_ns(self) -> int:
+        """Between samples: as given, else the median of the newest; 0 before there are two."""
+        if self._interval_ns is not None:
+            return self._interval_ns
+        steps = sorted(_steps(self._times[-TESTED_MOST - 1 :]))
+        return steps[len(steps) // 2] if steps else 0
+
+    @property
+    def state(self) -> RegimeState:
+        """All that must be kept to go on later."""
+        return RegimeState(values=self._values, times=self._times, count=self._count)
+
+    def resume(self, state: RegimeState) -> None:
+        """Go on from there."""
+        self._values, self._times, self._count = state.values, state.times, state.count
+        self._base = sorted(self._values[: max(0, len(self._values) - TESTED_MOST)])
+
+    def push(self, at: Instant, value: float, scale: float | None = None) -> Change | None:
+        """The change that this sample proves, or None.
+
+        `scale` is the RTT that gate and least spread are shares of, in ms; None is the level itself. A series of
+        differences around zero needs it.
+        """
+        values, base = self._values, self._base
+        values.append(value)
+        self._times.append(at)
+        self._count += 1
+        if len(values) > KEPT:
+            del self._times[0]
+            del base[bisect_left(base, values.pop(0))]
+        settled = len(values) - TESTED_MOST
+        if settled > len(base):
+            insort(base, values[settled - 1])
+        if settled < BASE_LEAST:
+            if len(values) < BASE_LEAST + TESTED_LEAST:
+                return None
+            base, settled = sorted(values[:BASE_LEAST]), BASE_LEAST
+        tested = values[settled:]
+        level = _middle(base)
+        share = abs(level) if scale is None else scale
+        gate = max(GATE_MS, GATE_SHARE * share)
+        ranked = sorted(tested)
+        if ranked[-3] < level + gate and ranked[2] > level - gate:
+            return None  # no five of them can have a median beyond the gate
+        return self._test(base, tested, gate, max(FLOOR_MS, FLOOR_SHARE * share))
+
+    def _test(self, base: list[float], tested: list[float], gate: float, floor: float) -> Change | None:
+        level = _middle(base)
+        spread = max(sum([abs(value - level) for value in base]) / len(base), floor)
+        old = [log(INSIDE / spread * exp(-abs(value - level) / spread) + OUTSIDE) for value in tested]
+        threshold = self._threshold_now()
+        best, size, after, width = threshold, 0, level, spread
+        for k in range(TESTED_LEAST, len(tested) + 1):
+            newest = tested[-k:]
+            centre = _middle(sorted(newest))
+            if abs(centre - level) < gate:
+                continue
+            around = max(sum([abs(value - centre) for value in newest]) / k, floor)
+            peak = INSIDE / around
+            new = sum([log(peak * exp(-abs(value - centre) / around) + OUTSIDE) for value in newest])
+            ratio = new - sum(old[-k:]) - LENGTH_PENALTY * log(k)
+            if ratio > best:
+                best, size, after, width = ratio, k, centre, around
+        if size == 0:
+            return None
+        length = self._likeliest_length(size, (level, spread), (after, width))
+        interval_ns, times = self.interval_ns, self._times[-length - 1 :]
+        change = Change(
+            at=self._times[-length],
+            before=level,
+            after=after,
+            spread=spread,
+            ratio=best,
+            threshold=threshold,
+            tested=size,
+            known=self._count - length,
+            base=len(base),
+            interval_ns=interval_ns,
+            after_gap=max(_steps(times), default=0) > GAP_INTERVALS * interval_ns,
+        )
+        self._begin(length)
+        return change
+
+    def _likeliest_length(self, tested: int, old: tuple[float, float], new: tuple[float, float]) -> int:
+        """How many of the newest samples belong to the new (level, spread) rather than to the old one.
+
+        The tested ones, and up to `EARLIER_MOST` before them if that is likelier by `EARLIER_NATS`.
+        """
+        best, length, gained = EARLIER_NATS, tested, 0.0
+        for size in range(tested + 1, min(tested + EARLIER_MOST, len(self._values)) + 1):
+            value = self._values[-size]
+            gained += _log_density(value, *new) - _log_density(value, *old)
+            if gained > best:
+                best, length = gained, size
+        return length
+
+    def _begin(self, length: int) -> None:
+        """Go on with a regime of the newest `length` samples."""
+        self._values, self._times, self._count = self._values[-length:], self._times[-length:], length
+        self._base = sorted(self._values[: max(0, length - TESTED_MOST)])
+
+    def _threshold_now(self) -> float:
+        if self._threshold is not None:
+            return self._threshold
+        folds = log(max(self.interval_ns, NS_PER_S) / THRESHOLD_INTERVAL_NS)
+        return min(max(THRESHOLD - THRESHOLD_SLOPE * folds, THRESHOLD_LEAST), THRESHOLD_MOST)
+
+
+def _middle(ranked: list[float]) -> float:
+    half = len(ranked) >> 1
+    return ranked[half] if len(ranked) & 1 else (ranked[half - 1] + ranked[half]) * 0.5
+
+
+def _steps(times: list[Instant]) -> list[int]:
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+def _log_density(value: float, level: float, spread: float) -> float:
+    return log(INSIDE / spread * exp(-abs(value - level) / spread) + OUTSIDE)

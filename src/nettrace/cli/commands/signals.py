@@ -1,0 +1,131 @@
+"""`nettrace signals`: detectors over recorded series, and what each of them promises."""
+
+from collections.abc import Sequence
+from typing import TextIO
+
+import click
+
+from nettrace.cli.output import FORMATS, Document, Emitter, milliseconds, note
+
+_COLOURS = {"info": "white", "notice": "cyan", "warning": "yellow", "critical": "red"}
+
+
+@click.group("signals")
+def command() -> None:
+    """Find shifts, spikes, trends, loss and divergence in RTT series."""
+
+
+@command.command("replay")
+@click.argument("file", type=click.File(encoding="utf-8"), metavar="FILE.csv")
+@click.option(
+    "--detector", "names", multiple=True, metavar="NAME", help="Only this one; may be repeated. See `list`."
+)
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Between samples; learnt when not given.",
+)
+@click.option(
+    "--tier",
+    type=click.Choice(["tentative", "confirmed", "all"]),
+    default="tentative",
+    show_default=True,
+    help="Each event when first proven, when confirmed, or with all that becomes of it.",
+)
+@click.option(
+    "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
+)
+def replay_file(
+    file: TextIO, names: Sequence[str], interval_s: float | None, tier: str, output: str | None
+) -> None:
+    """Stream the rows of FILE.csv ("-" is stdin) through the detectors, in order and without looking ahead.
+
+    A row is t,rtt_ms: t in Unix seconds or RFC 3339; an RTT that is empty, nan or not above 0 is a lost probe. A time
+    without a row was not measured. Every event is said once, as soon as its proof has been read; "at" is when it is
+    estimated to have happened, "detected_at" the time of the sample that proved it.
+    """
+    from nettrace.analysis.signals.catalogue import DEFAULT, detector
+    from nettrace.analysis.signals.document import signal_document
+    from nettrace.analysis.signals.replay import Show, read_rows, replay
+    from nettrace.model.instant import NS_PER_S
+
+    interval_ns = None if interval_s is None else max(1, round(interval_s * NS_PER_S))
+    detectors = [detector(name, interval_ns) for name in dict.fromkeys(names or DEFAULT)]
+    emitter = Emitter(output, _SignalView())
+    late: list[int] = []
+    for signal in replay(read_rows(file, late.append), detectors, Show(tier)):
+        emitter.emit(signal_document(signal))
+    emitter.close()
+    if late:
+        note(f"nettrace: {len(late)} rows came late and were passed over, the first in line {late[0]}")
+
+
+@command.command("list")
+@click.option(
+    "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
+)
+def list_detectors(output: str | None) -> None:
+    """The detectors, what their signals mean, and how often each is wrong when nothing happens."""
+    from nettrace.analysis.signals.catalogue import CATALOGUE
+
+    emitter = Emitter(output, _DetectorView())
+    for entry in CATALOGUE.values():
+        emitter.emit(
+            {
+                "schema": "nettrace.detector/1",
+                "name": entry.name,
+                "kind": entry.kind,
+                "meaning": entry.meaning,
+                "false_alarms": entry.stated,
+                "preset": entry.preset,
+            }
+        )
+    emitter.close()
+
+
+class _SignalView:
+    """When, what, from where to where, and how sure."""
+
+    fields = (
+        "kind", "at", "detected_at", "direction", "severity", "confidence", "from_ms", "to_ms", "from_loss", "to_loss",
+        "tier", "detector",
+    )  # fmt: skip
+
+    def heading(self) -> str | None:
+        """What the columns are."""
+        return click.style(
+            "at (UTC)             kind        severity  from ms -> to ms        sure  tier", bold=True
+        )
+
+    def lines(self, document: Document) -> Sequence[str]:
+        """One line an event."""
+        from nettrace.model.instant import NS_PER_S, rfc3339
+
+        severity: str = document["severity"]
+        when = rfc3339(round(document["at"] * NS_PER_S))[:19].replace("T", " ")
+        if document["to_loss"] is not None:
+            step = f"{document['from_loss']:9.1%} -> {document['to_loss']:<9.1%}"
+        else:
+            step = f"{milliseconds(document['from_ms'])} -> {milliseconds(document['to_ms'], 0):<9}"
+        said = click.style(f"{severity:<8}", fg=_COLOURS[severity])
+        return [
+            f"{when}  {document['kind']:<10}  {said}  {step}  {document['confidence']:5.2f}  {document['tier']}"
+        ]
+
+
+class _DetectorView:
+    """A name and what it promises."""
+
+    fields = ("name", "kind", "meaning", "false_alarms", "preset")
+
+    def heading(self) -> str | None:
+        """What the columns are."""
+        return click.style(f"{'name':<16} {'kind':<11} {'says':<38} wrong when nothing happens", bold=True)
+
+    def lines(self, document: Document) -> Sequence[str]:
+        """One line a detector."""
+        return [
+            f"{document['name']:<16} {document['kind']:<11} {document['meaning']:<38} {document['false_alarms']}"
+        ]
