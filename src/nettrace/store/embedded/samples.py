@@ -5,7 +5,7 @@ than the zigzag of its distance from the round's `rtt_ns`. That is the median of
 one byte and the others what their jitter needs. Stages are one more than their duration, 0 for "did not happen".
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def unpack_many(
     return np.where(numbers == 0, LOST, np.repeat(centre, counts) + off), counts
 
 
-def pack_stages(stages_ns: dict[str, int]) -> bytes | None:
+def pack_stages(stages_ns: Mapping[str, int]) -> bytes | None:
     """The stages as bytes; None without any."""
     if not stages_ns:
         return None

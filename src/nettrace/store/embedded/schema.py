@@ -13,6 +13,11 @@ Whoever makes rollups or seals a day takes its rows away in the transaction that
 from nettrace.model.instant import NS_PER_MS, Instant
 from nettrace.model.measurement import Clock, Outcome, Reason
 
+DATABASE = "hub.sqlite"
+SEGMENTS = "segments"
+LOCK = "hub.lock"
+"""Names in a data folder."""
+
 NS_PER_US = 1_000
 NS_PER_HOUR = 3_600 * 10**9
 NS_PER_DAY = 86_400 * 10**9
