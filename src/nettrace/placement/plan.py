@@ -1,0 +1,189 @@
+"""The plan: sites chosen, what each venue is served by, what it costs, and the proof that nothing costs less."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from nettrace.errors import SolverStopped
+from nettrace.placement import highs, search
+from nettrace.placement.conflict import Correct, Enumerated, conflict_of, describe, explain
+from nettrace.placement.problem import NANO, Problem, Reader, Requirement, bits, cost_of, price_of, served
+from nettrace.placement.request import Evidence, Latency, Request
+
+
+class Status(StrEnum):
+    """How much is known about a plan."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+
+
+class Solver(StrEnum):
+    """Who looks for the optimum."""
+
+    AUTO = "auto"
+    SEARCH = "search"
+    HIGHS = "highs"
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """What serves a venue.
+
+    Attributes:
+        p50_ms, low_ms, high_ms: median round trip from the site and the interval that holds it.
+        backup: the nearest chosen site that may stand in; None without redundancy.
+        latency_usd_month: what the round trip costs a month.
+    """
+
+    venue: str
+    site: str
+    backup: str | None
+    p50_ms: float
+    low_ms: float | None
+    high_ms: float | None
+    evidence: Evidence
+    backup_p50_ms: float | None
+    backup_low_ms: float | None
+    backup_high_ms: float | None
+    backup_evidence: Evidence | None
+    latency_usd_month: float
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request.
+
+    Attributes:
+        objective_usd_month: cost of the sites plus cost of latency; None when there is no plan.
+        bound_usd_month: no plan can have a lower objective.
+        gap: share of the objective between it and the bound.
+        conflict: a smallest set of requirements that cannot hold together.
+        reasons: the same with their values, in words.
+    """
+
+    status: Status
+    solver: Solver
+    objective_usd_month: float | None = None
+    bound_usd_month: float | None = None
+    gap: float | None = None
+    cost_usd_month: float | None = None
+    latency_usd_month: float | None = None
+    sites: tuple[str, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    conflict: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    explanation: str | None = None
+
+
+def make_plan(request: Request, solver: Solver = Solver.AUTO, seconds: float = float("inf")) -> Plan:
+    """The best plan, or the conflict that rules every plan out.
+
+    Args:
+        request: what is asked.
+        solver: `auto` searches up to 15 sites itself and asks HiGHS beyond; both give the same plan.
+        seconds: how long HiGHS may take for one answer; when it is over the best plan found is `feasible`.
+
+    Raises:
+        MissingExtra: HiGHS is needed and not installed.
+        SolverStopped: time ran out before any plan or conflict was found.
+    """
+    reader = Reader(request)
+    problem = reader.problem()
+    used = chosen_solver(problem, solver)
+    if used is Solver.SEARCH:
+        chosen = search.best(problem)
+        solved = highs.Solved(chosen, 0 if chosen is None else cost_of(problem, chosen), proven=True)
+    else:
+        solved = highs.best(problem, seconds)
+    if solved.chosen is not None:
+        return _planned(reader, solved.chosen, solved, used)
+    if not solved.proven:
+        raise SolverStopped("time ran out before any plan was found", "Allow more with --time-limit")
+    return _impossible(reader, _corrector(reader, used, seconds), used)
+
+
+def chosen_solver(problem: Problem, solver: Solver) -> Solver:
+    """Who solves it: never `auto`."""
+    if solver is not Solver.AUTO:
+        return solver
+    return Solver.SEARCH if len(problem.prices) <= search.MOST_SITES else Solver.HIGHS
+
+
+def dollars(nano: float) -> float:
+    """Nano-dollars as dollars, to the millionth.
+
+    >>> dollars(1_234_567_891)
+    1.234568
+    """
+    return round(nano / NANO, 6)
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """`nettrace.plan/1`."""
+    return {"schema": "nettrace.plan/1", **msgspec.to_builtins(plan)}
+
+
+def assignments_of(reader: Reader, problem: Problem, chosen: int) -> tuple[Assignment, ...]:
+    """What serves each venue when these sites are chosen."""
+    made: list[Assignment] = []
+    for number, menu in enumerate(problem.menus):
+        option = served(menu, chosen)
+        rows = dict(reader.rows[number])
+        main = rows[option.site]
+        backup = next((row for at, row in reader.rows[number] if option.needs & chosen & (1 << at)), None)
+        made.append(_assignment(main, backup, option.cost))
+    return tuple(made)
+
+
+def _assignment(main: Latency, backup: Latency | None, cost: int) -> Assignment:
+    return Assignment(
+        venue=main.venue,
+        site=main.site,
+        backup=backup.site if backup else None,
+        p50_ms=main.p50_ms,
+        low_ms=main.low_ms,
+        high_ms=main.high_ms,
+        evidence=main.evidence,
+        backup_p50_ms=backup.p50_ms if backup else None,
+        backup_low_ms=backup.low_ms if backup else None,
+        backup_high_ms=backup.high_ms if backup else None,
+        backup_evidence=backup.evidence if backup else None,
+        latency_usd_month=dollars(cost),
+    )
+
+
+def _planned(reader: Reader, chosen: int, solved: highs.Solved, used: Solver) -> Plan:
+    problem = reader.problem()
+    total = cost_of(problem, chosen)
+    price = price_of(problem, chosen)
+    bound = max(0.0, min(float(total), solved.bound))
+    gap = (total - bound) / total if total else 0.0
+    return Plan(
+        status=Status.OPTIMAL if solved.proven else Status.FEASIBLE,
+        solver=used,
+        objective_usd_month=dollars(total),
+        bound_usd_month=dollars(bound),
+        gap=round(gap, 9),
+        cost_usd_month=dollars(price),
+        latency_usd_month=dollars(total - price),
+        sites=tuple(reader.request.site[at].name for at in bits(chosen)),
+        assignments=assignments_of(reader, problem, chosen),
+    )
+
+
+def _corrector(reader: Reader, used: Solver, seconds: float) -> Correct:
+    return Enumerated(reader).correct if used is Solver.SEARCH else highs.Corrections(reader, seconds).correct
+
+
+def _impossible(reader: Reader, correct: Correct, used: Solver) -> Plan:
+    conflict: tuple[Requirement, ...] = conflict_of(reader, correct)
+    if not conflict:
+        raise LookupError("every requirement can hold, yet no plan was found: a solver was wrong")
+    return Plan(
+        status=Status.INFEASIBLE,
+        solver=used,
+        conflict=tuple(each.name for each in conflict),
+        reasons=tuple(describe(reader, each) for each in conflict),
+        explanation=explain(reader, conflict),
+    )
