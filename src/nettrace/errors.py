@@ -193,3 +193,72 @@ class Unreachable(NetTraceError):
 
     slug = "unreachable"
     status = 502
+
+
+class SolverStopped(NetTraceError):
+    """Time ran out before a solver could say anything of use."""
+
+    slug = "solver-stopped"
+
+
+class WrongMethod(NetTraceError):
+    """The path is there, but not for this HTTP method."""
+
+    slug = "wrong-method"
+    status = 405
+
+
+class NotAcceptable(NetTraceError):
+    """The answer has no such format."""
+
+    slug = "not-acceptable"
+    status = 406
+
+
+class BodyTooSlow(NetTraceError):
+    """A request's body did not arrive in time."""
+
+    slug = "body-too-slow"
+    status = 408
+
+
+class BodyTooLarge(NetTraceError):
+    """A request's body is larger than the door takes."""
+
+    slug = "body-too-large"
+    status = 413
+
+
+class RangeOutside(NetTraceError):
+    """The bytes asked for lie behind the end of the file."""
+
+    slug = "range"
+    status = 416
+
+
+class MisdirectedRequest(NetTraceError):
+    """The request is for a host name that is not this hub's (DNS rebinding looks like this)."""
+
+    slug = "misdirected"
+    status = 421
+
+
+class IdempotencyMismatch(NetTraceError):
+    """An Idempotency-Key came again with another request."""
+
+    slug = "idempotency-mismatch"
+    status = 422
+
+
+class HeadersTooLarge(NetTraceError):
+    """A request has more headers than any client needs."""
+
+    slug = "headers-too-large"
+    status = 431
+
+
+class OriginRefused(NetTraceError):
+    """A page of another site tries to use this hub through its visitor's browser."""
+
+    slug = "origin"
+    status = 403

@@ -23,6 +23,7 @@ COMMANDS = {
     "dns": ("nettrace.cli.commands.dns", "Ask a resolver, timed by the kernel."),
     "routes": ("nettrace.cli.commands.routes", "How the routes of recorded traces changed."),
     "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),
+    "plan": ("nettrace.cli.commands.plan", "Choose sites for trading servers: the least cost, proven."),
     "signals": (
         "nettrace.cli.commands.signals",
         "Find shifts, spikes, trends and loss in recorded RTT series.",
