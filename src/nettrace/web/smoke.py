@@ -1,0 +1,172 @@
+"""The smoke chart: a distribution over time, with what was lost, what was not measured, and what light allows.
+
+After Tobias Oetiker's SmokePing: the median as a line whose colour tells loss, the spread around it as smoke.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant, rfc3339
+from nettrace.store.rows import STEP_S, Columns, Resolution, Window
+from nettrace.web.scale import Axis, extent, time_ticks, value_ticks
+from nettrace.web.xml import text
+
+WIDTH, HEIGHT = 900, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 10, 24
+
+_LOSS = ((0.0, "loss-0"), (0.01, "loss-1"), (0.05, "loss-2"), (0.20, "loss-3"), (1.0, "loss-4"))
+"""Classes of the stylesheet by the share of probes lost: up to and including each bound."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Something that happened: drawn as a line through the chart, with a link to it."""
+
+    at: Instant
+    words: str
+    href: str
+
+
+def loss_class(sent: int, received: int) -> str:
+    """How a bucket's median is coloured.
+
+    >>> loss_class(100, 100), loss_class(100, 97), loss_class(100, 0)
+    ('loss-0', 'loss-2', 'loss-4')
+    """
+    share = (sent - received) / sent if sent else 0.0
+    return next(name for bound, name in _LOSS if share <= bound)
+
+
+def smoke(
+    columns: Columns, window: Window, title: str, *, floor_ns: int | None = None, marks: Sequence[Mark] = ()
+) -> str:
+    """The chart as SVG. Needs the quantiles p5, p25, p50, p75 and p95 in `columns`.
+
+    Bars hatched grey are "not measured"; bars hatched red had probes and no answer.
+    """
+    quantile = columns.quantiles_ns
+    seen = extent([quantile["p5"], quantile["p95"], [floor_ns]])
+    ticks = value_ticks(seen[0] / NS_PER_MS, seen[1] / NS_PER_MS) if seen else [0.0, 1.0]
+    x = Axis(float(window.start), float(window.end), _LEFT, WIDTH - _RIGHT)
+    y = Axis(ticks[0] * NS_PER_MS, ticks[-1] * NS_PER_MS, HEIGHT - _BOTTOM, _TOP)
+    body = [
+        *_grid(x, y, ticks, window),
+        *_absent(columns, window, x),
+        *_bands(columns, x, y),
+        *_medians(columns, x, y),
+        *_floor(floor_ns, y),
+        *(_mark(mark, x) for mark in marks if window.start <= mark.at < window.end),
+    ]
+    return (
+        f'<svg class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}">'
+        f"<title>{text(title)}</title>{''.join(body)}</svg>"
+    )
+
+
+def _grid(x: Axis, y: Axis, ticks: Sequence[float], window: Window) -> Iterable[str]:
+    for tick in ticks:
+        at = y.at(tick * NS_PER_MS)
+        yield f'<path class="grid" d="M{_LEFT} {at}H{WIDTH - _RIGHT}"/>'
+        yield f'<text class="tick" x="{_LEFT - 6}" y="{at + 4}" text-anchor="end">{tick:g}</text>'
+    yield f'<text class="tick" x="4" y="{_TOP + 4}">ms</text>'
+    for when, label in time_ticks(window.start, window.end):
+        at = x.at(when)
+        yield f'<path class="grid" d="M{at} {_TOP}V{HEIGHT - _BOTTOM}"/>'
+        yield f'<text class="tick" x="{at}" y="{HEIGHT - 6}" text-anchor="middle">{label}</text>'
+
+
+def _absent(columns: Columns, window: Window, x: Axis) -> Iterable[str]:
+    """Hatching wherever there is no number: grey when nobody looked, red when nobody answered."""
+    step = step_ns(columns)
+    covered = window.start
+    for start, measured, failed in zip(columns.start, columns.measured, columns.failed, strict=True):
+        if start - covered >= step:
+            yield _hatch(covered, start, x, "unmeasured", "not measured")
+        if measured == 0:
+            name, words = ("failed", "no answer") if failed else ("unmeasured", "not measured")
+            yield _hatch(start, start + step, x, name, words)
+        covered = start + step
+    if window.end - covered >= step:
+        yield _hatch(covered, window.end, x, "unmeasured", "not measured")
+
+
+def _hatch(start: Instant, end: Instant, x: Axis, name: str, words: str) -> str:
+    left, right = x.at(start), x.at(end)
+    height = HEIGHT - _TOP - _BOTTOM
+    title = f"{words}: {rfc3339(start)[:16]} to {rfc3339(end)[:16]}"
+    return (
+        f'<rect class="{name}" x="{left}" y="{_TOP}" width="{max(1.0, right - left):.1f}" height="{height}">'
+        f"<title>{title}</title></rect>"
+    )
+
+
+def step_ns(columns: Columns) -> int:
+    """How wide a bucket is; of raw rounds the usual distance between two."""
+    if columns.resolution is not Resolution.RAW:
+        return STEP_S[columns.resolution] * NS_PER_S
+    steps = sorted(later - earlier for earlier, later in pairwise(columns.start))
+    return 2 * steps[len(steps) // 2] if steps else 60 * NS_PER_S
+
+
+def _runs(columns: Columns) -> Iterable[list[int]]:
+    """Stretches of neighbouring buckets that have a median."""
+    step, run = step_ns(columns), list[int]()
+    for index, start in enumerate(columns.start):
+        if columns.quantiles_ns["p50"][index] is None or (
+            run and start - columns.start[run[-1]] > 1.5 * step
+        ):
+            yield run
+            run = []
+        if columns.quantiles_ns["p50"][index] is not None:
+            run.append(index)
+    yield run
+
+
+def _middle(columns: Columns, index: int, x: Axis) -> float:
+    half = step_ns(columns) / 2 if columns.resolution is not Resolution.RAW else 0
+    return x.at(columns.start[index] + half)
+
+
+def _bands(columns: Columns, x: Axis, y: Axis) -> Iterable[str]:
+    for low, high, name in (("p5", "p95", "smoke-wide"), ("p25", "p75", "smoke-near")):
+        for run in _runs(columns):
+            if run:
+                upper = [_point(columns, index, high, x, y) for index in run]
+                lower = [_point(columns, index, low, x, y) for index in reversed(run)]
+                yield f'<polygon class="{name}" points="{" ".join(upper + lower)}"/>'
+
+
+def _point(columns: Columns, index: int, quantile: str, x: Axis, y: Axis) -> str:
+    value = columns.quantiles_ns[quantile][index] or 0
+    return f"{_middle(columns, index, x)},{y.at(value)}"
+
+
+def _medians(columns: Columns, x: Axis, y: Axis) -> Iterable[str]:
+    for run in _runs(columns):
+        for earlier, later in pairwise(run):
+            name = loss_class(columns.sent[later], columns.received[later])
+            start, end = (_point(columns, index, "p50", x, y) for index in (earlier, later))
+            yield f'<path class="median {name}" d="M{start}L{end}"/>'
+        if len(run) == 1:
+            at_x, at_y = _point(columns, run[0], "p50", x, y).split(",")
+            name = loss_class(columns.sent[run[0]], columns.received[run[0]])
+            yield f'<circle class="median {name}" cx="{at_x}" cy="{at_y}" r="2"/>'
+
+
+def _floor(floor_ns: int | None, y: Axis) -> Iterable[str]:
+    if floor_ns is not None:
+        at = y.at(floor_ns)
+        yield f'<path class="floor" d="M{_LEFT} {at}H{WIDTH - _RIGHT}"/>'
+        yield (
+            f'<text class="floor-name" x="{WIDTH - _RIGHT - 4}" y="{at - 4}" text-anchor="end">'
+            f"light in fibre {floor_ns / NS_PER_MS:.1f} ms</text>"
+        )
+
+
+def _mark(mark: Mark, x: Axis) -> str:
+    at = x.at(mark.at)
+    return (
+        f'<a href="{text(mark.href)}"><path class="mark" d="M{at} {_TOP}V{HEIGHT - _BOTTOM}"/>'
+        f'<path class="mark-flag" d="M{at} {_TOP}h8l-3 4 3 4h-8z"/><title>{text(mark.words)}</title></a>'
+    )
