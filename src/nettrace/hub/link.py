@@ -76,8 +76,8 @@ class HubWriter(StoreWriter, Protocol):
         """
         ...
 
-    def claim(self, vantage: str) -> tuple[Work, ...]:
-        """On-demand rounds this vantage is to do now; nobody else is told of them."""
+    def claim(self, vantage: str, wait_s: float = 0.0) -> tuple[Work, ...]:
+        """On-demand rounds this vantage is to do now; nobody else is told of them. Waits for some if asked to."""
         ...
 
     def status(self) -> WriterStatus:
@@ -318,11 +318,14 @@ class WriterLink:
 
 
 class BlockingLink:
-    """The writer as a plain program sees it: one call after the other, from any thread."""
+    """The writer as a plain program sees it: one call after the other, from any thread.
+
+    After a call whose connection broke, which raises Unreachable, the next one connects anew.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._socket = dial(path)
-        self._file = self._socket.makefile("rb")
+        self._path = path
+        self._socket: socket.socket | None = dial(path)
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -337,23 +340,41 @@ class BlockingLink:
         return ask
 
     def _ask(self, spec: Method, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        link = self._socket = self._socket or dial(self._path)
         try:
-            self._socket.sendall(spec.request(1, args, keywords))
-            head = self._file.read(_LENGTH.size)
-            body = self._file.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
+            link.sendall(spec.request(1, args, keywords))
+            (length,) = _LENGTH.unpack(_exactly(link, _LENGTH.size))
+            reply = msgspec.msgpack.decode(_exactly(link, length), type=Reply)
         except OSError as error:
-            raise Unreachable(f"the hub's writer went away ({error.strerror})", "Try again") from error
-        if not body:
-            raise Unreachable("the hub's writer went away during a call", "Try again")
-        reply = msgspec.msgpack.decode(body, type=Reply)
+            self._drop()
+            raise Unreachable("the hub's writer went away during a call", "Try again") from error
+        except (
+            BaseException
+        ):  # an interrupt in the middle: what comes next on this connection is not our answer
+            self._drop()
+            raise
         if reply.error is not None:
             raise raised(reply.error)
         return spec.decode_value(reply.value)
 
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def close(self) -> None:
         """Let go of the connection."""
-        self._file.close()
-        self._socket.close()
+        self._drop()
+
+
+def _exactly(link: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        more = link.recv(min(length - len(data), 1 << 20))
+        if not more:
+            raise ConnectionResetError("the other side is gone")
+        data += more
+    return bytes(data)
 
 
 def blocking_link(path: Path) -> HubWriter:

@@ -1,0 +1,58 @@
+"""What a long-running process says of itself: one line an event on stderr, text for people and JSON for programs."""
+
+import json
+import re
+import sys
+from datetime import UTC, datetime
+
+_SECRET = re.compile(r"\b(nt_(?:live|test|enr)_|whsec_|sk_)[0-9A-Za-z_]{4,}")
+
+
+class Log:
+    """The voice of one process.
+
+    Args:
+        program: who speaks: `hub`, `writer`, `api` ...
+        form: `text`, `json`, or None: text on a terminal, JSON otherwise.
+    """
+
+    def __init__(self, program: str, form: str | None = None) -> None:
+        self.program = program
+        self.form = form or ("text" if sys.stderr.isatty() else "json")
+
+    def say(self, event: str, **fields: object) -> None:
+        """One event, named in words with dots between, with what belongs to it. Secrets are blackened."""
+        try:
+            sys.stderr.write(redacted(self.line(event, datetime.now(UTC), fields)) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):  # nobody listens any more: no reason to end
+            return
+
+    def line(self, event: str, at: datetime, fields: dict[str, object]) -> str:
+        """The line as it is written.
+
+        >>> from datetime import datetime
+        >>> Log("hub", "text").line("child.ended", datetime(2026, 1, 2, 3, 4, 5), {"name": "writer", "code": -9})
+        '03:04:05 hub child.ended name=writer code=-9'
+        """
+        if self.form == "json":
+            return json.dumps(
+                {"at": f"{at:%Y-%m-%dT%H:%M:%S.%fZ}", "program": self.program, "event": event, **fields},
+                default=str,
+            )
+        words = [
+            f"{at:%H:%M:%S}",
+            self.program,
+            event,
+            *(f"{name}={value}" for name, value in fields.items()),
+        ]
+        return " ".join(words)
+
+
+def redacted(text: str) -> str:
+    """The text without keys and tokens.
+
+    >>> redacted("key nt_live_abcdefgh12345678 refused")
+    'key nt_live_... refused'
+    """
+    return _SECRET.sub(r"\1...", text)
