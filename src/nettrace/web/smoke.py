@@ -59,7 +59,7 @@ def smoke(
         *(_mark(mark, x) for mark in marks if window.start <= mark.at < window.end),
     ]
     return (
-        f'<svg class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}">'
         f"<title>{text(title)}</title>{''.join(body)}</svg>"
     )
 

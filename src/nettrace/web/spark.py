@@ -33,6 +33,6 @@ def sparkline(values: Sequence[float | None], title: str) -> str:
             x, y = points[0].split(",")
             drawn.append(f'<circle cx="{x}" cy="{y}" r="1.5"/>')
     return (
-        f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(title)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(title)}">'
         f"<title>{text(title)}</title>{''.join(drawn)}</svg>"
     )
