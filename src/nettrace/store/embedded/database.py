@@ -233,8 +233,7 @@ def copy(connection: Connection, to: Path) -> None:
         made = _connect(part, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             with made.backup("main", connection, "main") as backup:
-                while not backup.done:
-                    backup.step(4096)
+                backup.step(-1)  # in one go: in slices it would begin anew at every commit of another process
             made.execute("PRAGMA journal_mode=DELETE")
         finally:
             made.close()

@@ -100,7 +100,7 @@ class Hot:
         if len(series) <= FEW_SERIES:
             yield start, end
             return
-        first, last = self.bounds(series)
+        first, last = self.bounds()
         start, end = max(start, first), min(end, last + 1)
         width = FIRST_SLICE_NS
         while start < end:
@@ -114,18 +114,15 @@ class Hot:
                 start = middle
             width *= 2
 
-    def bounds(self, series: Mapping[int, Series]) -> tuple[Instant, Instant]:
-        """Due of the oldest and the newest hot round of these series; (0, -1) without any."""
-        lows: list[int] = []
-        highs: list[int] = []
-        for number in series:
-            for (low,) in self._connection.execute("SELECT min(due) FROM round WHERE series = ?", (number,)):
-                if low is not None:
-                    lows.append(low)
-            for (high,) in self._connection.execute("SELECT max(due) FROM round WHERE series = ?", (number,)):
-                if high is not None:
-                    highs.append(high)
-        return (min(lows), max(highs)) if lows else (0, -1)
+    def bounds(self) -> tuple[Instant, Instant]:
+        """Due of the oldest and the newest hot round; (0, -1) without any."""
+        for low, high in self._connection.execute(
+            "SELECT min((SELECT min(due) FROM round WHERE series = id)), max((SELECT max(due) FROM round"
+            " WHERE series = id)) FROM series"
+        ):
+            if low is not None:
+                return low, high
+        return 0, -1
 
     def _page(
         self, series: Mapping[int, Series], start: Instant, end: Instant, limit: int, *, newest_first: bool
@@ -142,7 +139,7 @@ class Hot:
         self, series: Mapping[int, Series], window: Window, as_of: Instant | None = None
     ) -> Iterator[list[Round]]:
         """Pages by day, then series, then due."""
-        first, last = self.bounds(series)
+        first, last = self.bounds()
         start, end = max(window.start, first), min(window.end, last + 1)
         ordered = sorted(series, key=lambda number: series[number])
         page: list[Round] = []

@@ -1,0 +1,99 @@
+"""Is everything as it should be? Looks, and changes nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from nettrace.errors import StoreCorrupt
+from nettrace.store.embedded.database import RESTORE, Connection, explained, open_reader
+from nettrace.store.embedded.keeping import checksum
+from nettrace.store.embedded.schema import DATABASE, SEGMENTS
+from nettrace.store.rows import Fault
+
+REPORT = "Report it: a transaction was not whole"
+
+_FACTS = (
+    ("round", "rounds of a series without a name", "SELECT count(*) FROM round WHERE series NOT IN (SELECT id FROM series)"),
+    ("round", "rounds to an address without a text",
+     "SELECT count(*) FROM round WHERE address IS NOT NULL AND address NOT IN (SELECT id FROM address)"),
+    ("round", "rounds over a route without a name",
+     "SELECT count(*) FROM round WHERE route IS NOT NULL AND route NOT IN (SELECT id FROM route)"),
+    ("round", "rounds with more answers than probes", "SELECT count(*) FROM round WHERE received > sent"),
+    ("latest", "newest rounds of a series without a name",
+     "SELECT count(*) FROM latest WHERE series NOT IN (SELECT id FROM series)"),
+    ("latest", "series whose newest round is older than one that is stored",
+     "SELECT count(*) FROM latest WHERE due < (SELECT max(due) FROM round WHERE round.series = latest.series"
+     " AND round.request IS NULL)"),
+    ("latest", "changes newer than the live log",
+     "SELECT count(*) FROM latest WHERE seq > max((SELECT coalesce(max(seq), 0) FROM live),"
+     " (SELECT value FROM meta WHERE name = 'live_head'))"),
+    ("live", "numbers missing in the live log", "SELECT coalesce(max(seq) - min(seq) + 1 - count(*), 0) FROM live"),
+    ("trace", "traces of a series without a name", "SELECT count(*) FROM trace WHERE series NOT IN (SELECT id FROM series)"),
+    ("route_state", "routes held without a name",
+     "SELECT count(*) FROM route_state WHERE route NOT IN (SELECT id FROM route)"),
+    ("rollup", "rollups of a series without a name",
+     "SELECT count(*) FROM rollup WHERE series NOT IN (SELECT id FROM series)"),
+    ("progress", "reports of a node that never enrolled",
+     "SELECT count(*) FROM progress WHERE node NOT IN (SELECT id FROM node)"),
+    ("segment", "days sealed twice",
+     "SELECT count(*) FROM (SELECT day FROM segment WHERE state = 'live' GROUP BY day HAVING count(*) > 1)"),
+)  # fmt: skip
+
+
+def check_folder(folder: Path) -> list[Fault]:
+    """The faults of a data folder, its hub running or not. A file that cannot be opened as a store is one."""
+    try:
+        connection = open_reader(folder / DATABASE)
+    except StoreCorrupt as error:
+        return [Fault(where=DATABASE, what=error.detail, remedy=RESTORE)]
+    try:
+        return faults(connection, folder)
+    finally:
+        connection.close()
+
+
+def faults(connection: Connection, folder: Path) -> list[Fault]:
+    """Everything that is not as it should be, with what mends it; empty is sound."""
+    try:
+        with explained(folder / DATABASE):
+            damage = [words for (words,) in connection.execute("PRAGMA quick_check(20)") if words != "ok"]
+            if damage:
+                return [Fault(where=DATABASE, what=str(words), remedy=RESTORE) for words in damage]
+            connection.execute("BEGIN")
+            try:
+                return [*_facts(connection), *_segments(connection, folder / SEGMENTS)]
+            finally:
+                connection.execute("COMMIT")
+    except StoreCorrupt as error:
+        return [Fault(where=DATABASE, what=error.detail, remedy=RESTORE)]
+
+
+def _facts(connection: Connection) -> Iterator[Fault]:
+    for where, what, sql in _FACTS:
+        for (count,) in connection.execute(sql):
+            if count:
+                yield Fault(
+                    where=where, what=f"{count} {what}", remedy=RESTORE if where != "latest" else REPORT
+                )
+
+
+def _segments(connection: Connection, folder: Path) -> Iterator[Fault]:
+    named: set[str] = set()
+    for name, size, wanted, state in connection.execute("SELECT file, bytes, sha256, state FROM segment"):
+        named.add(name)
+        path = folder / name
+        if state != "live":
+            continue
+        if not path.exists():
+            yield Fault(where=f"{SEGMENTS}/{name}", what="missing", remedy=_REPLACE)
+        elif path.stat().st_size != size or checksum(path) != wanted:
+            yield Fault(where=f"{SEGMENTS}/{name}", what="not what was sealed", remedy=_REPLACE)
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.name not in named:
+                yield Fault(
+                    where=f"{SEGMENTS}/{path.name}", what="no day names this file",
+                    remedy="Nothing reads it; the hub removes it when it starts, or delete it",
+                )  # fmt: skip
+
+
+_REPLACE = "Copy it back from a backup's segments folder, or nettrace store restore"
