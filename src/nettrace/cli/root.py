@@ -23,6 +23,9 @@ COMMANDS = {
     "dns": ("nettrace.cli.commands.dns", "Ask a resolver, timed by the kernel."),
     "routes": ("nettrace.cli.commands.routes", "How the routes of recorded traces changed."),
     "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),
+    "keys": ("nettrace.cli.commands.keys", "API keys of this hub: create, list, change, rotate, revoke."),
+    "targets": ("nettrace.cli.commands.targets", "What is watched: list, add, remove, check."),
+    "validate": ("nettrace.cli.commands.validate", "What was expected against what was measured, and light."),
     "plan": ("nettrace.cli.commands.plan", "Choose sites for trading servers: the least cost, proven."),
     "signals": (
         "nettrace.cli.commands.signals",
