@@ -65,23 +65,23 @@ def create(
     return Made(secret, key)
 
 
-def found(reader: StoreReader, id: str, account: str | None = None) -> Key:  # noqa: A002
+def found(reader: StoreReader, key_id: str, account: str | None = None) -> Key:
     """The key with this id; another account's is as if it were not there.
 
     Raises:
         NotFound: there is none.
     """
-    key = next((key for key in reader.keys(account) if key.id == id), None)
+    key = next((key for key in reader.keys(account) if key.id == key_id), None)
     if key is None:
-        raise NotFound(f"there is no key '{id}'", "`nettrace keys list` shows those there are")
+        raise NotFound(f"there is no key '{key_id}'", "`nettrace keys list` shows those there are")
     return key
 
 
 def revoke(
-    store: StoreWriter, reader: StoreReader, id: str, now: Instant, actor: str = "command line"
-) -> Key:  # noqa: A002
+    store: StoreWriter, reader: StoreReader, key_id: str, now: Instant, actor: str = "command line"
+) -> Key:
     """The key, worthless from now on. Revoking it again changes nothing."""
-    key = found(reader, id)
+    key = found(reader, key_id)
     if key.revoked_at is not None:
         return key
     key = msgspec.structs.replace(key, revoked_at=now)
@@ -102,9 +102,9 @@ def change(
     return key
 
 
-def rotate(store: StoreWriter, reader: StoreReader, id: str, hours: float, now: Instant) -> Made:  # noqa: A002
+def rotate(store: StoreWriter, reader: StoreReader, key_id: str, hours: float, now: Instant) -> Made:
     """A new key like an old one, which runs out after some hours."""
-    old = _usable(found(reader, id), now)
+    old = _usable(found(reader, key_id), now)
     secret = keys.mint(keys.LIVE if old.live else keys.TEST)
     new = msgspec.structs.replace(
         old, id=keys.identifier("key_"), hash=keys.digest(secret), hint=secret[-4:], created_at=now
