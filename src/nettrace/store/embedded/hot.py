@@ -9,7 +9,7 @@ from itertools import groupby
 from math import comb
 from typing import Protocol
 
-from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.target import Series
 from nettrace.store.embedded.database import Connection
@@ -79,18 +79,15 @@ class Hot:
         start, end = window.start, window.end
         if after is not None:
             start, end = (start, min(end, after[0] + 1)) if newest_first else (max(start, after[0]), end)
-        found: list[Row] = []
+        found: list[tuple[Instant, Series, int]] = []
         for low, high in self._slices(series, start, end, newest_first=newest_first):
-            page = self._page(series, low, high, limit + len(series), newest_first=newest_first)
-            if as_of is not None:
-                page = [row for row in page if stored_at(row.due, row.stored) <= as_of]
-            page.sort(key=lambda row: (row.due, series[row.series]), reverse=newest_first)
-            if after is not None:
-                page = [row for row in page if _behind((row.due, series[row.series]), after, newest_first)]
-            found += page
+            keys = self._keys(series, Window(low, high), limit, as_of, newest_first=newest_first)
+            keys.sort(reverse=newest_first)
+            found += keys if after is None else [key for key in keys if _behind(key[:2], after, newest_first)]
             if len(found) >= limit:
                 break
-        return [round_of(row, self._names) for row in found[:limit]]
+        made = (self.round(number, due) for due, _, number in found[:limit])
+        return [each for each in made if each is not None]
 
     def _slices(
         self, series: Mapping[int, Series], start: Instant, end: Instant, *, newest_first: bool
@@ -124,15 +121,17 @@ class Hot:
                 return low, high
         return 0, -1
 
-    def _page(
-        self, series: Mapping[int, Series], start: Instant, end: Instant, limit: int, *, newest_first: bool
-    ) -> list[Row]:
+    def _keys(
+        self, series: Mapping[int, Series], window: Window, limit: int, as_of: Instant | None, *, newest_first: bool
+    ) -> list[tuple[Instant, Series, int]]:  # fmt: skip
+        """What identifies the rounds: of each series one more than the limit, as `after` may be among them."""
         order = "DESC" if newest_first else "ASC"
-        sql = f"SELECT {COLUMNS} FROM round WHERE series = ? AND due >= ? AND due < ? ORDER BY due {order}"  # noqa: S608 - own words
+        known = "" if as_of is None else f" AND (due / {NS_PER_MS} + stored) * {NS_PER_MS} <= {int(as_of)}"
+        sql = f"SELECT due FROM round WHERE series = ? AND due >= ? AND due < ?{known} ORDER BY due {order} LIMIT ?"  # noqa: S608
         return [
-            Row(*row)
-            for number in series
-            for row in self._connection.execute(f"{sql} LIMIT ?", (number, start, end, limit))
+            (due, name, number)
+            for number, name in series.items()
+            for (due,) in self._connection.execute(sql, (number, window.start, window.end, limit + 1))
         ]
 
     def scan(

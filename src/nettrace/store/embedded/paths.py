@@ -97,11 +97,10 @@ def events(
     if as_of is not None:
         where.append("stored_at <= ?")
         bindings.append(as_of)
-    sql = (
-        "SELECT event.id, kind, at, detected_at, event.series, event.target, event.vantage, severity, confidence, body,"
-        " stored_at FROM event LEFT JOIN series ON series.id = event.series WHERE "
-        f"{' AND '.join(where)} ORDER BY detected_at DESC, event.id DESC LIMIT ?"
-    )
+    columns = "event.id, kind, at, detected_at, event.series, event.target, event.vantage, severity, confidence, body, stored_at"
+    source = "event LEFT JOIN series ON series.id = event.series"
+    order = "detected_at DESC, event.id DESC"
+    sql = f"SELECT {columns} FROM {source} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"  # noqa: S608
     return [
         Event(
             id=number, kind=kind, at=at, detected_at=detected_at, series=None if series is None else index.series(series),
