@@ -6,12 +6,15 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, Router, get, post
 
-from nettrace.errors import NetTraceError
+from nettrace.errors import NetTraceError, NotAllowed
 from nettrace.hub.ingest import MOST_SENT_BYTES, NodeDoors
 from nettrace.wire.signing import TIME_HEADER
 
 MSGPACK = "application/vnd.msgpack"
 _ENROL_BYTES = 16 << 10
+_GONE = 410
+"""What a revoked node hears: it ends, and asks no more."""
+_WAIT_S = 25.0
 
 Asked = Request[Any, Any, Any]
 
@@ -23,7 +26,8 @@ def nodes_router(doors: NodeDoors) -> Router:
         try:
             body, status, kind = msgspec.msgpack.encode(await ask()), 200, MSGPACK
         except NetTraceError as error:
-            body, status, kind = _problem(error), error.status, "application/problem+json"
+            status = _GONE if isinstance(error, NotAllowed) else error.status
+            body, kind = _problem(error, status), "application/problem+json"
         headers = {TIME_HEADER: str(doors.now()), "Cache-Control": "no-store"}
         if status in {503, 507, 502}:
             headers["Retry-After"] = "5"
@@ -44,7 +48,7 @@ def nodes_router(doors: NodeDoors) -> Router:
         return await answered(lambda: doors.report(signed, dict(request.headers), body, received_at))
 
     @get("/work", opt={"open": True})
-    async def work(request: Asked, wait: float = 0.0) -> Response[bytes]:
+    async def work(request: Asked, wait: float = _WAIT_S) -> Response[bytes]:
         """A node waits for on-demand rounds, `wait` seconds at most."""
         signed = (request.method, request.scope["path"])
         return await answered(lambda: doors.work(signed, dict(request.headers), wait))
@@ -52,11 +56,11 @@ def nodes_router(doors: NodeDoors) -> Router:
     return Router("/api/v1/nodes", route_handlers=[enrol, report, work], include_in_schema=False)
 
 
-def _problem(error: NetTraceError) -> bytes:
+def _problem(error: NetTraceError, status: int) -> bytes:
     document = {
         "type": f"/docs/errors#{error.slug}",
         "title": error.slug,
-        "status": error.status,
+        "status": status,
         "detail": str(error),
     }
     return msgspec.json.encode(document)

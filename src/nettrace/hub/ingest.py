@@ -78,17 +78,17 @@ class NodeDoors:
         self._hurried = 0.0
 
     async def start(self) -> None:
-        """Read the register and keep following it."""
-        await self._refresh()
-        self._following = asyncio.create_task(self._follow())
+        """Read the register and keep following it. The first request does so when nobody has."""
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow())
+            await self._refresh()
 
     async def stop(self) -> None:
-        """Let go of everything."""
+        """Let go of everything but the link, which others may use."""
         if self._following is not None:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
-        await self._link.close()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
@@ -102,6 +102,7 @@ class NodeDoors:
         Raises:
             Unauthenticated, Conflict, Invalid: as `enrolment.admit`. WireError: not an `Enrol`.
         """
+        await self.start()
         asked = _decoded(body, Enrol)
         vantage, secret = await admit(self._link, asked, self._now())
         await self._refresh()
@@ -119,7 +120,7 @@ class NodeDoors:
         row = await self._sender(request, headers, body)
         report = _report(_unpacked(body, headers.get("content-encoding", "")))
         if report.node != row.vantage.node:
-            raise NotAllowed(f"a report of '{report.node}' signed by '{row.vantage.node}'")
+            raise WireError(f"a report of '{report.node}' signed by '{row.vantage.node}'")
         taken = await self._link.call(HubWriter.take, report, report.clock)
         current = self._assignment(row.vantage.node)
         return Ack(
@@ -143,6 +144,7 @@ class NodeDoors:
         return await self._link.call(HubWriter.claim, row.vantage.code, min(max(wait_s, 0.0), MOST_WAIT_S))
 
     async def _sender(self, request: Request, headers: Mapping[str, str], body: bytes) -> NodeRow:
+        await self.start()
         node = headers.get(NODE_HEADER.lower(), "")
         row = self._register.nodes.get(node)
         if row is None and node and self._may_hurry():  # enrolled a moment ago, at another worker

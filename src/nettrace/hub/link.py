@@ -20,7 +20,8 @@ import msgspec
 
 from nettrace.errors import NetTraceError, Unreachable, WireError
 from nettrace.model.instant import Instant
-from nettrace.model.vantage import Clock
+from nettrace.model.target import Target
+from nettrace.model.vantage import Clock, Vantage
 from nettrace.store.port import StoreWriter
 from nettrace.wire.frames import Report, Work
 
@@ -82,6 +83,18 @@ class HubWriter(StoreWriter, Protocol):
 
     def status(self) -> WriterStatus:
         """How the writer is."""
+        ...
+
+    def known_targets(self) -> list[Target]:
+        """The targets there are: for commands that write and would not open the store only to look."""
+        ...
+
+    def known_nodes(self) -> list[Vantage]:
+        """The nodes that ever enrolled."""
+        ...
+
+    def setting(self, name: str) -> bytes | None:
+        """One of the operator's settings."""
         ...
 
 

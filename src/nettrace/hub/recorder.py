@@ -40,13 +40,14 @@ class Recorder:
         watcher: Watcher | None = None,
     ) -> None:
         self._store = store
+        self._reader = reader
         self._clock = now
         self._last = 0
         self._watcher = watcher
         self._nodes = {row.vantage.node: row.vantage for row in reader.nodes()}
         self._heard: dict[str, tuple[Instant, tuple[object, ...]]] = {}
         self._board = WorkBoard()
-        self._recall(reader)
+        self._recall()
 
     def now(self) -> Instant:
         """The hub's time; never earlier than before."""
@@ -78,6 +79,12 @@ class Recorder:
                 return self.enrol(*args)
             case "set_state":
                 return self.set_state(*args)
+            case "known_targets":
+                return self._reader.targets()
+            case "known_nodes":
+                return list(self._nodes.values())
+            case "setting":
+                return self._reader.settings().get(*args)
             case "accept" | "accept_all":
                 return getattr(self._store, name)(*args, self._watcher)
             case _:
@@ -120,6 +127,7 @@ class Recorder:
 
     def close(self) -> None:
         """Flush and let go."""
+        self._reader.close()
         self._store.close()
 
     def _refusal(self, node: str) -> NotAllowed | None:
@@ -156,13 +164,13 @@ class Recorder:
             self._heard[report.node] = (at, said)
             self._store.heard(report.node, at, report, clock)
 
-    def _recall(self, reader: StoreReader) -> None:
+    def _recall(self) -> None:
         """Take up the open requests of the life before, and answers that came in without being counted."""
-        for request in reversed(reader.requests(limit=_REMEMBERED)):
+        for request in reversed(self._reader.requests(limit=_REMEMBERED)):
             if request.state not in (MeasurementState.QUEUED, MeasurementState.RUNNING):
                 continue
             self._board.put(request)
-            came = [round_.series.vantage for round_ in reader.request_rounds(request.id)]
+            came = [round_.series.vantage for round_ in self._reader.request_rounds(request.id)]
             changed = self._board.answered(request.id, came)
             if changed is not None:
                 self._store.put_request(changed)

@@ -1,0 +1,95 @@
+"""`nettrace fleet`: tokens that let machines become nodes, and what becomes of nodes."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nettrace.cli.folder import data_option
+from nettrace.errors import NotFound
+from nettrace.model.instant import rfc3339
+from nettrace.model.vantage import VantageState
+
+if TYPE_CHECKING:
+    from nettrace.hub.place import Data
+
+
+@click.group()
+def command() -> None:
+    """Nodes elsewhere: let them in, drain them, revoke them. Works with and without a running hub."""
+
+
+@command.command()
+@click.option("--region", required=True, metavar="CODE", help="Name of the place the node will measure from.")
+@click.option(
+    "--hours", type=click.FloatRange(min=0.01, max=24 * 365), default=24.0, show_default=True,
+    help="How long the token can be used.",
+)  # fmt: skip
+@data_option
+def token(region: str, hours: float, data: Path | None) -> None:
+    """Print a token that enrols one machine as the node of a region. It is shown once.
+
+    A region that has a node gets a new one by this: the old one is revoked when the new one enrols.
+    """
+    from nettrace.hub.enrolment import make_token
+    from nettrace.hub.open import folder_of, writer
+
+    with writer(folder_of(data)) as store:
+        click.echo(make_token(store, region, time.time_ns(), hours * 3600))
+
+
+@command.command("list")
+@data_option
+def list_(data: Path | None) -> None:
+    """The nodes there are, one a line."""
+    from nettrace.hub.open import folder_of, open_reader
+
+    reader = open_reader(folder_of(data))
+    try:
+        for row in sorted(reader.nodes(), key=lambda each: (each.vantage.code, each.vantage.enrolled_at)):
+            seen = row.vantage.last_seen
+            last = "never heard of" if seen is None else f"heard of {rfc3339(seen)}"
+            click.echo(f"{row.vantage.code:<12} {row.vantage.node}  {row.vantage.state:<8}  {last}")
+    finally:
+        reader.close()
+
+
+def _verb(name: str, state: VantageState, meaning: str) -> click.Command:
+    @click.command(name, help=meaning)
+    @click.argument("node", metavar="NODE|REGION")
+    @data_option
+    def verb(node: str, data: Path | None) -> None:
+        from nettrace.hub.open import folder_of, writer
+
+        place = folder_of(data)
+        found = _meant(place, node)
+        with writer(place) as store:
+            for each in found:
+                store.set_state(each, state, time.time_ns())
+                click.echo(f"{each} {state}")
+
+    return verb
+
+
+def _meant(data: "Data", node: str) -> list[str]:
+    from nettrace.hub.open import open_reader
+
+    reader = open_reader(data)
+    try:
+        rows = [row.vantage for row in reader.nodes()]
+    finally:
+        reader.close()
+    current = [each.node for each in rows if each.code == node and each.state is not VantageState.REVOKED]
+    found = [each.node for each in rows if each.node == node] or current
+    if not found:
+        raise NotFound(f"there is no node '{node}'", "nettrace fleet list shows them")
+    return found
+
+
+for _name, _state, _meaning in (
+    ("drain", VantageState.DRAINED, "Let a node hand over what it has and measure nothing new."),
+    ("activate", VantageState.ACTIVE, "Let a drained node measure again."),
+    ("revoke", VantageState.REVOKED, "Let nothing of a node in any more, from this moment on."),
+):
+    command.add_command(_verb(_name, _state, _meaning))

@@ -1,0 +1,174 @@
+"""`nettrace up`: a hub, and a node on this machine, until Ctrl-C."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from nettrace.cli.folder import data_option
+from nettrace.cli.output import note
+from nettrace.errors import AccessError, Invalid
+
+if TYPE_CHECKING:
+    from nettrace.hub.link import HubWriter
+    from nettrace.hub.place import Data
+    from nettrace.hub.programs import Bind
+    from nettrace.model.target import Target
+    from nettrace.runtime.supervise import Program
+
+LOCAL = "local"
+"""The region of the node on the hub's own machine, unless NETTRACE_PLACE names one."""
+
+
+@click.command()
+@click.option(
+    "--bind", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT", help="Where to listen."
+)
+@data_option
+@click.option("--no-node", is_flag=True, help="Only the hub: nodes elsewhere measure.")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="API processes.")
+@click.option(
+    "--targets", "file", type=click.Path(path_type=Path, dir_okay=False), help="Watch these (TOML) as well."
+)
+@click.option("--only-targets", is_flag=True, help="With --targets: watch nothing else.")
+@click.option(
+    "--interval", type=float, metavar="SECONDS",
+    help="Between round-trip rounds; exchanges and traces are 15 times rarer. 60 unless set before.",
+)  # fmt: skip
+@click.option(
+    "--public-host", multiple=True, metavar="NAME", help="A name this hub is reached by from outside."
+)
+def command(
+    bind: str, data: Path | None, no_node: bool, workers: int, file: Path | None, only_targets: bool,
+    interval: float | None, public_host: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Run a hub and measure from here; its address is printed once it answers. Ctrl-C ends all of it.
+
+    On this machine alone no key is needed as long as none was made. To listen beyond it, make a key first.
+    """
+    from nettrace.hub.assignment import cadence
+    from nettrace.hub.place import Data, default_folder
+    from nettrace.hub.programs import Bind, refuse_taken
+
+    if only_targets and file is None:
+        raise click.UsageError("--only-targets needs --targets FILE")
+    place, where = Data(data or default_folder()), Bind(bind)
+    place.make()
+    refuse_taken(place)
+    if not where.loopback:
+        _refuse_open_door(place, where)
+    if interval is not None:
+        cadence(interval)
+    wanted = _targets(file, only=only_targets)
+    run(place, where, wanted, interval=interval, workers=workers, node=not no_node, public_hosts=public_host)
+
+
+def run(
+    data: "Data", bind: "Bind", targets: "Sequence[Target] | None", *, interval: float | None, workers: int,
+    node: bool, public_hosts: Sequence[str],
+) -> None:  # fmt: skip
+    """Keep hub and node running until a signal."""
+    from nettrace.hub.link import blocking_link
+    from nettrace.hub.programs import api_program, writer_program
+    from nettrace.runtime.logs import Log
+    from nettrace.runtime.supervise import Supervisor
+
+    listener = bind.listen()
+    apis = [api_program(number, data, bind, [listener], public_hosts) for number in range(1, workers + 1)]
+    with listener, Supervisor([writer_program(data), *apis], Log("hub")) as supervisor:
+        supervisor.start()
+        if supervisor.ending:
+            return
+        link = blocking_link(data.socket)
+        try:
+            prepare(link, targets, interval)
+            if node:
+                supervisor.add(_local_node(link, data, bind))
+        finally:
+            link.close()
+        click.echo(bind.url)
+        note(f"nettrace: the hub answers at {bind.url}, its data is in {data.folder}. Ctrl-C ends it.")
+        supervisor.watch()
+    note("nettrace: ended; everything acknowledged is on disk")
+
+
+def prepare(link: "HubWriter", targets: "Sequence[Target] | None", interval: float | None) -> None:
+    """Bring targets and cadence into the store where they differ from what is there."""
+    from nettrace.catalogue.load import built_in
+    from nettrace.hub.assignment import SETTING, Orders, cadence
+
+    now = time.time_ns()
+    known = {target.host: target for target in link.known_targets()}
+    wanted = list(targets or ()) if targets is not None or known else built_in()
+    changed = [target for target in wanted if known.get(target.host) != target]
+    if changed:
+        link.put_targets(changed, now)
+        note(f"nettrace: {len(changed)} targets are new or changed")
+    if interval is not None:
+        text = link.setting(SETTING)
+        orders = msgspec.json.decode(text, type=Orders) if text else Orders()
+        if orders.cadence != cadence(interval):
+            orders = msgspec.structs.replace(orders, cadence=cadence(interval))
+            link.put_setting(SETTING, msgspec.json.encode(orders), now)
+
+
+def _targets(file: Path | None, *, only: bool) -> "Sequence[Target] | None":
+    """What is to be watched: None is "as it was, and at the first start the catalogue"."""
+    from nettrace.catalogue.load import built_in, merged, read_file
+
+    if file is None:
+        return None
+    own = read_file(str(file))
+    return own if only else merged([built_in(), own])
+
+
+def _local_node(link: "HubWriter", data: "Data", bind: "Bind") -> "Program":
+    """The node on this machine; it gets a token of its own when this hub does not know it yet."""
+    from nettrace.hub.enrolment import make_token, valid_region
+    from nettrace.hub.programs import node_program
+
+    identity = data.node / "identity.json"
+    known = {vantage.node: vantage.code for vantage in link.known_nodes() if vantage.state != "revoked"}
+    region, token = None, data.folder / "node.token"
+    with suppress(OSError, msgspec.DecodeError):
+        region = known.get(msgspec.json.decode(identity.read_bytes(), type=_Identity).node)
+    if region is None:
+        identity.unlink(missing_ok=True)  # of another hub, or of a life of this one that was restored away
+        try:
+            region = valid_region(os.environ.get("NETTRACE_PLACE", LOCAL))
+        except Invalid:
+            region = LOCAL
+        write_token(token, make_token(link, region, time.time_ns()))
+    return node_program(bind.url, region, data.node, token)
+
+
+class _Identity(msgspec.Struct):
+    node: str
+
+
+def write_token(path: Path, token: str) -> None:
+    """A token in a file that only its owner may read."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(token + "\n")
+
+
+def _refuse_open_door(data: "Data", bind: "Bind") -> None:
+    from nettrace.hub.open import open_reader
+
+    keys: Sequence[object] = ()
+    if data.database.exists():
+        reader = open_reader(data)
+        keys = reader.keys()
+        reader.close()
+    if not keys:
+        raise AccessError(
+            f"{bind} can be reached from other machines, and this hub has no key yet: everybody could use it",
+            f"Make one first: nettrace keys create --tier enterprise --data {data.folder}",
+        )
