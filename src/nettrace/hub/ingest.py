@@ -83,7 +83,7 @@ class NodeDoors:
             self._following = asyncio.create_task(self._follow())
             await self._refresh()
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """Let go of everything but the link, which others may use."""
         if self._following is not None:
             self._following.cancel()
