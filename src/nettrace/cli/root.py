@@ -35,6 +35,7 @@ COMMANDS = {
         "Find shifts, spikes, trends and loss in recorded RTT series.",
     ),
     "lab": ("nettrace.cli.commands.lab", "An internet in a box: real packets, known truth."),
+    "node": ("nettrace.cli.commands.node", "Measure from here for a hub, and bring everything home."),
     "doctor": (
         "nettrace.cli.commands.doctor",
         "What this host permits, why not, and the one command that changes it.",

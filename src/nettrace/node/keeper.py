@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from nettrace.model.instant import NS_PER_S, Instant
-from nettrace.node.spool import Batch, Bounds, Entry, Spool, damaged
+from nettrace.node.spool import BATCH, Batch, Bounds, Entry, Spool, damaged
 from nettrace.wire.frames import Gap
 
 COMMIT_EVERY_S = 1.0
@@ -118,6 +118,11 @@ class Keeper:
         return self._spool.backlog + len(self._waiting)
 
     @property
+    def ready(self) -> int:
+        """Entries on disk that can be sent."""
+        return self._spool.backlog
+
+    @property
     def dropped(self) -> int:
         """Records this epoch of the spool had to drop."""
         return self._spool.dropped
@@ -132,11 +137,11 @@ class Keeper:
         span = self._guarded(lambda spool: spool.span(), None)
         return span[0] if span else None
 
-    def read(self) -> tuple[str, Batch]:
-        """The epoch and the oldest entries on disk."""
+    def read(self, most: int = BATCH) -> tuple[str, Batch]:
+        """The epoch and the oldest entries on disk, at most so many."""
         with self._lock:
             empty = Batch(self._spool.next_seq, ())
-            batch = self._guarded(lambda spool: spool.read(), empty)
+            batch = self._guarded(lambda spool: spool.read(most), empty)
             return self._spool.epoch, batch
 
     def acknowledge(self, epoch: str, upto_seq: int, kept_until: Instant) -> None:
@@ -154,6 +159,12 @@ class Keeper:
     def renumber(self) -> None:
         """Begin a new epoch with the same entries."""
         self._guarded(lambda spool: spool.renumber(), None)
+
+    def flush(self) -> bool:
+        """Commit what waits now; False when the disk did not take it."""
+        done = self._commit()
+        self.news.set()
+        return done
 
     def stop(self) -> bool:
         """Commit what waits, end, and close; False when the disk did not take everything."""

@@ -16,7 +16,6 @@ from nettrace.node.identity import Identity
 from nettrace.wire.signing import TIME_HEADER, key_of, signed
 
 CONNECT_TIMEOUT_S = 10.0
-_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 class Answer(NamedTuple):
@@ -167,8 +166,8 @@ class Line:
             headers |= self.signature.headers(method, path, body)
         self._connection.request(method, self.hub.prefix + path, body or None, headers)
         response = self._connection.getresponse()
-        content = response.read(_ANSWER_BYTES)
-        if response.will_close or not response.isclosed():
+        content = response.read()
+        if response.will_close:
             self._drop()
         return Answer(response.status, response.headers, content)
 
@@ -196,7 +195,7 @@ def _is_loopback(host: str) -> bool:
 def read_token(text: str) -> str:
     """The token in the text of a token file.
 
-    >>> read_token("  nt_node_abc\\n")
+    >>> read_token("  nt_node_abc ")
     'nt_node_abc'
 
     Raises:

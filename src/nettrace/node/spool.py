@@ -140,12 +140,12 @@ class Spool:
         self.next_seq = seq
         return seq - 1
 
-    def read(self) -> Batch:
-        """The oldest entries, at most a batch and a few megabytes."""
+    def read(self, most: int = BATCH) -> Batch:
+        """The oldest entries, at most a batch, `most` and a few megabytes."""
         entries: list[Entry] = []
         size = 0
         query = "select body from entry where seq > ? order by seq limit ?"
-        for (body,) in self._db.execute(query, (self._acked, self.bounds.batch)):
+        for (body,) in self._db.execute(query, (self._acked, min(most, self.bounds.batch))):
             size += len(body)
             if entries and size > BATCH_BYTES:
                 break

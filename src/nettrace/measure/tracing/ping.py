@@ -64,6 +64,12 @@ class PingRound:
         """True when every probe is answered or its time is up."""
         return self._first_open >= self._sent >= self._wanted
 
+    @property
+    def reply_ttls(self) -> tuple[int, ...]:
+        """TTLs the target's answers arrived with: what is left of the way back tells its length."""
+        answers = [flight.answer for flight in self._flights if flight.rank == Meaning.REACHED]
+        return tuple(each.reply_ttl for each in answers if each is not None and each.reply_ttl is not None)
+
     def due(self, now: Instant, room: int) -> Sequence[Probe]:
         """The next probe when its moment has come; never more than one."""
         self._now = now

@@ -1,0 +1,326 @@
+"""A node from start to end: who it is, what it may, measuring, keeping, reporting; and an orderly end in seconds."""
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from nettrace import __version__
+from nettrace.errors import ConfigError, Invalid, NetTraceError, Unmeasurable, Unreachable
+from nettrace.measure.probing.capability import probe_capabilities
+from nettrace.model.instant import ms, rfc3339
+from nettrace.model.measurement import Outcome
+from nettrace.node.hostclock import synchronised
+from nettrace.node.identity import Folder, Identity
+from nettrace.node.keeper import Keeper
+from nettrace.node.line import Hub, Signature
+from nettrace.node.permits import methods_of, problems_of
+from nettrace.node.runner import Runner
+from nettrace.node.spool import Bounds
+from nettrace.node.uplink import About, Errands, Pauses, Uplink, enrol
+from nettrace.wire.frames import Assignment, Enrol, Work
+
+FINISH_S = 1.2
+"""How long rounds under way are waited for at the end."""
+
+LAST_REPORT_S = 1.0
+STATUS_EVERY_S = 60.0
+
+T = TypeVar("T")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node is started with.
+
+    Attributes:
+        folder: identity, spool and assignment; one process at a time.
+        hub: URL; None takes the one it has enrolled with.
+        region: code of the vantage it wants to be; None is only possible once it has enrolled.
+        token: gives the one-time token; asked only when it has to enrol.
+        place: city, country, latitude and longitude where it stands, as far as known.
+    """
+
+    folder: Path
+    hub: str | None
+    region: str | None
+    token: Callable[[], str]
+    ca_file: str | None = None
+    insecure_http: bool = False
+    bounds: Bounds = Bounds()
+    city: str | None = None
+    country: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+def run(settings: Settings, say: Callable[[str], None] | None = None) -> None:
+    """Be a node until SIGTERM or SIGINT; everything measured is on disk when this returns.
+
+    Raises:
+        Conflict: another process runs on this folder.
+        ConfigError, Invalid: a setting cannot be.
+        AccessError: the hub does not enrol this node, or has revoked it.
+        WireError: node and hub speak different protocols.
+        Unmeasurable: measuring broke as a whole.
+    """
+    with Folder(settings.folder) as folder:
+        asyncio.run(_Node(settings, folder, say or _to_stderr).live())
+
+
+class _Node:
+    """The supervisor, and the `Agent` its uplink talks to."""
+
+    def __init__(self, settings: Settings, folder: Folder, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._print = say
+        self._name = settings.region or "node"
+        self._about = About()
+        self._end = asyncio.Event()
+        self._error: NetTraceError | None = None
+        self._runner: Runner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- what the uplink's threads call -------------------------------------------------------------------
+
+    def about(self) -> About:
+        """What goes with each report."""
+        return msgspec.structs.replace(self._about, synchronised=synchronised())
+
+    def assigned(self, assignment: Assignment) -> None:
+        """Keep it on disk first, then measure it."""
+        with suppress(OSError):
+            self._folder.keep_assignment(assignment)
+        self._soon(self._take, assignment)
+
+    def asked(self, work: tuple[Work, ...]) -> None:
+        """Make these rounds now."""
+        self._soon(self._make, work)
+
+    def dismissed(self, error: NetTraceError) -> None:
+        """End, with this error."""
+        self._soon(self._fail, error)
+
+    def say(self, words: str) -> None:
+        """One line with the time and who says it."""
+        self._print(f"{rfc3339(time.time_ns())[:19]}Z {self._name}: {words}")
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    async def live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._end.set)
+        known = self._folder.identity()
+        hub, region = self._whereabouts(known)
+        keeper = Keeper(self._folder.path, self._settings.bounds, say=self.say)
+        host = await asyncio.to_thread(probe_capabilities)
+        self._about = About(methods=methods_of(host), problems=problems_of(host))
+        identity = known or await self._enrol(hub, region)
+        if identity is None:  # asked to end before the hub had answered
+            keeper.stop()
+            return
+        keeper.start()
+        self._runner = Runner(region, keeper.put, life=keeper.life, failed=self._broke)
+        self._introduce(identity, hub)
+        assignment = self._folder.assignment()
+        if assignment is not None:
+            self._take(assignment)
+        signature = Signature(identity)
+        uplink = Uplink(hub, signature, identity.node, keeper, self)
+        errands = Errands(hub, signature, self)
+        uplink.start()
+        errands.start()
+        work = [
+            asyncio.create_task(self._runner.run()),
+            asyncio.create_task(self._tell(self._runner, keeper, uplink)),
+        ]
+        ended = asyncio.create_task(_came(self._end))
+        await asyncio.wait([ended, *work], return_when=asyncio.FIRST_COMPLETED)
+        await self._wind_down([ended, *work], (self._runner, keeper, uplink, errands))
+
+    async def _wind_down(
+        self,
+        tasks: list[asyncio.Task[None]],
+        parts: tuple[Runner, Keeper, Uplink, Errands],
+    ) -> None:
+        runner, keeper, uplink, errands = parts
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        broken = [each for each in results if isinstance(each, Exception)]
+        await runner.stop(FINISH_S)
+        keeper.life = runner.life
+        await asyncio.to_thread(keeper.flush)
+        await asyncio.to_thread(uplink.stop, LAST_REPORT_S)
+        await asyncio.to_thread(errands.stop)
+        left = keeper.backlog
+        safe = await asyncio.to_thread(keeper.stop)
+        lost = "" if safe else "; the disk takes no records, so those in memory are lost"
+        self.say(
+            f"ended; {left} entries wait in the spool{lost}"
+            if left
+            else f"ended; the hub has everything{lost}"
+        )
+        if self._error is not None:
+            raise self._error
+        if broken:
+            raise broken[0]
+
+    def _whereabouts(self, known: Identity | None) -> tuple[Hub, str]:
+        settings = self._settings
+        url = settings.hub or (known.hub if known else None)
+        region = settings.region or (known.region if known else None)
+        if url is None or region is None:
+            raise Invalid(
+                "A new node needs a hub and a region", "Give --hub URL --token-file F --region CODE"
+            )
+        if known is not None and known.region != region:
+            raise ConfigError(
+                f"{self._folder.path} belongs to a node of region {known.region}, not {region}",
+                "Give this one a folder of its own with --data",
+            )
+        self._name = region
+        return Hub(url, ca_file=settings.ca_file, insecure_http=settings.insecure_http), region
+
+    async def _enrol(self, hub: Hub, region: str) -> Identity | None:
+        """A new identity; a hub that does not answer is asked until it does. None when asked to end meanwhile."""
+        settings = self._settings
+        request = Enrol(
+            token=settings.token(),
+            region=region,
+            version=__version__,
+            city=settings.city,
+            country=settings.country,
+            latitude=settings.latitude,
+            longitude=settings.longitude,
+        )
+        pauses, told = Pauses(), False
+        while not self._end.is_set():
+            try:
+                enrolled = await _in_thread(lambda: enrol(hub, request), self._end)
+            except Unreachable as problem:
+                if not told:
+                    self.say(f"{problem.detail}; trying again until it does")
+                told = True
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pauses.next_s()):
+                        await self._end.wait()
+                continue
+            if enrolled is None:
+                return None
+            identity = Identity(node=enrolled.node, secret=enrolled.secret, region=region, hub=hub.url)
+            self._folder.keep_identity(identity)
+            self._folder.keep_assignment(enrolled.assignment)
+            return identity
+        return None
+
+    def _introduce(self, identity: Identity, hub: Hub) -> None:
+        ways = ", ".join(f"{method} ({way})" for method, way in self._about.methods.items())
+        self.say(f"node {identity.node} for {hub.url}, kept in {self._folder.path}")
+        self.say(f"this host permits {ways or 'nothing'}")
+        for problem in self._about.problems:
+            self.say(f"this host does not permit: {problem}")
+
+    # -- in the loop ---------------------------------------------------------------------------------------
+
+    def _take(self, assignment: Assignment) -> None:
+        if self._runner is None:
+            return
+        try:
+            self._runner.assign(assignment)
+        except (NetTraceError, OSError) as error:
+            self.say(f"assignment {assignment.version} cannot be measured: {error}")
+            return
+        self._about = msgspec.structs.replace(self._about, assignment=assignment.version)
+        what = "drained: nothing is measured" if assignment.drained else f"{self._runner.series} series"
+        self.say(f"assignment {assignment.version}: {what}")
+
+    def _make(self, work: tuple[Work, ...]) -> None:
+        for each in work:
+            if self._runner is not None:
+                self._runner.request(each)
+
+    def _fail(self, error: NetTraceError) -> None:
+        self._error = error
+        self._end.set()
+
+    def _broke(self, error: Exception) -> None:
+        self._fail(Unmeasurable(f"Measuring has broken down: {type(error).__name__}: {error}"))
+
+    def _soon(self, work: Callable[..., None], argument: object) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(work, argument)
+
+    async def _tell(self, runner: Runner, keeper: Keeper, uplink: Uplink) -> None:
+        """One line a minute: what was done, what waits, and how it stands with the hub."""
+        before = dict.fromkeys(Outcome, 0)
+        while True:
+            await asyncio.sleep(STATUS_EVERY_S)
+            keeper.life = runner.life
+            now = {outcome: runner.counts[outcome] for outcome in Outcome}
+            made = {outcome: now[outcome] - before[outcome] for outcome in Outcome}
+            before = now
+            clock = uplink.offset.clock()
+            parts = [
+                f"{sum(made.values())} rounds in the last minute ({made[Outcome.MEASURED]} measured, "
+                f"{made[Outcome.FAILED]} failed, {made[Outcome.NOT_MEASURED]} not measured)",
+                f"{keeper.backlog} entries wait",
+                uplink.trouble or "the hub takes reports",
+            ]
+            if clock is not None:
+                parts.append(
+                    f"clock {ms(clock.offset_ns):+.1f} ms from the hub's (+-{ms(clock.error_ns):.1f})"
+                )
+            if keeper.trouble:
+                parts.append(keeper.trouble)
+            self.say("; ".join(parts))
+
+
+async def _in_thread(work: Callable[[], T], end: asyncio.Event) -> T | None:
+    """What `work` gives; None when `end` comes first. The thread is a daemon: nobody waits for it then."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        elif result is not None:
+            future.set_result(result)
+
+    def task() -> None:
+        result, problem = None, None
+        try:
+            result = work()
+        except Exception as error:
+            problem = error
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, problem)
+
+    threading.Thread(target=task, name="enrol", daemon=True).start()
+    ending = asyncio.ensure_future(end.wait())
+    await asyncio.wait([future, ending], return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if future.done():
+        return future.result()
+    future.cancel()
+    return None
+
+
+async def _came(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _to_stderr(words: str) -> None:
+    with suppress(OSError):
+        print(words, file=sys.stderr, flush=True)  # noqa: T201 - the operator's line

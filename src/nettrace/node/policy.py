@@ -1,0 +1,78 @@
+"""What a node touches for its hub: nothing private unless the operator opened it, and nobody who has asked to be left alone."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+
+from nettrace.errors import ConfigError, Forbidden
+from nettrace.measure.streams.safety import Network, TargetPolicy
+
+
+class NodePolicy(TargetPolicy):
+    """`TargetPolicy.for_others`, and the opt-outs.
+
+    >>> policy = NodePolicy.of(open_networks=["10.1.0.0/16"], opted_out=["10.1.2.0/24", "shy.example"])
+    >>> policy.refuses("10.1.2.3"), policy.refuses("10.1.3.3")
+    ('among those who asked not to be measured', None)
+    >>> policy.refuses_name("api.shy.example"), policy.refuses_name("notshy.example")
+    ('among those who asked not to be measured', None)
+    """
+
+    __slots__ = ("_names", "_networks")
+
+    _names: frozenset[str]
+    _networks: tuple[Network, ...]
+
+    @classmethod
+    def of(cls, *, open_networks: Iterable[str] = (), opted_out: Iterable[str] = ()) -> "NodePolicy":
+        """The policy of an assignment.
+
+        Raises:
+            ConfigError: an open network is none. Of the opt-outs whatever is no network is a name.
+        """
+        allowed: list[Network] = []
+        for text in open_networks:
+            try:
+                allowed.append(ip_network(text))
+            except ValueError as error:
+                raise ConfigError(
+                    f"{text!r} is not a network: {error}", "Write it like 10.1.0.0/16"
+                ) from None
+        policy = cls(tuple(allowed), restricted=True)
+        networks: list[Network] = []
+        names: set[str] = set()
+        for text in opted_out:
+            try:
+                networks.append(ip_network(text))
+            except ValueError:
+                names.add(text.lower().rstrip("."))
+        policy._names, policy._networks = frozenset(names), tuple(networks)
+        return policy
+
+    def refuses(self, address: str) -> str | None:
+        """Why this address may not be measured, in words; None when it may."""
+        why = super().refuses(address)
+        if why is not None:
+            return why
+        parsed = ip_address(address)
+        if any(parsed.version == each.version and parsed in each for each in self._networks):
+            return "among those who asked not to be measured"
+        return None
+
+    def refuses_name(self, host: str) -> str | None:
+        """Why this name may not be measured, itself or as part of a domain that opted out."""
+        name = host.lower().rstrip(".")
+        while name:
+            if name in self._names:
+                return "among those who asked not to be measured"
+            name = name.partition(".")[2]
+        return None
+
+    def check_name(self, host: str) -> None:
+        """Return when the name may be measured.
+
+        Raises:
+            Forbidden: it may not.
+        """
+        why = self.refuses_name(host)
+        if why is not None:
+            raise Forbidden(f"{host} is {why}")
