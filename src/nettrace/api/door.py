@@ -1,0 +1,58 @@
+"""The way of every operation: who asks, what is asked, the answer, its price. Handlers do only what is their own."""
+
+from typing import Any
+
+from litestar import Request, Response
+
+from nettrace.api.answer import negotiated, render
+from nettrace.api.call import Call
+from nettrace.api.guard import admit, charge
+from nettrace.api.operation import NoQuery, Operation
+from nettrace.api.question import decode_body, decode_query
+from nettrace.api.service import Service
+from nettrace.hub.access import Caller
+from nettrace.model.account import Tier
+
+ANYBODY = Caller(account="", tier=Tier(name="open", title="Without a key"), scopes=frozenset())
+"""Whoever reads what needs no key."""
+
+
+async def serve(operation: Operation, service: Service, request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Answer one request.
+
+    A conditional request is charged when its answer turns out to be news: 304 costs nothing.
+    """
+    headers = dict(request.headers.items())
+    now = service.now()
+    charged: dict[str, str] = {}
+    caller = ANYBODY
+    conditional = operation.method == "GET" and "if-none-match" in headers
+    if not operation.open:
+        caller = admit(service, headers, feature=operation.feature, scope=operation.scope)
+        if not conditional:
+            charged = charge(service, caller, operation.cost, now)
+            request.scope["charged_headers"] = charged  # type: ignore[typeddict-unknown-key]
+    raw_query = request.scope["query_string"].decode("latin-1")
+    query = decode_query(operation.query, raw_query) if raw_query or operation.query is not NoQuery else None
+    form = negotiated(operation, getattr(query, "format", None), headers.get("accept"))
+    body = decode_body(operation.body, await request.body()) if operation.body is not None else None
+    call = Call(
+        service=service, caller=caller, query=query, body=body, now=now, snapshot=service.snapshot, headers=headers,
+        path={name: str(value) for name, value in request.path_params.items()},
+        url=request.scope["path"], raw_query=raw_query, form=form, operation_id=operation.id,
+    )  # fmt: skip
+    answer = await operation.handler(call)
+    link = next_link(call, answer.next_cursor) if answer.next_cursor is not None else None
+    rendered = await render(operation, answer, form, headers, link)
+    if conditional and not operation.open and rendered.status != 304:
+        charged = charge(service, caller, operation.cost, now)
+    return Response(rendered.body, status_code=rendered.status, headers={**rendered.headers, **charged})
+
+
+def next_link(call: Call, cursor: str) -> str:
+    """A `Link` header to the next page (RFC 8288), complete.
+
+    The cursor is URL-safe as it is.
+    """
+    kept = [part for part in call.raw_query.split("&") if part and not part.startswith("cursor=")]
+    return f'<{call.url}?{"&".join([*kept, "cursor=" + cursor])}>; rel="next"'

@@ -1,0 +1,51 @@
+"""What a handler gives back, and the forms it can travel in."""
+
+import gzip
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+THREAD_FROM = 100_000
+"""Work on more bytes than this is given to a thread: the event loop serves others meanwhile."""
+
+
+class Format(StrEnum):
+    """What an answer can be had as; `Accept` or `?format=` choose it."""
+
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """What a handler gives back.
+
+    Attributes:
+        content: a struct that becomes JSON, or bytes that are it already.
+        fresh_s: how long caches may keep it; None is "not at all".
+        immutable: it will never change.
+        next_cursor: where the next page begins.
+        tag: the strong validator when it is known without hashing.
+        gzipped: the bytes compressed already.
+        media_type: when it is not the operation's.
+        row_type: shape of the rows in `content.data`, when it is not the documented one.
+    """
+
+    content: Any
+    status: int = 200
+    fresh_s: int | None = 0
+    immutable: bool = False
+    next_cursor: str | None = None
+    tag: str | None = None
+    gzipped: bytes | None = None
+    headers: dict[str, str] = {}
+    media_type: str | None = None
+    row_type: type[msgspec.Struct] | None = None
+
+
+def squeezed(body: bytes) -> bytes:
+    """The bytes, gzipped fast and the same every time."""
+    return gzip.compress(body, 1, mtime=0)

@@ -1,0 +1,20 @@
+"""Doors of other kinds that live in the same application: nodes' reports; streams and pages when they are there."""
+
+from collections.abc import Callable
+
+from litestar.types import ControllerRouterHandler
+
+from nettrace.api.nodes import nodes_router
+from nettrace.api.service import Service
+from nettrace.hub.ingest import NodeDoors
+from nettrace.hub.link import WriterLink
+from nettrace.store.port import StoreReader
+
+
+def doors(
+    service: Service, open_reader: Callable[[], StoreReader], link: WriterLink
+) -> list[ControllerRouterHandler]:
+    """What is mounted beside the table of operations. The service ends it with itself."""
+    nodes = NodeDoors(open_reader, link, service.now)
+    service.at_end(nodes.close)
+    return [nodes_router(nodes)]

@@ -1,0 +1,184 @@
+"""What handlers work with: readers, the newest rounds, access, the way to the writer. Given to them, never global."""
+
+import asyncio
+import os
+import secrets
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from nettrace.api.kept import Answers
+from nettrace.errors import StoreBusy
+from nettrace.hub.access import Access
+from nettrace.hub.latest import Newest, Snapshot
+from nettrace.hub.link import HubWriter
+from nettrace.hub.place import Data
+from nettrace.hub.quota import Quota
+from nettrace.hub.tiers import Tiers
+from nettrace.model.instant import Instant
+from nettrace.store.port import StoreReader
+
+T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
+READERS = 3
+POLL_S = 0.05
+QUEUE = 200
+
+
+class Readers:
+    """A few threads, each with a reader of its own: blocking reads that never stop the event loop."""
+
+    def __init__(self, open_reader: Callable[[], StoreReader], number: int = READERS) -> None:
+        self._open = open_reader
+        self._own = threading.local()
+        self._opened: list[StoreReader] = []
+        self._waiting = 0
+        self._pool = ThreadPoolExecutor(number, "reader")
+
+    async def run(self, question: Callable[[StoreReader], T]) -> T:
+        """What `question` finds, asked in a thread.
+
+        Raises:
+            StoreBusy: too many questions wait already.
+        """
+        if self._waiting >= QUEUE:
+            raise StoreBusy("too many questions wait for the store", "Try again, or ask for shorter windows")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
+        finally:
+            self._waiting -= 1
+
+    def _ask(self, question: Callable[[StoreReader], T]) -> T:
+        reader: StoreReader | None = getattr(self._own, "reader", None)
+        if reader is None:
+            reader = self._own.reader = self._open()
+            self._opened.append(reader)
+        return question(reader)
+
+    def close(self) -> None:
+        """Wait for the threads and let go of the readers."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for reader in self._opened:
+            reader.close()
+
+
+class Writer(Protocol):
+    """The way to the writer: `hub.link.WriterLink`, or a writer in this process."""
+
+    async def call(
+        self, method: Callable[Concatenate[HubWriter, P], R], *args: P.args, **keywords: P.kwargs
+    ) -> R:
+        """What the writer's method answers."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class Service:
+    """The hub as its doors see it.
+
+    Args:
+        open_reader: makes a reader of the store.
+        writer: the way to the one writer; `await service.writer.call(HubWriter.put_key, key)`.
+        now: the clock.
+        single_user: callers without a key are the owner while no key was ever made.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        open_reader: Callable[[], StoreReader],
+        writer: Writer,
+        *,
+        now: Callable[[], Instant],
+        single_user: bool,
+        public_hosts: Sequence[str] = (),
+        loopback: bool = True,
+    ) -> None:
+        self.data = data
+        self.now = now
+        self.public_hosts = tuple(public_hosts)
+        self.loopback = loopback
+        self.readers = Readers(open_reader)
+        self.tiers = Tiers(data.folder / "tiers.toml")
+        self.quota = Quota(data.quota)
+        self._keys = open_reader()
+        self.access = Access(self._keys, self.tiers, self.quota, single_user=single_user)
+        self.newest = Newest(now())
+        self.secret = _secret(data.folder / "cursor.key")
+        self.answers = Answers()
+        self.started_at = now()
+        self.writer = writer
+        self._ends: list[Callable[[], Awaitable[None]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.problem: str | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest rounds there are."""
+        return self.newest.snapshot
+
+    async def start(self) -> None:
+        """Read what there is and keep following it."""
+        await self.refresh()
+        self.keep(self._follow())
+
+    def keep(self, work: Coroutine[object, object, None]) -> None:
+        """Run a coroutine until the service stops."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def at_end(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Call this when the service stops."""
+        self._ends.append(close)
+
+    async def refresh(self) -> bool:
+        """Look for news; True when there were any."""
+        try:
+            changed = await self.readers.run(lambda reader: self.newest.refresh(reader, self.now()))
+        except Exception as error:
+            self.problem = str(error)
+            raise
+        self.problem = None
+        return changed
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            with suppress(Exception):  # said by /readyz; the next look may succeed
+                await self.refresh()
+
+    async def stop(self) -> None:
+        """End the background work and let go of everything."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for close in self._ends:
+            await close()
+        await asyncio.get_running_loop().run_in_executor(None, self.readers.close)
+        await self.writer.close()
+        self._keys.close()
+        self.quota.close()
+
+
+def _secret(path: Path) -> bytes:
+    """The key cursors are signed with: one for all workers of a hub, made by whoever comes first."""
+    while True:
+        with suppress(FileNotFoundError):
+            found = path.read_bytes()
+            if len(found) == 32:
+                return found
+        made = path.with_suffix(f".{os.getpid()}")
+        made.write_bytes(secrets.token_bytes(32))
+        made.chmod(0o600)
+        with suppress(FileExistsError):
+            os.link(made, path)
+        made.unlink()

@@ -1,0 +1,88 @@
+"""`python -m nettrace.api.worker`: one API process on a listening socket that its parent opened.
+
+Several workers share one socket; the kernel hands out connections. Ends within five seconds of SIGTERM.
+"""
+
+import argparse
+import logging
+import resource
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+import uvicorn
+
+from nettrace.api.app import make_app
+from nettrace.api.connection import PatientProtocol
+from nettrace.api.mounted import doors
+from nettrace.api.service import Service
+from nettrace.hub.access import loopback
+from nettrace.hub.link import WriterLink
+from nettrace.hub.open import open_reader
+from nettrace.hub.place import Data
+
+GRACE_S = 1
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Serve until told to stop."""
+    given = _arguments().parse_args(words)
+    _many_descriptors()
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="nettrace api: %(message)s")
+    data = Data(given.data)
+    host = given.bind.rpartition(":")[0] or given.bind
+    inside = given.unix is not None or loopback(host)
+    link = WriterLink(data.socket)
+    service = Service(
+        data,
+        lambda: open_reader(data),
+        link,
+        now=time.time_ns,
+        single_user=inside,
+        public_hosts=given.public_host,
+        loopback=inside,
+    )
+    config = uvicorn.Config(
+        make_app(service, doors(service, lambda: open_reader(data), link)),
+        uds=given.unix,
+        loop="uvloop",
+        http=PatientProtocol,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_S,
+        proxy_headers=False,
+        backlog=4096,
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd) for fd in given.fd] or None)
+    return 0
+
+
+def _many_descriptors() -> None:
+    """As many open files as the host allows: each idle client holds one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65_536) if hard != resource.RLIM_INFINITY else 65_536
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m nettrace.api.worker", description=__doc__)
+    parser.add_argument("--fd", type=int, action="append", default=[], help="an inherited listening socket")
+    parser.add_argument("--unix", metavar="PATH", help="serve on a Unix socket of this name instead")
+    parser.add_argument("--data", required=True, metavar="DIR", help="the hub's data folder")
+    parser.add_argument(
+        "--bind", default="127.0.0.1:8787", help="what the socket is bound to, as said by the user"
+    )
+    parser.add_argument("--public-host", action="append", default=[], help="a name this hub answers to")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
