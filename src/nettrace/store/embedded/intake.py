@@ -65,23 +65,23 @@ class Intake:
         upto, entries = _contiguous(report, begun)
         if upto == begun:
             return Accepted(upto_seq=upto, new=())
-        fresh: list[tuple[Record, Track]] = []
         new: list[Record | Gap] = []
+        tracks: list[Track | None] = []
         for entry in entries:
-            if isinstance(entry, Gap):
-                new.append(entry)
-                continue
-            track = memory.track(vantage.code, entry.target, entry.endpoint, entry.method)
-            if self._is_new(track, entry.due):
-                fresh.append((entry, track))
-                new.append(entry)
+            track = None
+            if isinstance(entry, Record):
+                track = memory.track(vantage.code, entry.target, entry.endpoint, entry.method)
+                if not self._is_new(track, entry.due):
+                    continue
+            new.append(entry)
+            tracks.append(track)
         conclusion = watcher.conclude(vantage, new, self._at) if watcher and new else Conclusion()
         routes = {seq: memory.route(name) for seq, name in conclusion.route_of.items()}
-        for record, track in fresh:
-            self._keep(vantage.code, record, track, routes.get(record.seq))
-        for entry in new:
+        for entry, track in zip(new, tracks, strict=True):
             if isinstance(entry, Gap):
                 self._keep_gap(report, vantage, entry)
+            elif track is not None:
+                self._keep(vantage.code, entry, track, routes.get(entry.seq))
         self._conclude(conclusion)
         memory.progress[report.node, report.epoch] = upto
         self._connection.execute(
