@@ -55,12 +55,15 @@ class Offset:
         self._known.append((delay_ns, (out + back) // 2))
 
     def clock(self, *, synchronised: bool | None = None) -> Clock | None:
-        """What is known, or None before the first exchange. The bar spans those of the exchanges it rests on."""
+        """What is known, or None before the first exchange. The bar holds what all of the best exchanges allow."""
         if not self._known:
             return None
         best = sorted(self._known)[:BEST]
         offset_ns = median_low(offset for _, offset in best)
-        error_ns = max(abs(offset - offset_ns) for _, offset in best)
-        return Clock(
-            offset_ns=offset_ns, error_ns=max(error_ns, (best[0][0] + 1) // 2), synchronised=synchronised
-        )
+        low = max(offset - (delay + 1) // 2 for delay, offset in best)
+        high = min(offset + (delay + 1) // 2 for delay, offset in best)
+        if low > high:  # the clocks drifted apart meanwhile: then every one of them may be right
+            low = min(offset - (delay + 1) // 2 for delay, offset in best)
+            high = max(offset + (delay + 1) // 2 for delay, offset in best)
+        error_ns = max(offset_ns - low, high - offset_ns)
+        return Clock(offset_ns=offset_ns, error_ns=error_ns, synchronised=synchronised)
