@@ -51,9 +51,16 @@ def nodes_router(doors: NodeDoors) -> Router:
     async def work(request: Asked, wait: float = _WAIT_S) -> Response[bytes]:
         """A node waits for on-demand rounds, `wait` seconds at most."""
         signed = (request.method, request.scope["path"])
-        return await answered(lambda: doors.work(signed, dict(request.headers), wait))
+        await request.body()
+        return await answered(lambda: doors.work(signed, dict(request.headers), wait, _gone(request)))
 
     return Router("/api/v1/nodes", route_handlers=[enrol, report, work], include_in_schema=False)
+
+
+async def _gone(request: Asked) -> None:
+    """Returns when the other side has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _problem(error: NetTraceError, status: int) -> bytes:

@@ -7,7 +7,7 @@ the store's `targets_version`.
 import asyncio
 import contextlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -19,6 +19,7 @@ from nettrace.hub.link import HubWriter, WriterLink
 from nettrace.model.instant import Instant
 from nettrace.model.target import Target
 from nettrace.model.vantage import VantageState
+from nettrace.runtime.ending import Ending
 from nettrace.store.port import NodeRow, StoreReader
 from nettrace.wire.frames import PROTOCOL, Ack, Assignment, Enrol, Enrolled, Gap, Report, Work
 from nettrace.wire.signing import NODE_HEADER, genuine, timely
@@ -75,16 +76,21 @@ class NodeDoors:
         self._register = Register()
         self._assignments: dict[str, Assignment] = {}
         self._following: asyncio.Task[None] | None = None
+        self._ending: Ending | None = None
         self._hurried = 0.0
 
     async def start(self) -> None:
         """Read the register and keep following it. The first request does so when nobody has."""
         if self._following is None:
+            self._ending = Ending()
             self._following = asyncio.create_task(self._follow())
             await self._refresh()
 
     async def close(self) -> None:
         """Let go of everything but the link, which others may use."""
+        if self._ending is not None:
+            self._ending.begin()
+            self._ending.close()
         if self._following is not None:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -131,17 +137,37 @@ class NodeDoors:
             wait_s=taken.wait_s,
         )
 
-    async def work(self, request: Request, headers: Mapping[str, str], wait_s: float) -> tuple[Work, ...]:
-        """On-demand rounds for the node that asks, waited for as long as it says.
+    async def work(
+        self, request: Request, headers: Mapping[str, str], wait_s: float, gone: Awaitable[None]
+    ) -> tuple[Work, ...]:
+        """On-demand rounds for the node that asks, waited for as long as it says and until it has gone.
 
         Raises:
             Unauthenticated, NotAllowed: not a node of ours.
         """
         row = await self._sender(request, headers, b"")
         if row.vantage.state is not VantageState.ACTIVE:
-            await asyncio.sleep(min(wait_s, 1.0))
             return ()
-        return await self._link.call(HubWriter.claim, row.vantage.code, min(max(wait_s, 0.0), MOST_WAIT_S))
+        wait_s = min(max(wait_s, 0.0), MOST_WAIT_S)
+        claim = asyncio.create_task(self._link.call(HubWriter.claim, row.vantage.code, wait_s))
+        enough = asyncio.create_task(self._enough(gone))
+        try:
+            await asyncio.wait([claim, enough], return_when=asyncio.FIRST_COMPLETED)
+            return await claim if claim.done() else ()
+        finally:
+            claim.cancel()
+            enough.cancel()
+
+    async def _enough(self, gone: Awaitable[None]) -> None:
+        """Returns when it makes no sense to wait on: the node has gone, or this hub is ending."""
+        waits = [asyncio.ensure_future(gone)]
+        if self._ending is not None:
+            waits.append(asyncio.create_task(self._ending.wait()))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     async def _sender(self, request: Request, headers: Mapping[str, str], body: bytes) -> NodeRow:
         await self.start()

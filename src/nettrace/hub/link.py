@@ -30,6 +30,9 @@ _R = TypeVar("_R")
 _LENGTH = struct.Struct("!I")
 MOST_BYTES = 64 << 20
 """No frame is longer."""
+FORGET = "forget"
+"""Named instead of a method: whoever made the call of this number no longer waits for it."""
+_NOTHING = msgspec.Raw(b"\xc0")
 _CONNECT_S = 2.0
 """How long a caller waits for a writer that is just being started again."""
 
@@ -118,7 +121,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     """Its answer: a value, or an error."""
 
     id: int
-    value: msgspec.Raw = msgspec.Raw(b"\xc0")
+    value: msgspec.Raw = _NOTHING
     error: Failure | None = None
 
 
@@ -284,6 +287,10 @@ class WriterLink:
             with suppress(OSError):  # the reading side tells of a broken connection
                 await writer.drain()
             reply = await future
+        except asyncio.CancelledError:
+            if not writer.is_closing():  # what is answered to nobody is not to be done
+                writer.write(frame(Request(number, FORGET, _NOTHING)))
+            raise
         finally:
             self._waiting.pop(number, None)
         if reply.error is not None:

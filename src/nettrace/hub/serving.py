@@ -10,7 +10,7 @@ import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
@@ -20,6 +20,7 @@ import msgspec
 
 from nettrace.errors import NetTraceError, StoreBusy, StoreError, WireError
 from nettrace.hub.link import (
+    FORGET,
     Method,
     Reply,
     Request,
@@ -49,9 +50,14 @@ class _Job:
     method: Method
     args: list[Any]
     size: int
-    answer: Callable[[bytes], None]
+    source: asyncio.StreamWriter
     number: int
     until: float = 0.0
+
+    def answer(self, reply: bytes) -> None:
+        """Send the reply, when there still is somebody."""
+        if not self.source.is_closing():
+            self.source.write(reply)
 
 
 class WriterServer:
@@ -96,35 +102,46 @@ class WriterServer:
             pass  # gone while we answered; what it asked for is done all the same
         finally:
             self._connections.discard(writer)
+            self._forget(writer)
             writer.close()
 
     def _receive(self, body: bytes, writer: asyncio.StreamWriter) -> None:
         request = msgspec.msgpack.decode(body, type=Request)
-
-        def answer(reply: bytes) -> None:
-            if not writer.is_closing():
-                writer.write(reply)
-
-        method = methods().get(request.method)
-        try:
-            if method is None:
-                raise WireError(f"the writer knows no '{request.method}'", "Is it of another version?")
-            args = method.read(request.args)
-            if method.name == "status":
-                answer(frame(Reply(request.id, _raw(self.status()))))
-                return
-            if method.name == "take" and self._bytes + len(body) > MOST_WAITING_BYTES:
-                self._status = msgspec.structs.replace(self._status, refused=self._status.refused + 1)
-                raise StoreBusy("the hub has more reports than it can store just now", "Send again later")
-        except NetTraceError as error:
-            answer(frame(Reply(request.id, error=failure(error))))
+        if request.method == FORGET:
+            self._forget(writer, request.id)
             return
-        job = _Job(method, args, len(body), answer, request.id)
+        try:
+            job = self._job(request, writer, len(body))
+        except NetTraceError as error:
+            writer.write(frame(Reply(request.id, error=failure(error))))
+            return
+        if job.method.name == "status":
+            job.answer(frame(Reply(request.id, _raw(self.status()))))
+            return
+        self._jobs.append(job)
+        self._wake.set()
+
+    def _job(self, request: Request, source: asyncio.StreamWriter, size: int) -> _Job:
+        method = methods().get(request.method)
+        if method is None:
+            raise WireError(f"the writer knows no '{request.method}'", "Is it of another version?")
+        job = _Job(method, method.read(request.args), size, source, request.id)
         if method.name == "claim":
             job.until = time.monotonic() + job.args.pop()
-        self._jobs.append(job)
-        self._bytes += len(body) if method.name == "take" else 0
-        self._wake.set()
+        elif method.name == "take":
+            if self._bytes + size > MOST_WAITING_BYTES:
+                self._status = msgspec.structs.replace(self._status, refused=self._status.refused + 1)
+                raise StoreBusy("the hub has more reports than it can store just now", "Send again later")
+            self._bytes += size
+        return job
+
+    def _forget(self, source: asyncio.StreamWriter, number: int | None = None) -> None:
+        """Nobody waits for work on this connection any more, or not with the call of this number."""
+        self._idlers = [
+            job
+            for job in self._idlers
+            if job.source is not source or (number is not None and job.number != number)
+        ]
 
     def status(self) -> WriterStatus:
         """How the writer is, now."""
@@ -204,6 +221,8 @@ class WriterServer:
 
     def _run(self, job: _Job) -> bytes | None:
         """The reply, or None when a vantage that waits for work has to wait on."""
+        if job.method.name == "claim" and job.source.is_closing():
+            return frame(Reply(job.number, _raw(())))
         try:
             value = self._recorder.run(job.method.name, job.args)
             if value == () and time.monotonic() < job.until:

@@ -96,6 +96,19 @@ async def test_a_vantage_that_waits_for_work_gets_it_as_soon_as_somebody_asks(li
     assert store.kept_requests["a"].state is MeasurementState.RUNNING
 
 
+async def test_work_is_not_handed_to_somebody_who_has_gone(link, store, tmp_path):
+    other = WriterLink(tmp_path / "writer.sock")
+    gone = asyncio.create_task(other.call(HubWriter.claim, "nyc", 30.0))
+    impatient = asyncio.create_task(link.call(HubWriter.claim, "nyc", 30.0))
+    await link.call(HubWriter.claim, "lon")
+    impatient.cancel()
+    await other.close()
+    with pytest.raises(Unreachable):
+        await gone
+    await link.call(HubWriter.put_request, far_deadline("a"))
+    assert [work.request for work in await link.call(HubWriter.claim, "nyc", 5.0)] == ["a"]
+
+
 async def test_the_last_wanted_answer_finishes_a_request(link, store):
     await link.call(HubWriter.put_request, far_deadline("a", wanted=("nyc", "lon")))
     await link.call(HubWriter.take, report("node_nyc", record(1, request="a")))
