@@ -1,0 +1,168 @@
+"""Which leg became worse at an instant, from traces of many vantages to many targets on both sides of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import exp
+from typing import NamedTuple
+
+from nettrace.analysis.routes.forest import Forest, Link, Pair
+from nettrace.analysis.routes.tomography import (
+    DELAY_MS,
+    LOSS,
+    UNKNOWN,
+    Fault,
+    Observation,
+    Scale,
+    faults,
+    is_bad,
+)
+from nettrace.model.instant import NS_PER_MS, Instant
+from nettrace.model.path import Trace
+from nettrace.model.route import Blame, BlameVerdict, Leg, Scope
+
+_PARTED = 0.3
+"""Observations' worth of evidence below which two links count as not told apart."""
+
+_MANY_PATHS = 6
+_ENOUGH_VANTAGES = 3
+_MOST_FEW = 0.5
+_SCOPE = 0.8
+_MOST_TIED = 16
+_RELIABLE = 0.2
+"""A router that left more probes unanswered before says nothing of loss: it limits its answers."""
+
+
+def blame(traces: Iterable[Trace], since: Instant) -> Blame:
+    """The legs whose added delay or loss since the instant explains what the traces met.
+
+    Each pair should have at least three traces on both sides. Ways that were taken on one side only are not
+    compared, so load balancing and reroutes by themselves blame nobody. `CANNOT_TELL` when something became
+    worse and more than one link explains it equally well: then the legs are the set in which the fault lies.
+    """
+    forest = Forest(traces, since)
+    judged: set[Pair] = set()
+    affected: set[Pair] = set()
+    found: list[_Explained] = []
+    for scale in (DELAY_MS, LOSS):
+        seen, ends = _observations(forest, loss=scale is LOSS)
+        bad = {pair for number, pairs in ends.items() if is_bad(seen[number], scale) for pair in pairs}
+        judged.update(pair for pairs in ends.values() for pair in pairs)
+        explained = _explained(seen, scale) if bad else []
+        if explained:
+            found += explained
+            affected |= bad
+    if not found:
+        return Blame(since=since, verdict=BlameVerdict.NONE, paths=len(judged))
+    verdict, legs = _legs(found)
+    return Blame(
+        since=since,
+        verdict=verdict,
+        legs=tuple(legs),
+        affected=tuple(sorted(affected, key=lambda pair: (pair[0] or "", pair[1]))),
+        scope=_scope(affected, judged),
+        paths=len(judged),
+    )
+
+
+class _Explained(NamedTuple):
+    """A fault, the links it is not told apart from, and whether its differential shows it."""
+
+    fault: Fault
+    rivals: list[Link]
+    sure: bool
+    is_loss: bool
+
+
+def _explained(seen: Sequence[Observation], scale: Scale) -> list[_Explained]:
+    """The faults; where no link's two ends differ, what end-to-end shifts alone leave possible."""
+    for sure in (True, False):
+        found = faults(seen, scale, differential=sure)
+        if found:
+            made = [(fault, _unparted(fault)) for fault in found]
+            return [_Explained(fault, rivals, sure and not rivals, scale is LOSS) for fault, rivals in made]
+    return []
+
+
+def _observations(forest: Forest, *, loss: bool) -> tuple[list[Observation], dict[int, set[Pair]]]:
+    """What the nodes say, and which of them (by number) end which pairs."""
+    made: list[Observation] = []
+    ends: dict[int, set[Pair]] = {}
+    numbers: dict[int, int | None] = {-1: None}
+    for place, node in enumerate(forest.nodes):
+        found = node.loss_shift() if loss else node.shift_ms()
+        if found is None or (loss and not node.pairs and node.before.loss > _RELIABLE):
+            continue
+        if node.pairs:
+            ends[len(made)] = node.pairs
+        numbers[place] = len(made)
+        made.append(
+            Observation(
+                shift=found[0],
+                error=found[1],
+                links=node.links,
+                near=numbers.get(node.parent, UNKNOWN),
+                ends=bool(node.pairs),
+                vantage=node.vantage,
+            )
+        )
+    return made, ends
+
+
+def _legs(found: Sequence[_Explained]) -> tuple[BlameVerdict, list[Leg]]:
+    """One leg a fault, with those it is not told apart from; or, when no fault is told apart, all that remain."""
+    sure = any(each.sure for each in found)
+    legs: dict[Link, Leg] = {}
+    for each in found:
+        for link in (each.fault.link, *(() if sure else each.rivals)):
+            leg = _leg(each, link)
+            legs[link] = _merged(legs[link], leg) if link in legs else leg
+    return (BlameVerdict.LEG if sure else BlameVerdict.CANNOT_TELL), list(legs.values())
+
+
+def _unparted(fault: Fault) -> list[Link]:
+    return [link for link, gain in fault.rivals if fault.gain - gain < _PARTED * fault.amount][:_MOST_TIED]
+
+
+def _leg(found: _Explained, link: Link) -> Leg:
+    fault, rivals = found.fault, found.rivals
+    return Leg(
+        a=link[0],
+        b=link[1],
+        added_ns=None if found.is_loss else round(fault.amount * NS_PER_MS),
+        loss=1 - exp(-fault.amount) if found.is_loss else None,
+        confidence=_confidence(found),
+        tied=tuple(each for each in (fault.link, *rivals) if each != link) if rivals else (),
+    )
+
+
+def _confidence(found: _Explained) -> float:
+    """By how many near-end observations part the link from the next best; halved and less where nothing parts it."""
+    fault = found.fault
+    paths = min(1.0, fault.ends / _MANY_PATHS)
+    if not found.sure:
+        return paths * _MOST_FEW / (1 + len(found.rivals))
+    best = max((gain for _, gain in fault.rivals), default=0.0)
+    evidence = (fault.gain - best) / fault.amount if fault.amount else 0.0
+    confidence = paths * evidence / (evidence + _PARTED)
+    return confidence if fault.vantages >= _ENOUGH_VANTAGES else min(_MOST_FEW, confidence)
+
+
+def _merged(one: Leg, other: Leg) -> Leg:
+    return Leg(
+        a=one.a,
+        b=one.b,
+        added_ns=one.added_ns if one.added_ns is not None else other.added_ns,
+        loss=one.loss if one.loss is not None else other.loss,
+        confidence=max(one.confidence, other.confidence),
+        tied=one.tied or other.tied,
+    )
+
+
+def _scope(affected: set[Pair], judged: set[Pair]) -> Scope:
+    """BlameIt's coarse answer (Jin et al., SIGCOMM 2019): the vantage, the target, or the middle."""
+    for place, scope in ((0, Scope.VANTAGE), (1, Scope.TARGET)):
+        bad, all_of = Counter(pair[place] for pair in affected), Counter(pair[place] for pair in judged)
+        one = [name for name in bad if all_of[name] > 1 and bad[name] >= _SCOPE * all_of[name]]
+        if one and sum(bad[name] for name in one) >= _SCOPE * len(affected):
+            return scope
+    return Scope.MIDDLE
