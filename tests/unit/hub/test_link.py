@@ -98,6 +98,7 @@ async def test_a_vantage_that_waits_for_work_gets_it_as_soon_as_somebody_asks(li
 
 async def test_work_is_not_handed_to_somebody_who_has_gone(link, store, tmp_path):
     other = WriterLink(tmp_path / "writer.sock")
+    await other.call(HubWriter.status)
     gone = asyncio.create_task(other.call(HubWriter.claim, "nyc", 30.0))
     impatient = asyncio.create_task(link.call(HubWriter.claim, "nyc", 30.0))
     await link.call(HubWriter.claim, "lon")
