@@ -71,7 +71,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """The figures a signal rests on, enough to recompute the decision by hand.
 
     Attributes:
-        statistic: which one: `log_likelihood_ratio`, `conformal_p`, `mann_kendall_z`, `bernoulli_cusum` or `z_score`.
+        statistic: which one: `log_likelihood_ratio`, `conformal_p`, `mann_kendall_z`, `bernoulli_cusum`,
+            `z_score` or `slope_ms`.
         value: what it came to.
         threshold: what it had to pass.
         samples: how many samples speak for the change.

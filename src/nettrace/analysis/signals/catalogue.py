@@ -3,10 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from nettrace.analysis.signals.anomaly import AnomalyDetector
 from nettrace.analysis.signals.detector import Detector
+from nettrace.analysis.signals.divergence import DivergenceDetector
+from nettrace.analysis.signals.loss import LossDetector
+from nettrace.analysis.signals.seed import SeedDivergence, SeedTrend, SeedZscore
 from nettrace.analysis.signals.shift import ShiftDetector
+from nettrace.analysis.signals.trend import TrendDetector
 from nettrace.errors import Invalid
 from nettrace.model.signal import Kind
+
+Make = Callable[[int | None], Detector]
 
 
 class Entry(NamedTuple):
@@ -15,31 +22,38 @@ class Entry(NamedTuple):
     Attributes:
         make: a fresh detector for a series with this interval in nanoseconds; None lets it learn the interval.
         meaning: what its signals say, in a line.
-        stated: how often it is wrong when nothing happens, in words; `./dev bench signals` shows the realised rate.
+        stated: at most so many signals a week of samples every four minutes while nothing happens; `./dev bench signals`
+            shows the realised rates beside it.
         preset: one of the rules of this project's forerunners, kept to compare with, never run unless named.
     """
 
     name: str
     kind: Kind
-    make: Callable[[int | None], Detector]
+    make: Make
     meaning: str
-    stated: str
+    stated: float
     preset: bool = False
-
-
-def _shift(interval_ns: int | None) -> Detector:
-    return ShiftDetector(interval_ns=interval_ns)
 
 
 CATALOGUE: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
+        Entry("shift", Kind.SHIFT, ShiftDetector, "the level moved and stayed", 0.1),
+        Entry("anomaly", Kind.ANOMALY, AnomalyDetector, "one to four samples far off, and back", 5.0),
+        Entry("trend", Kind.TREND, TrendDetector, "the RTT creeps up or down", 0.05),
+        Entry("loss", Kind.LOSS, LossDetector, "more probes are lost than usual", 0.1),
         Entry(
-            "shift",
-            Kind.SHIFT,
-            _shift,
-            "the level moved and stayed",
-            "1 in 100,000 samples of steady noise",
+            "divergence", Kind.DIVERGENCE, DivergenceDetector, "two series keep their distance no longer", 0.1
+        ),
+        Entry("seed_zscore", Kind.ANOMALY, SeedZscore, "|z| > 2 against 12 samples", 200.0, preset=True),
+        Entry("seed_trend", Kind.TREND, SeedTrend, "a steep line through 12 samples", 50.0, preset=True),
+        Entry(
+            "seed_divergence",
+            Kind.DIVERGENCE,
+            SeedDivergence,
+            "one has z > 2, the other not",
+            200.0,
+            preset=True,
         ),
     )
 }

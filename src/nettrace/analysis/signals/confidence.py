@@ -11,13 +11,13 @@ from math import exp, log
 from nettrace.analysis.signals.regime import GATE_MS, Change
 from nettrace.model.instant import NS_PER_S
 
-CONFIRMED_LEAST = 0.56
+CONFIRMED_LEAST = 0.585
 """A level that has held and is at least so likely to be a change is confirmed."""
 
-_TENTATIVE = (0.388, 0.267, 0.857, 0.0338, -0.164)
+_TENTATIVE = (0.424, 0.269, 0.888, 0.0253, -0.132)
 """Constant, log of the old regime's length, log of the interval, ratio beyond the threshold, samples tested."""
 
-_HELD = (-0.59, 0.64, 0.97, -0.18, 0.39, 0.99)
+_HELD = (-0.94, 0.57, 1.06, -0.15, 0.37, 1.28)
 """Constant, the old regime's length, interval, samples tested, step in spreads, share of the step that has held."""
 
 

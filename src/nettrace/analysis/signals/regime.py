@@ -29,9 +29,13 @@ BASE_LEAST = 6
 GATE_SHARE, FLOOR_SHARE = 0.008, 0.003
 """Of the level: how far medians must be apart, and the least spread a regime is believed to have."""
 GATE_MS, FLOOR_MS = 0.2, 0.05
+GATE_SPREADS = 0.3
+"""Of the old regime's spread: as for `GATE_SHARE`."""
+USUAL_WEIGHT, USUAL_SHARE = 0.01, 0.9
+"""A regime is believed to be at least so wide as this share of the series' usual spread, forgotten with this weight."""
 INSIDE, OUTSIDE = 0.95 / 2, 0.05 / 1000
 LENGTH_PENALTY = 2.0
-THRESHOLD, THRESHOLD_INTERVAL_NS = 25.0, 240 * NS_PER_S
+THRESHOLD, THRESHOLD_INTERVAL_NS = 24.0, 240 * NS_PER_S
 """The threshold at one sample in four minutes."""
 THRESHOLD_SLOPE, THRESHOLD_LEAST, THRESHOLD_MOST = 2.2, 20.0, 32.0
 """Less per e-fold of the interval: fewer samples a week are fewer occasions to be wrong."""
@@ -65,11 +69,12 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 class RegimeState(msgspec.Struct):
-    """All that `Regime` remembers: the newest samples with their times, and how many there were in all."""
+    """All that `Regime` remembers: its newest samples with their times, how many there were, and the usual spread."""
 
     values: list[float] = []
     times: list[Instant] = []
     count: int = 0
+    usual: float = -1.0
 
 
 class Regime:
@@ -78,7 +83,7 @@ class Regime:
     Values are ms. Feed answered samples only, in order of time.
     """
 
-    __slots__ = ("_base", "_count", "_interval_ns", "_threshold", "_times", "_values")
+    __slots__ = ("_base", "_count", "_interval_ns", "_threshold", "_times", "_usual", "_values")
 
     def __init__(self, *, interval_ns: int | None = None, threshold: float | None = None) -> None:
         """`interval_ns` between samples is learnt when not given; `threshold` follows from it when not given."""
@@ -88,6 +93,7 @@ class Regime:
         self._times: list[Instant] = []
         self._base: list[float] = []
         self._count = 0
+        self._usual = -1.0
 
     @property
     def count(self) -> int:
@@ -127,11 +133,12 @@ class Regime:
     @property
     def state(self) -> RegimeState:
         """All that must be kept to go on later."""
-        return RegimeState(values=self._values, times=self._times, count=self._count)
+        return RegimeState(values=self._values, times=self._times, count=self._count, usual=self._usual)
 
     def resume(self, state: RegimeState) -> None:
         """Go on from there."""
         self._values, self._times, self._count = state.values, state.times, state.count
+        self._usual = state.usual
         self._base = sorted(self._values[: max(0, len(self._values) - TESTED_MOST)])
 
     def push(self, at: Instant, value: float, scale: float | None = None) -> Change | None:
@@ -156,29 +163,41 @@ class Regime:
             base, settled = sorted(values[:BASE_LEAST]), BASE_LEAST
         tested = values[settled:]
         level = _middle(base)
+        deviation = abs(value - level)
+        usual = self._usual if self._usual >= 0 else deviation
+        most = 4 * usual + FLOOR_MS  # a step away from the level is no spread
+        self._usual = usual + ((deviation if deviation < most else most) - usual) * USUAL_WEIGHT
         share = abs(level) if scale is None else scale
         gate = max(GATE_MS, GATE_SHARE * share)
-        ranked = sorted(tested)
-        if ranked[-3] < level + gate and ranked[2] > level - gate:
-            return None  # no five of them can have a median beyond the gate
+        if not _beyond(tested, level, gate):
+            return None
         return self._test(base, tested, gate, max(FLOOR_MS, FLOOR_SHARE * share))
 
     def _test(self, base: list[float], tested: list[float], gate: float, floor: float) -> Change | None:
         level = _middle(base)
-        spread = max(sum([abs(value - level) for value in base]) / len(base), floor)
-        old = [log(INSIDE / spread * exp(-abs(value - level) / spread) + OUTSIDE) for value in tested]
-        threshold = self._threshold_now()
-        best, size, after, width = threshold, 0, level, spread
-        for k in range(TESTED_LEAST, len(tested) + 1):
+        spread = max(
+            sum([abs(value - level) for value in base]) / len(base), floor, USUAL_SHARE * self._usual
+        )
+        gate = max(gate, GATE_SPREADS * spread)
+        threshold = best = 0.0
+        size, after, width = 0, level, spread
+        for k in _beyond(tested, level, gate):
             newest = tested[-k:]
             centre = _middle(sorted(newest))
             if abs(centre - level) < gate:
                 continue
-            around = max(sum([abs(value - centre) for value in newest]) / k, floor)
-            peak = INSIDE / around
-            new = sum([log(peak * exp(-abs(value - centre) / around) + OUTSIDE) for value in newest])
-            ratio = new - sum(old[-k:]) - LENGTH_PENALTY * log(k)
-            if ratio > best:
+            near = [abs(value - centre) for value in newest]
+            around = max(sum(near) / k, floor)
+            far = [abs(value - level) for value in newest]
+            if _most_likely(near, around) - k * _log_density(sum(far) / k, spread) < THRESHOLD_LEAST:
+                continue  # it cannot pass: cheaper to know than the sums below
+            threshold = threshold or self._threshold_now()
+            gained = [
+                _log_density(new, around) - _log_density(old, spread)
+                for new, old in zip(near, far, strict=True)
+            ]
+            ratio = sum(gained) - LENGTH_PENALTY * log(k)
+            if ratio > max(best, threshold):
                 best, size, after, width = ratio, k, centre, around
         if size == 0:
             return None
@@ -208,7 +227,7 @@ class Regime:
         best, length, gained = EARLIER_NATS, tested, 0.0
         for size in range(tested + 1, min(tested + EARLIER_MOST, len(self._values)) + 1):
             value = self._values[-size]
-            gained += _log_density(value, *new) - _log_density(value, *old)
+            gained += _log_density(abs(value - new[0]), new[1]) - _log_density(abs(value - old[0]), old[1])
             if gained > best:
                 best, length = gained, size
         return length
@@ -230,9 +249,34 @@ def _middle(ranked: list[float]) -> float:
     return ranked[half] if len(ranked) & 1 else (ranked[half - 1] + ranked[half]) * 0.5
 
 
+def _beyond(tested: list[float], level: float, gate: float) -> list[int]:
+    """Which numbers of newest samples can have a median beyond the gate: at least half of them are."""
+    high, low = level + gate, level - gate
+    over = under = 0
+    sizes: list[int] = []
+    for size, value in enumerate(reversed(tested), 1):
+        if value >= high:
+            over += 1
+        elif value <= low:
+            under += 1
+        if size >= TESTED_LEAST and (2 * over >= size or 2 * under >= size):
+            sizes.append(size)
+    return sizes
+
+
 def _steps(times: list[Instant]) -> list[int]:
     return [later - earlier for earlier, later in pairwise(times)]
 
 
-def _log_density(value: float, level: float, spread: float) -> float:
-    return log(INSIDE / spread * exp(-abs(value - level) / spread) + OUTSIDE)
+def _log_density(distance: float, spread: float) -> float:
+    """Ln f at this distance from the level."""
+    return log(INSIDE / spread * exp(-distance / spread) + OUTSIDE)
+
+
+def _most_likely(distances: list[float], spread: float) -> float:
+    """No less than the sum of ln f over the distances: ln f is convex in the distance, so it lies below its chord."""
+    furthest = max(distances)
+    top = _log_density(0.0, spread)
+    if furthest == 0:
+        return len(distances) * top
+    return len(distances) * top + (_log_density(furthest, spread) - top) * sum(distances) / furthest

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isfinite
+from typing import Protocol, runtime_checkable
 
 from nettrace.analysis.signals.detector import Detector
 from nettrace.errors import Invalid
@@ -27,11 +28,33 @@ class Show(StrEnum):
     ALL = "all"
 
 
+@runtime_checkable
+class Comparing(Protocol):
+    """A detector that looks at a second series too."""
+
+    def beside(self, observation: Observation) -> None:
+        """Remember what the other series did."""
+        ...
+
+
 def replay(
-    observations: Iterable[Observation], detectors: Sequence[Detector], show: Show = Show.TENTATIVE
+    observations: Iterable[Observation],
+    detectors: Sequence[Detector],
+    show: Show = Show.TENTATIVE,
+    against: Iterable[Observation] = (),
 ) -> Iterator[Signal]:
-    """What the detectors say of the series, each signal as soon as its proof has been read."""
+    """What the detectors say of the series, each signal as soon as its proof has been read.
+
+    Detectors that compare get `against`, the other series, up to and including each instant first.
+    """
+    comparing = [each for each in detectors if isinstance(each, Comparing)]
+    others = iter(against)
+    other = next(others, None)
     for observation in observations:
+        while other is not None and other.at <= observation.at:
+            for each in comparing:
+                each.beside(other)
+            other = next(others, None)
         for each in detectors:
             for signal in each.feed(observation):
                 if wanted(signal, show):

@@ -1,6 +1,6 @@
 """The level of a series moved: regime changes, first as tentative statements, then confirmed or taken back.
 
-Each change is said once, when it is proven (`tier` tentative). Sixteen further samples in the new regime may confirm
+Each change is said once, when it is proven (`tier` tentative). Twelve further samples in the new regime may confirm
 it; a return to the level before takes it back. Both are updates of the same statement, not new ones; the return
 itself is a change of its own, with `returns_to`.
 """
@@ -14,7 +14,7 @@ from nettrace.model.instant import NS_PER_MS, Instant
 from nettrace.model.signal import Direction, Evidence, Kind, Observation, Signal, Tier, severity_of
 
 NAME = "shift/1"
-HELD = 16
+HELD = 12
 """Further samples that a level must hold before it can be confirmed."""
 FLAPS, FLAP_SAMPLES = 4, 64
 """So many changes within so many samples are flapping."""
@@ -46,7 +46,7 @@ class ShiftDetector:
 
     __slots__ = ("_change", "_last", "_open", "_recent", "_regime", "_seen")
 
-    def __init__(self, *, interval_ns: int | None = None, threshold: float | None = None) -> None:
+    def __init__(self, interval_ns: int | None = None, threshold: float | None = None) -> None:
         self._regime = Regime(interval_ns=interval_ns, threshold=threshold)
         self._last: Signal | None = None
         self._change: Change | None = None
@@ -127,11 +127,11 @@ class ShiftDetector:
 
     def _settle(self, at: Instant) -> tuple[Signal, ...]:
         """Confirm the newest shift if the level that held is far enough from the one before; else leave it be."""
-        last, change, regime = self._last, self._change, self._regime
+        last, change = self._last, self._change
         self._open = None
-        if last is None or change is None or not regime.settled:
+        if last is None or change is None:
             return NOTHING
-        share = confidence.held(change, *regime.summary())
+        share = confidence.held(change, *self._regime.summary())
         if share < confidence.CONFIRMED_LEAST:
             return NOTHING
         return (msgspec.structs.replace(_update(last, at, Tier.CONFIRMED), confidence=round(share, 3)),)

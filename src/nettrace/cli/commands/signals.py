@@ -28,6 +28,13 @@ def command() -> None:
     help="Between samples; learnt when not given.",
 )
 @click.option(
+    "--against",
+    "other",
+    type=click.File(encoding="utf-8"),
+    metavar="OTHER.csv",
+    help="A second series that this one may diverge from.",
+)
+@click.option(
     "--tier",
     type=click.Choice(["tentative", "confirmed", "all"]),
     default="tentative",
@@ -38,7 +45,12 @@ def command() -> None:
     "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
 )
 def replay_file(
-    file: TextIO, names: Sequence[str], interval_s: float | None, tier: str, output: str | None
+    file: TextIO,
+    names: Sequence[str],
+    interval_s: float | None,
+    other: TextIO | None,
+    tier: str,
+    output: str | None,
 ) -> None:
     """Stream the rows of FILE.csv ("-" is stdin) through the detectors, in order and without looking ahead.
 
@@ -55,7 +67,8 @@ def replay_file(
     detectors = [detector(name, interval_ns) for name in dict.fromkeys(names or DEFAULT)]
     emitter = Emitter(output, _SignalView())
     late: list[int] = []
-    for signal in replay(read_rows(file, late.append), detectors, Show(tier)):
+    beside = read_rows(other) if other else ()
+    for signal in replay(read_rows(file, late.append), detectors, Show(tier), beside):
         emitter.emit(signal_document(signal))
     emitter.close()
     if late:
@@ -67,7 +80,7 @@ def replay_file(
     "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
 )
 def list_detectors(output: str | None) -> None:
-    """The detectors, what their signals mean, and how often each is wrong when nothing happens."""
+    """The detectors, what their signals mean, and how often each speaks while nothing happens."""
     from nettrace.analysis.signals.catalogue import CATALOGUE
 
     emitter = Emitter(output, _DetectorView())
@@ -78,7 +91,7 @@ def list_detectors(output: str | None) -> None:
                 "name": entry.name,
                 "kind": entry.kind,
                 "meaning": entry.meaning,
-                "false_alarms": entry.stated,
+                "false_a_week": entry.stated,
                 "preset": entry.preset,
             }
         )
@@ -118,14 +131,16 @@ class _SignalView:
 class _DetectorView:
     """A name and what it promises."""
 
-    fields = ("name", "kind", "meaning", "false_alarms", "preset")
+    fields = ("name", "kind", "meaning", "false_a_week", "preset")
 
     def heading(self) -> str | None:
         """What the columns are."""
-        return click.style(f"{'name':<16} {'kind':<11} {'says':<38} wrong when nothing happens", bold=True)
+        return click.style(
+            f"{'name':<16} {'kind':<11} {'says':<38} while nothing happens, every 4 min", bold=True
+        )
 
     def lines(self, document: Document) -> Sequence[str]:
         """One line a detector."""
         return [
-            f"{document['name']:<16} {document['kind']:<11} {document['meaning']:<38} {document['false_alarms']}"
+            f"{document['name']:<16} {document['kind']:<11} {document['meaning']:<38} at most {document['false_a_week']:g} a week"
         ]
