@@ -8,7 +8,7 @@ from nettrace.errors import NotAllowed, QuotaExceeded, Unauthenticated
 from nettrace.hub import keys
 from nettrace.hub.quota import Allowance, Quota
 from nettrace.hub.tiers import SELF, TEST, Tiers
-from nettrace.model.account import Feature, Scope, Tier
+from nettrace.model.account import Feature, Key, Scope, Tier
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.port import StoreReader
 from nettrace.store.rows import Window
@@ -79,6 +79,21 @@ class Access:
         key = self._reader.key(keys.digest(secret))
         if key is None:
             raise Unauthenticated("this API key is unknown here", "Was it made for another hub?")
+        return self._checked(key, now)
+
+    def holder(self, key_id: str, now: Instant) -> Caller:
+        """Who holds the key of this id: for sessions, which never see the key again.
+
+        Raises:
+            Unauthenticated: there is none, or it has expired or was revoked.
+        """
+        there = self._reader.keys()
+        key = next((key for key in there if key.id == key_id), None)
+        if key is None:
+            raise Unauthenticated("the session's key is unknown here")
+        return self._checked(key, now)
+
+    def _checked(self, key: Key, now: Instant) -> Caller:
         if key.revoked_at is not None and key.revoked_at <= now:
             raise Unauthenticated(f"the API key {key.id} (...{key.hint}) was revoked")
         if key.expires_at is not None and key.expires_at <= now:

@@ -11,6 +11,7 @@ from nettrace.analysis.expectation import Expectation, Observed, Validation, val
 from nettrace.analysis.geo.floor import floor_between
 from nettrace.analysis.geo.sphere import between_km
 from nettrace.errors import ConfigError
+from nettrace.hub.floors import vantage_place
 from nettrace.model.instant import ms
 from nettrace.model.path import Place
 from nettrace.model.target import RoundMethod
@@ -68,7 +69,7 @@ def validate_all(
         origin = find(expectation.vantage) if expectation.vantage else None
         target = find(expectation.stands) if expectation.stands else None
         for each in meant or [None]:
-            place = (_place(each) if each else None) or origin
+            place = (vantage_place(each) if each else None) or origin
             floor = floor_between(place, target).vacuum_ns if place and target else None
             seen = _observed(reader, expectation.target, each.code, window) if each else Observed()
             judged.append(Judged(validate(expectation, seen, floor), each.code if each else None))
@@ -93,17 +94,8 @@ def _meant(vantage: Vantage, expectation: Expectation, find: FindPlace, only: st
         return vantage.code == only
     if expectation.vantage is None or vantage.code.lower() == expectation.vantage.lower():
         return True
-    origin, place = find(expectation.vantage), _place(vantage)
+    origin, place = find(expectation.vantage), vantage_place(vantage)
     return origin is not None and place is not None and between_km(origin, place) <= NEAR_KM
-
-
-def _place(vantage: Vantage) -> Place | None:
-    if vantage.latitude is None or vantage.longitude is None:
-        return None
-    return Place(
-        name=vantage.city or vantage.code, latitude=vantage.latitude, longitude=vantage.longitude, country=vantage.country,
-        radius_km=20.0, evidence="given: vantage",
-    )  # fmt: skip
 
 
 def _observed(reader: StoreReader, target: str, vantage: str, window: Window) -> Observed:

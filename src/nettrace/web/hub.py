@@ -24,6 +24,7 @@ class Hub(Protocol):
 
     now: Callable[[], Instant]
     access: Access
+    secret: bytes
 
     @property
     def snapshot(self) -> Snapshot:

@@ -1,0 +1,150 @@
+"""The first page: is anything wrong, what moved, who is measuring."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+
+from nettrace.hub.latest import Snapshot
+from nettrace.hub.query import known_regions, readings, shown, speaking
+from nettrace.model.instant import Instant
+from nettrace.model.target import Lifecycle, Target
+from nettrace.web.door import Visit, door
+from nettrace.web.hub import Hub
+from nettrace.web.site import page
+from nettrace.web.targets import Row, event_row, row_of
+
+_WORST = 8
+_WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
+
+
+class VantageLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A vantage in the strip.
+
+    Attributes:
+        state: `measured` (heard of lately), `failed` (silent) or `not_measured` (never heard).
+    """
+
+    code: str
+    city: str
+    state: str
+    words: str
+    last_seen: Instant | None
+    measuring: int
+
+
+class CategoryLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How a category's targets are, in numbers that add up to `total`."""
+
+    name: str
+    total: int
+    measured: int
+    failed: int
+    unknown: int
+    median_ns: int | None
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A series that does not answer."""
+
+    target: Target
+    row: Row
+
+
+def overview_doors(hub: Hub) -> list[HTTPRouteHandler]:
+    """The overview."""
+    return [door(hub, "/", overview_page, public=True)]
+
+
+async def overview_page(visit: Visit) -> Response[Any]:
+    """The state of everything in one line, then the reasons."""
+    targets = [target for target in visit.snapshot.visible(visit.account) if target.lifecycle in _WATCHED]
+    vantages = vantage_lines(visit.snapshot, visit.now)
+    troubles = [] if visit.caller is None else find_troubles(visit.snapshot, targets, visit.now)
+    categories = category_lines(visit.snapshot, targets, visit.now)
+    told = {
+        "page": "overview", "headline": headline(categories, vantages, len(troubles)), "vantages": vantages, "troubles": troubles[:_WORST],
+        "more": max(0, len(troubles) - _WORST), "categories": categories, "stranger": visit.caller is None,
+        "events": [event_row(event) for event in visit.snapshot.events_1h[:20]] if visit.caller else [],
+    }  # fmt: skip
+    return page("overview.html", visit.now, told)
+
+
+def vantage_lines(snapshot: Snapshot, now: Instant) -> list[VantageLine]:
+    """Every vantage, by code."""
+    lines: list[VantageLine] = []
+    for code in known_regions(snapshot):
+        known = snapshot.vantages.get(code)
+        seen = known.last_seen if known else None
+        silent = snapshot.down(code)
+        state = "not_measured" if seen is None else "failed" if silent else "measured"
+        words = {"not_measured": "never heard", "failed": "silent", "measured": "reporting"}[state]
+        measuring = sum(series.vantage == code for rows in snapshot.newest.values() for series in rows)
+        city = (known.city or "") if known else ""
+        lines.append(
+            VantageLine(code=code, city=city, state=state, words=words, last_seen=seen, measuring=measuring)
+        )
+    return lines
+
+
+def category_lines(snapshot: Snapshot, targets: Sequence[Target], now: Instant) -> list[CategoryLine]:
+    """Every category, by name; each target counts once, by the reading that stands for it."""
+    lines: list[CategoryLine] = []
+    for name in sorted({target.category for target in targets}):
+        rows = [_best(snapshot, target, now) for target in targets if target.category == name]
+        rtts = sorted(
+            row.rtt_ns for row in rows if row and row.state == "measured" and row.rtt_ns is not None
+        )
+        failed = sum(row is not None and row.state == "failed" for row in rows)
+        lines.append(
+            CategoryLine(
+                name=name, total=len(rows), measured=len(rtts), failed=failed, unknown=len(rows) - len(rtts) - failed,
+                median_ns=rtts[(len(rtts) - 1) // 2] if rtts else None,
+            )
+        )  # fmt: skip
+    return lines
+
+
+def find_troubles(snapshot: Snapshot, targets: Sequence[Target], now: Instant) -> list[Trouble]:
+    """Every series whose newest round failed, the targets most places miss first."""
+    found: list[tuple[int, str, Trouble]] = []
+    for target in targets:
+        rows = [row_of(each, now) for each in readings(snapshot, target)]
+        failed = [row for row in rows if row.state == "failed"]
+        found += [(-len(failed), target.name.lower(), Trouble(target, row)) for row in failed]
+    return [
+        trouble for _, _, trouble in sorted(found, key=lambda each: (each[0], each[1], each[2].row.vantage))
+    ]
+
+
+def headline(
+    categories: Sequence[CategoryLine], vantages: Sequence[VantageLine], troubles: int
+) -> tuple[str, str]:
+    """One sentence on everything, and its state. It never calls silence of our own good news.
+
+    >>> headline([], [], 0)
+    ('Nothing is measured yet.', 'not_measured')
+    """
+    answering, total = sum(line.measured for line in categories), sum(line.total for line in categories)
+    failed, silent = sum(line.failed for line in categories), sum(line.state == "failed" for line in vantages)
+    if not answering and not failed:
+        return (
+            ("Nothing is measured yet.", "not_measured")
+            if not silent
+            else ("Every vantage is silent.", "bad")
+        )
+    words = f"{answering} of {total} targets answer"
+    if failed:
+        words += f"; {failed} answer{'s' if failed == 1 else ''} no vantage"
+    elif troubles:
+        words += f"; {troubles} way{'s' if troubles != 1 else ''} to them fail{'s' if troubles == 1 else ''}"
+    if silent:
+        words += f"; {silent} of {len(vantages)} vantages {'is' if silent == 1 else 'are'} silent"
+    return words + ".", "bad" if failed else "slow" if silent or troubles else "good"
+
+
+def _best(snapshot: Snapshot, target: Target, now: Instant) -> Row | None:
+    best = shown(speaking(snapshot, target), now)
+    return row_of(best, now) if best else None
