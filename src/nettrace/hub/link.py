@@ -57,6 +57,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
         commits: group commits since it started; `reports` and `entries` (records and gaps) went into them.
         commit_s: what one takes, smoothed.
         refused: reports it had no room for in its queue.
+        listening: calls of vantages that wait for on-demand work.
     """
 
     pid: int
@@ -67,6 +68,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
     entries: int = 0
     commit_s: float = 0.0
     refused: int = 0
+    listening: int = 0
 
 
 class HubWriter(StoreWriter, Protocol):

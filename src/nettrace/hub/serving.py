@@ -145,7 +145,7 @@ class WriterServer:
 
     def status(self) -> WriterStatus:
         """How the writer is, now."""
-        return msgspec.structs.replace(self._status, waiting=len(self._jobs))
+        return msgspec.structs.replace(self._status, waiting=len(self._jobs), listening=len(self._idlers))
 
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()

@@ -96,16 +96,23 @@ async def test_a_vantage_that_waits_for_work_gets_it_as_soon_as_somebody_asks(li
     assert store.kept_requests["a"].state is MeasurementState.RUNNING
 
 
+async def listening(link, number):
+    """Returns when so many calls wait for work at the writer."""
+    async with asyncio.timeout(5):
+        while (await link.call(HubWriter.status)).listening != number:
+            pass
+
+
 async def test_work_is_not_handed_to_somebody_who_has_gone(link, store, tmp_path):
     other = WriterLink(tmp_path / "writer.sock")
-    await other.call(HubWriter.status)
     gone = asyncio.create_task(other.call(HubWriter.claim, "nyc", 30.0))
     impatient = asyncio.create_task(link.call(HubWriter.claim, "nyc", 30.0))
-    await link.call(HubWriter.claim, "lon")
+    await listening(link, 2)
     impatient.cancel()
     await other.close()
     with pytest.raises(Unreachable):
         await gone
+    await listening(link, 0)
     await link.call(HubWriter.put_request, far_deadline("a"))
     assert [work.request for work in await link.call(HubWriter.claim, "nyc", 5.0)] == ["a"]
 
