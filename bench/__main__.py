@@ -22,6 +22,8 @@ SCENARIOS = {
     "node": "a whole node's work on 1,000 targets",
     "start": "import time and idle memory",
     "lab": "the lab's own precision and rate",
+    "ingest": "durable reports a second into the store, beside PostgreSQL COPY",
+    "faults": "the store's writer killed again and again: nothing acknowledged lost or doubled",
     "nolies": "a virtual day: no false loss, no false hop",
 }
 PROBING = ("start", "truth", "streams", "sweep", "limits", "steady", "node")
