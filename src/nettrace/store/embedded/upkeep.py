@@ -6,7 +6,10 @@ from time import monotonic
 
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.embedded.database import Connection, transaction, value
-from nettrace.store.embedded.schema import DATABASE, NS_PER_DAY
+from nettrace.store.embedded.retention import Forgetter
+from nettrace.store.embedded.rollup import Roller
+from nettrace.store.embedded.schema import DATABASE, NS_PER_DAY, SEGMENTS
+from nettrace.store.embedded.sealing import Sealer
 
 LIVE_NS = 900 * NS_PER_S
 LIVE_ROWS = 100_000
@@ -22,7 +25,14 @@ class Upkeep:
     def __init__(self, connection: Connection, folder: Path) -> None:
         self._connection = connection
         self._path = folder / DATABASE
-        self._tasks: tuple[Task, ...] = (self._trim_live,)
+        segments = folder / SEGMENTS
+        self._sealer = Sealer(connection, self._path, segments)
+        self._tasks: tuple[Task, ...] = (
+            self._trim_live,
+            Roller(connection, self._path, segments).slice,
+            self._sealer.slice,
+            Forgetter(connection, self._path, segments).slice,
+        )
 
     def slice(self, now: Instant, budget_s: float) -> bool:
         """Work for about `budget_s`; True when more waits."""

@@ -1,0 +1,152 @@
+"""A window cut into the coarsest pieces that are stored: days, hours, quarters, and single rounds at the edges.
+
+Every stored round of the window is counted exactly once: what rollups do not hold yet (`dirty`), no longer hold (their
+floor) or hold only together with rounds outside the window comes from the rounds themselves.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.store.embedded import tally
+from nettrace.store.embedded.database import Connection
+from nettrace.store.embedded.raw import Raw
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, fetch, floor_s
+from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_HOUR
+from nettrace.store.embedded.tally import Tally
+
+FINER = {DAY_S: HOUR_S, HOUR_S: QUARTER_S, QUARTER_S: 0}
+
+
+class Cover:
+    """Counts of a window for some series, from whatever holds them at the least cost.
+
+    Args:
+        bucket_s: width of the buckets that rounds taken singly are counted into; what is coarser stays so.
+    """
+
+    def __init__(self, connection: Connection, segments: Path, bucket_s: int) -> None:
+        self._connection = connection
+        self._raw = Raw(connection, segments)
+        self._bucket_s = bucket_s
+        self._dirty: dict[int, set[int]] = {}
+        self._parts: list[Tally] = []
+
+    def counts(self, series: Sequence[int], start: Instant, end: Instant, coarsest_s: int) -> Tally:
+        """Buckets that together hold each round of [start, end) once; `coarsest_s` is the widest rollup to use."""
+        start, end = self._within(series, start, end)
+        self._parts = []
+        self._dirty = self._find_dirty(series, start, end)
+        self._gather(list(series), start, end, coarsest_s)
+        return tally.joined(self._parts)
+
+    def _within(self, series: Sequence[int], start: Instant, end: Instant) -> tuple[Instant, Instant]:
+        """The part of a window in which there can be anything: people ask for "ever"."""
+        wanted = msgspec.json.encode(list(series)).decode()
+        bounds = list(
+            self._connection.execute(
+                "SELECT min(l), max(h) FROM ("
+                "SELECT (SELECT min(due) FROM round WHERE series = j.value) l, "
+                "(SELECT max(due) FROM round WHERE series = j.value) h FROM json_each(?1) j UNION ALL "
+                "SELECT min(min_due), max(max_due) FROM segment WHERE state = 'live' UNION ALL "
+                "SELECT (SELECT min(start) FROM rollup WHERE series = j.value AND step = 86400) * 1000000000, "
+                "(SELECT max(start) + 86400 FROM rollup WHERE series = j.value AND step = 86400) * 1000000000 "
+                "FROM json_each(?1) j)",
+                (wanted,),
+            )
+        )
+        low, high = bounds[0]
+        if low is None:
+            return start, start
+        return max(start, int(low) // NS_PER_DAY * NS_PER_DAY), min(end, int(high) + 1)
+
+    def _find_dirty(self, series: Sequence[int], start: Instant, end: Instant) -> dict[int, set[int]]:
+        wanted = set(series)
+        found: dict[int, set[int]] = defaultdict(set)
+        for hour, number in self._connection.execute(
+            "SELECT hour, series FROM dirty WHERE hour >= ? AND hour <= ?",
+            (start // NS_PER_HOUR, max(start, end - 1) // NS_PER_HOUR),
+        ):
+            if number in wanted:
+                found[int(hour)].add(int(number))
+        return found
+
+    def _gather(self, series: list[int], start: Instant, end: Instant, step: int) -> None:
+        if start >= end or not series:
+            return
+        if step == 0:
+            self._take_rounds(series, start, end)
+            return
+        width = step * NS_PER_S
+        low, high = -(-start // width) * width, end // width * width
+        if step != DAY_S:  # day buckets are kept for ever
+            low = max(low, min(high, floor_s(self._connection, step) * NS_PER_S))
+        if low >= high:
+            self._gather(series, start, end, FINER[step])
+            return
+        self._gather(series, start, low, FINER[step])
+        self._gather(series, high, end, FINER[step])
+        if step == DAY_S:
+            self._take_days(series, low, high)
+        else:
+            self._take_hours(series, low, high, step)
+
+    def _take_rounds(self, series: list[int], start: Instant, end: Instant) -> None:
+        counted = self._raw.counted(series, start, end)
+        self._parts.append(
+            tally.of_rounds(counted, counted.due // (self._bucket_s * NS_PER_S) * self._bucket_s)
+        )
+
+    def _take_days(self, series: list[int], low: Instant, high: Instant) -> None:
+        days = fetch(self._connection, series, DAY_S, low // NS_PER_S, high // NS_PER_S)
+        first, last = low // NS_PER_DAY, high // NS_PER_DAY
+        place = {number: row for row, number in enumerate(series)}
+        there = np.zeros((len(series), last - first), bool)
+        rows = np.array([place[number] for number in days.series.tolist()], np.int64)
+        columns = days.start // DAY_S - first
+        there[rows, columns] = True
+        for hour, numbers in self._dirty.items():
+            if first <= hour // 24 < last:
+                there[[place[number] for number in numbers], hour // 24 - first] = False
+        self._parts.append(days.kept(there[rows, columns]))
+        for some, begin, stop in _stretches(series, ~there):
+            self._gather(some, (first + begin) * NS_PER_DAY, (first + stop) * NS_PER_DAY, HOUR_S)
+
+    def _take_hours(self, series: list[int], low: Instant, high: Instant, step: int) -> None:
+        """Rollups of a step, and rounds for the hours that these do not hold yet."""
+        rolled = fetch(self._connection, series, step, low // NS_PER_S, high // NS_PER_S)
+        hours = range(low // NS_PER_HOUR, -(-high // NS_PER_HOUR))
+        wanted = set(series)
+        missing = {hour: sorted(found) for hour in hours if (found := self._dirty.get(hour, set()) & wanted)}
+        if missing:
+            keys = np.array(
+                [hour << 32 | number for hour, some in missing.items() for number in some], np.int64
+            )
+            rolled = rolled.kept(~np.isin(rolled.start // HOUR_S << 32 | rolled.series, keys))
+        self._parts.append(rolled)
+        for some, begin, stop in _runs(missing):
+            self._take_rounds(some, max(low, begin * NS_PER_HOUR), min(high, stop * NS_PER_HOUR))
+
+
+def _stretches(series: list[int], missing: npt.NDArray[np.bool_]) -> list[tuple[list[int], int, int]]:
+    """Which series lack which days: consecutive days that the same ones lack go together."""
+    found: dict[int, list[int]] = {}
+    for day in np.flatnonzero(missing.any(axis=0)).tolist():
+        found[day] = [series[row] for row in np.flatnonzero(missing[:, day]).tolist()]
+    return _runs(found)
+
+
+def _runs(wanted: dict[int, list[int]]) -> list[tuple[list[int], int, int]]:
+    """Consecutive numbers that want the same series, as (series, first, behind the last)."""
+    runs: list[tuple[list[int], int, int]] = []
+    for number in sorted(wanted):
+        if runs and runs[-1][2] == number and runs[-1][0] == wanted[number]:
+            runs[-1] = (runs[-1][0], runs[-1][1], number + 1)
+        else:
+            runs.append((wanted[number], number, number + 1))
+    return runs

@@ -1,0 +1,123 @@
+"""What is forgotten, and when: a few thousand rows or a file at a time, so that nobody waits.
+
+Deleted pages are used again by what is stored next, so the database stops growing without ever being vacuumed.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from nettrace.model.instant import Instant
+from nettrace.store.embedded.database import Connection, transaction
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, floor_s, set_floor
+from nettrace.store.embedded.schema import NS_PER_DAY
+
+SERIES_AT_ONCE = 16
+GRACE_NS = NS_PER_DAY
+"""How long a file that was replaced stays for those who still read it."""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things are kept, in days. Day rollups, events and routes stay for ever."""
+
+    raw_days: int = 730
+    quarter_days: int = 90
+    hour_days: int = 730
+
+
+class Forgetter:
+    """Forgets what a data folder need not keep, a slice at a time."""
+
+    def __init__(
+        self, connection: Connection, path: Path, segments: Path, retention: Retention | None = None
+    ) -> None:
+        """`path` is the database's, for what errors say."""
+        self._connection = connection
+        self._path = path
+        self._segments = segments
+        self._kept = retention or Retention()
+        self._series: dict[int, list[int]] = {}
+
+    def slice(self, now: Instant, _budget_s: float = 0.0) -> bool:
+        """Forget a little; True when more waits."""
+        return (
+            self._forget_rollups(now, QUARTER_S, self._kept.quarter_days)
+            or self._forget_rollups(now, HOUR_S, self._kept.hour_days)
+            or self._retire(now)
+            or self._unlink(now)
+            or self._forget_hot(now)
+        )
+
+    def _forget_rollups(self, now: Instant, step: int, days: int) -> bool:
+        """Whole days at once; first said (readers turn to what is left), then done, some series at a time."""
+        limit = (now // NS_PER_DAY - days) * DAY_S
+        waiting = self._series.get(step)
+        if waiting is None:
+            if limit <= floor_s(self._connection, step):
+                return False
+            with transaction(self._connection, self._path):
+                set_floor(self._connection, step, limit)
+            self._series[step] = [number for (number,) in self._connection.execute("SELECT id FROM series")]
+            return True
+        some, rest = waiting[:SERIES_AT_ONCE], waiting[SERIES_AT_ONCE:]
+        with transaction(self._connection, self._path):
+            self._connection.executemany(
+                "DELETE FROM rollup WHERE series = ? AND step = ? AND start < ?",
+                [(number, step, floor_s(self._connection, step)) for number in some],
+            )
+        if rest:
+            self._series[step] = rest
+        else:
+            del self._series[step]
+        return bool(rest)
+
+    def _retire(self, now: Instant) -> bool:
+        """Take days that are too old out of the manifest."""
+        limit = now // NS_PER_DAY - self._kept.raw_days
+        found = list(
+            self._connection.execute(
+                "SELECT file FROM segment WHERE state = 'live' AND day < ? LIMIT 50", (limit,)
+            )
+        )
+        if not found:
+            return False
+        with transaction(self._connection, self._path):
+            self._connection.executemany(
+                "UPDATE segment SET state = 'retired', retired_at = ? WHERE file = ?",
+                [(now, file) for (file,) in found],
+            )
+        return True
+
+    def _unlink(self, now: Instant) -> bool:
+        """Remove a file that nobody reads any more, then its line."""
+        for (file,) in self._connection.execute(
+            "SELECT file FROM segment WHERE state = 'retired' AND retired_at <= ? LIMIT 1", (now - GRACE_NS,)
+        ):
+            (self._segments / file).unlink(missing_ok=True)
+            with transaction(self._connection, self._path):
+                self._connection.execute("DELETE FROM segment WHERE file = ?", (file,))
+            return True
+        return False
+
+    def _forget_hot(self, now: Instant) -> bool:
+        """Drop rounds and traces that came, or were kept, for longer than raw data is."""
+        limit = (now // NS_PER_DAY - self._kept.raw_days) * NS_PER_DAY
+        done = self._connection.execute("SELECT value FROM meta WHERE name = 'forgotten_before'")
+        if any(int(before) >= limit for (before,) in done):
+            return False
+        waiting = self._series.get(0)
+        if waiting is None:
+            waiting = [number for (number,) in self._connection.execute("SELECT id FROM series")]
+        some, self._series[0] = waiting[:SERIES_AT_ONCE], waiting[SERIES_AT_ONCE:]
+        with transaction(self._connection, self._path):
+            for table in ("round", "trace"):
+                self._connection.executemany(
+                    f"DELETE FROM {table} WHERE series = ? AND due < ?",  # noqa: S608 - own words
+                    [(number, limit) for number in some],
+                )
+            if not self._series[0]:
+                del self._series[0]
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO meta VALUES ('forgotten_before', ?)", (limit,)
+                )
+        return 0 in self._series

@@ -1,0 +1,141 @@
+"""Rollups: rows of `rollup` for each quarter of an hour, hour and day, made again from the rounds, never counted up.
+
+`dirty` names each (hour, series) whose rounds are not, or not all, in rollups. An hour is rolled up when it is over,
+and again when a late round touches it; a day when it is over, from its hours. Making them twice gives the same rows.
+"""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.store.embedded import tally
+from nettrace.store.embedded.database import Connection, transaction, value
+from nettrace.store.embedded.raw import COUNTED, Counted, Raw, dirty_counted, joined, table_counted
+from nettrace.store.embedded.schema import NS_PER_HOUR
+from nettrace.store.embedded.segments import read_segment
+from nettrace.store.embedded.tally import Tally
+
+QUARTER_S, HOUR_S, DAY_S = 900, 3_600, 86_400
+STEPS = (QUARTER_S, HOUR_S, DAY_S)
+
+PAIRS = 200
+"""(hour, series) pairs rolled up in one transaction: some 20 ms."""
+
+GRACE_NS = 60 * NS_PER_S
+"""An hour is rolled up this long after its end: by then nodes have reported it."""
+
+_PUT = "INSERT OR REPLACE INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def put(connection: Connection, made: Tally, step: int) -> None:
+    """Store buckets of `step` seconds, in place of those that were there."""
+    connection.executemany(_PUT, tally.rows_of(made, step))
+
+
+def fetch(connection: Connection, series: list[int], step: int, start: int, end: int) -> Tally:
+    """Stored buckets of `step` seconds of these series that begin in [start, end), in seconds."""
+    return tally.of_rows(
+        list(
+            connection.execute(
+                "SELECT r.series, r.start, r.rounds, r.measured, r.failed, r.not_measured, r.sent, r.received, "
+                "r.min_ns, r.max_ns, r.sum_ns, r.sketch FROM json_each(?) j CROSS JOIN rollup r "
+                "ON r.series = j.value AND r.step = ? AND r.start >= ? AND r.start < ?",
+                (msgspec.json.encode(series).decode(), step, start, end),
+            )
+        )
+    )
+
+
+def floor_s(connection: Connection, step: int) -> int:
+    """Rollups of this step that begin before this (s since 1970) may have been forgotten."""
+    return int(value(connection, "SELECT value FROM meta WHERE name = ?", (f"rollup_floor_{step}",)) or 0)
+
+
+def set_floor(connection: Connection, step: int, start: int) -> None:
+    """Note that rollups of a step are kept from here on."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"rollup_floor_{step}", start))
+
+
+class Roller:
+    """Makes rollups of a data folder, a slice at a time."""
+
+    def __init__(self, connection: Connection, path: Path, segments: Path) -> None:
+        """`path` is the database's, for what errors say."""
+        self._connection = connection
+        self._path = path
+        self._raw = Raw(connection, segments)
+
+    def slice(self, now: Instant, _budget_s: float = 0.0) -> bool:
+        """Roll up some hours that are over; True when more wait."""
+        over = (now - GRACE_NS) // NS_PER_HOUR  # the hour that is not
+        pairs = [
+            (int(hour), int(series))
+            for hour, series in self._connection.execute(
+                "SELECT hour, series FROM dirty WHERE hour < ? ORDER BY hour, series LIMIT ?", (over, PAIRS)
+            )
+        ]
+        if not pairs:
+            return self._close_days(now)
+        day = pairs[0][0] // 24  # one day at a time: its sealed file is read once
+        pairs = [pair for pair in pairs if pair[0] // 24 == day]
+        with transaction(self._connection, self._path):
+            self._roll(pairs, now)
+        return True
+
+    def _roll(self, pairs: list[tuple[int, int]], now: Instant) -> None:
+        # What is older than the finest rollup that is still whole cannot be made again from what is left: it stays.
+        floor_hour = floor_s(self._connection, HOUR_S) // HOUR_S
+        made = self.quarters([pair for pair in pairs if pair[0] >= floor_hour])
+        put(self._connection, made, QUARTER_S)
+        put(self._connection, made.merged(made.start // HOUR_S * HOUR_S), HOUR_S)
+        self._connection.executemany("DELETE FROM dirty WHERE hour = ? AND series = ?", pairs)
+        day = pairs[0][0] // 24
+        if self._is_over(day, now) and day * 24 >= floor_hour:
+            self._close(day, sorted({series for _, series in pairs}))
+
+    def quarters(self, pairs: list[tuple[int, int]]) -> Tally:
+        """Quarter-hour buckets of these (hour, series), from every round stored."""
+        parts = [dirty_counted(self._connection, pairs)]
+        if pairs:
+            parts[:0] = self._sealed(pairs)
+        counted = joined(parts)
+        return tally.of_rounds(counted, counted.due // (QUARTER_S * NS_PER_S) * QUARTER_S)
+
+    def _sealed(self, pairs: list[tuple[int, int]]) -> list[Counted]:
+        low, high = min(hour for hour, _ in pairs), max(hour for hour, _ in pairs) + 1
+        series = np.unique(np.array([number for _, number in pairs], np.int64))
+        wanted = np.array([hour * 2**32 + number for hour, number in pairs], np.int64)
+        parts: list[Counted] = []
+        for _, path in self._raw.days(low * NS_PER_HOUR, high * NS_PER_HOUR):
+            table = read_segment(path, series, low * NS_PER_HOUR, high * NS_PER_HOUR, COUNTED)
+            found = table_counted(table)
+            parts.append(found.kept(np.isin(found.due // NS_PER_HOUR * 2**32 + found.series, wanted)))
+        return parts
+
+    def _is_over(self, day: int, now: Instant) -> bool:
+        return (day + 1) * 24 <= (now - GRACE_NS) // NS_PER_HOUR
+
+    def _close(self, day: int, series: list[int]) -> None:
+        """Make the day's buckets of these series from their hours."""
+        hours = fetch(self._connection, series, HOUR_S, day * DAY_S, (day + 1) * DAY_S)
+        put(self._connection, hours.merged(hours.start // DAY_S * DAY_S), DAY_S)
+
+    def _close_days(self, now: Instant) -> bool:
+        """Make day buckets of the days that have ended since the last time, for series that were silent at the end."""
+        today = (now - GRACE_NS) // NS_PER_HOUR // 24
+        closed = value(self._connection, "SELECT value FROM meta WHERE name = 'days_closed'")
+        if closed is not None and closed >= today:
+            return False
+        if closed is None:
+            first = value(self._connection, "SELECT min(start) FROM rollup WHERE step = ?", (HOUR_S,))
+            closed = today if first is None else first // DAY_S
+        with transaction(self._connection, self._path):
+            if closed < today:
+                series = [number for (number,) in self._connection.execute("SELECT id FROM series")]
+                self._close(closed, series)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('days_closed', ?)", (min(closed + 1, today),)
+            )
+        return closed + 1 < today

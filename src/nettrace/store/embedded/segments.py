@@ -1,0 +1,285 @@
+"""A sealed day as a Parquet file that anybody can read: its columns, how it is written, and how little of it is read.
+
+Rows are sorted by (series, due), some 16,000 to a row group, so that one series' day is one group. A file is written
+under another name, flushed, then renamed: what bears a segment's name is whole, and is never changed again.
+
+`samples_ns` is NULL where the one sample is `rtt_ns` itself, and empty where no probe counted. Smallest and largest RTT
+are those of the samples. `at` is in whole us and `stored_at` in whole ms, as in the hot rows.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nettrace.errors import StoreCorrupt, StoreError
+from nettrace.model.instant import Instant
+from nettrace.store.embedded.arrow import Table, pa, pq
+from nettrace.store.embedded.database import flush_folder
+from nettrace.store.embedded.schema import NS_PER_DAY, STAGES
+
+Ints = npt.NDArray[np.int64]
+
+GROUP_ROWS = 16_384
+PART = ".part"
+_WORD = pa.dictionary(pa.int32(), pa.string())
+
+COLUMNS = pa.schema([
+    ("series", pa.int32()),
+    ("vantage", _WORD),
+    ("target", _WORD),
+    ("endpoint", _WORD),
+    ("method", _WORD),
+    ("due", pa.timestamp("ns", "UTC")),
+    ("at", pa.timestamp("us", "UTC")),
+    ("stored_at", pa.timestamp("ms", "UTC")),
+    ("outcome", _WORD),
+    ("reason", _WORD),
+    ("address", _WORD),
+    ("sent", pa.int32()),
+    ("received", pa.int32()),
+    ("not_measured", pa.int32()),
+    ("rtt_ns", pa.int64()),
+    ("error_ns", pa.int64()),
+    ("grade", _WORD),
+    ("samples_ns", pa.list_(pa.field("element", pa.int64()))),
+    *((f"{stage}_ns", pa.int64()) for stage in STAGES),
+    ("status", pa.int32()),
+    ("tls_version", _WORD),
+    ("route", _WORD),
+    ("hop_count", pa.int32()),
+    ("clock", _WORD),
+    ("request", _WORD),
+])  # fmt: skip
+"""The columns of a sealed day."""
+
+_WORDS = [field.name for field in COLUMNS if pa.types.is_dictionary(field.type)]
+_DELTA = ("series", "due", "at", "stored_at", "rtt_ns", "error_ns", "samples_ns.list.element")
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the manifest: one sealed day's file. Only files with a line are part of the store."""
+
+    file: str
+    day: int
+    rows: int
+    min_due: Instant
+    max_due: Instant
+    bytes: int
+    sha256: str
+
+
+class SegmentWriter:
+    """Writes one day's file, piece by piece; nothing bears its name before `finish`.
+
+    Args:
+        folder: where segments lie.
+        day: UTC day since 1970.
+        generation: number of this sealing of the day, larger than those before.
+    """
+
+    def __init__(self, folder: Path, day: int, generation: int) -> None:
+        self.day = day
+        self.file = segment_name(day, generation)
+        self._folder = folder
+        self._part = folder / (self.file + PART)
+        self._out = self._part.open("wb")
+        self._rows = 0
+        self._bounds: list[int] = []
+        self._waiting: list[Table] = []
+        self._waiting_rows = 0
+        self._parquet = pq.ParquetWriter(
+            self._out, COLUMNS, compression="zstd", compression_level=3, use_dictionary=_WORDS,
+            column_encoding=dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"), write_page_index=True,
+            write_statistics=["series", "vantage", "target", "endpoint", "method", "due"],
+            use_compliant_nested_type=True, store_schema=True,
+        )  # fmt: skip
+
+    def add(self, table: Table) -> None:
+        """Append rows, in the order of (series, due) and behind those before."""
+        if not table.num_rows:
+            return
+        due = whole(table, "due")
+        self._bounds += [int(due.min()), int(due.max())]
+        self._waiting.append(table)
+        self._waiting_rows += table.num_rows
+        while self._waiting_rows >= GROUP_ROWS:
+            self._write(GROUP_ROWS)
+
+    def _write(self, rows: int) -> None:
+        held = pa.concat_tables(self._waiting).unify_dictionaries().combine_chunks()
+        self._parquet.write_table(held.slice(0, rows), row_group_size=GROUP_ROWS)
+        self._rows += min(rows, held.num_rows)
+        self._waiting = [held.slice(rows)]
+        self._waiting_rows = held.num_rows - min(rows, held.num_rows)
+
+    def finish(self) -> Segment:
+        """Flush the file, give it its name and flush the folder; what the manifest needs to know."""
+        if self._waiting_rows:
+            self._write(GROUP_ROWS)
+        self._parquet.close()
+        self._out.flush()
+        os.fsync(self._out.fileno())
+        self._out.close()
+        with self._part.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+        size = self._part.stat().st_size
+        self._part.rename(self._folder / self.file)
+        flush_folder(self._folder)
+        return Segment(
+            file=self.file, day=self.day, rows=self._rows, min_due=min(self._bounds, default=0),
+            max_due=max(self._bounds, default=0), bytes=size, sha256=digest,
+        )  # fmt: skip
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        self._parquet.close()
+        self._out.close()
+        self._part.unlink(missing_ok=True)
+
+
+def segment_name(day: int, generation: int) -> str:
+    """The file's name: the UTC day and the number of its sealing.
+
+    >>> segment_name(20_454, 1)
+    '2026-01-01.0001.parquet'
+    """
+    return f"{datetime.fromtimestamp(day * 86_400, UTC):%Y-%m-%d}.{generation:04d}.parquet"
+
+
+def generation_of(name: str) -> int:
+    """The number of the sealing, from the file's name.
+
+    >>> generation_of("2026-01-01.0012.parquet")
+    12
+    """
+    return int(name.split(".")[1])
+
+
+def whole(table: Table, name: str, missing: int = -1) -> Ints:
+    """A column of whole numbers or times as int64, `missing` where there is nothing."""
+    column = table.column(name)
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    if column.null_count:
+        column = column.fill_null(missing)
+    return column.to_numpy().astype(np.int64, copy=False)
+
+
+def samples_of(table: Table) -> tuple[Ints, Ints]:
+    """All answered samples, and the row of each."""
+    column = table.column("samples_ns").combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # no chunk at all
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    alone = np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)
+    sizes = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    owners = np.repeat(np.arange(len(column)), sizes)
+    values = column.flatten().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    answered = values >= 0
+    rtt = whole(table, "rtt_ns")
+    single = np.flatnonzero(alone & (rtt >= 0))
+    return np.concatenate((values[answered], rtt[single])), np.concatenate((owners[answered], single))
+
+
+class _Groups(NamedTuple):
+    """What a file's footer says: row groups by series."""
+
+    metadata: Any
+    first: Ints
+    last: Ints
+
+
+def _groups(path: Path) -> _Groups:
+    facts = path.stat()
+    return _read_groups(str(path), facts.st_ino, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=800)
+def _read_groups(path: str, _inode: int, _mtime_ns: int) -> _Groups:
+    metadata = pq.read_metadata(path)
+    bounds = [metadata.row_group(number).column(0).statistics for number in range(metadata.num_row_groups)]
+    return _Groups(
+        metadata, np.array([each.min for each in bounds], np.int64), np.array([each.max for each in bounds], np.int64)
+    )  # fmt: skip
+
+
+def read_segment(
+    path: Path, series: Ints, start: Instant, end: Instant, columns: Sequence[str] | None = None
+) -> Table:
+    """The rows of these series (sorted numbers) that were due in [start, end), by (series, due).
+
+    Only the row groups that hold them are read. `columns` always come with `series` and `due`.
+
+    Raises:
+        StoreError: the file is not there.
+        StoreCorrupt: it is not what it should be.
+    """
+    names = None if columns is None else list(dict.fromkeys(("series", "due", *columns)))
+    try:
+        footer = _groups(path)
+        low = np.searchsorted(footer.last, series, "left")
+        high = np.searchsorted(footer.first, series, "right")
+        wanted = sorted(
+            {group for a, b in zip(low.tolist(), high.tolist(), strict=True) for group in range(a, b)}
+        )
+        with pq.ParquetFile(path, metadata=footer.metadata, memory_map=True) as file:
+            table = file.read_row_groups(wanted, columns=names, use_threads=len(wanted) > 8)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path}: a sealed day is not there", "nettrace store check says what is missing"
+        ) from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreCorrupt(
+            f"{path}: {error}", "Copy it back from a backup: nettrace store restore"
+        ) from error
+    return _rows_of(table, series, start, end)
+
+
+def _rows_of(table: Table, series: Ints, start: Instant, end: Instant) -> Table:
+    there, due = whole(table, "series"), whole(table, "due")
+    if not len(there) or not len(series):
+        return table.slice(0, 0)
+    kept = (due >= start) & (due < end)
+    kept &= series[np.minimum(np.searchsorted(series, there), len(series) - 1)] == there
+    if kept.all():
+        return table
+    places = np.flatnonzero(kept)
+    if len(places) and places[-1] - places[0] + 1 == len(places):  # one series: a slice, without a copy
+        return table.slice(int(places[0]), len(places))
+    return table.take(pa.array(places))
+
+
+def groups_of(path: Path) -> int:
+    """How many row groups a sealed day has."""
+    return int(_groups(path).metadata.num_row_groups)
+
+
+def keys_of(path: Path, group: int) -> list[tuple[int, Instant]]:
+    """Series and due of every row of one group."""
+    with pq.ParquetFile(path, metadata=_groups(path).metadata) as file:
+        table = file.read_row_group(group, columns=["series", "due"])
+    return list(zip(whole(table, "series").tolist(), whole(table, "due").tolist(), strict=True))
+
+
+def strays(folder: Path, known: set[str]) -> list[Path]:
+    """Files of sealings that never became part of the store, or no longer are."""
+    return sorted(
+        path for path in folder.glob("*.parquet*") if path.name not in known and path.name[:1].isdigit()
+    )  # fmt: skip
+
+
+def day_of(at: Instant) -> int:
+    """The UTC day of an instant, since 1970."""
+    return at // NS_PER_DAY
+
+
+def words(table: Table, name: str) -> list[Any]:
+    """A column as Python values."""
+    return cast("list[Any]", table.column(name).to_pylist())
