@@ -1,0 +1,111 @@
+"""Every page's handler: what the server mounts."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Redirect
+
+from nettrace.errors import NetTraceError, NotFound, Unauthenticated
+from nettrace.hub.access import Caller
+from nettrace.hub.query import known_regions
+from nettrace.web.badges import badge_doors
+from nettrace.web.door import Visit, door, refused
+from nettrace.web.hub import Hub
+from nettrace.web.overview import overview_doors
+from nettrace.web.site import digest, page, serve_static
+from nettrace.web.status import status_doors
+from nettrace.web.targets import target_doors
+from nettrace.web.visitor import cookie, sealed
+
+
+def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
+    """All pages on a hub."""
+    return [
+        *overview_doors(hub),
+        *target_doors(hub),
+        *status_doors(hub),
+        *badge_doors(hub),
+        *_session_doors(hub),
+        door(hub, "/palette.json", _palette, public=True),
+        _static_door(hub),
+    ]
+
+
+def _static_door(hub: Hub) -> HTTPRouteHandler:
+    @get("/static/{stamp:str}/{name:path}", include_in_schema=False)
+    async def static(stamp: str, name: str) -> Response[bytes]:
+        try:
+            if stamp != digest():
+                raise NotFound("this file is of another version of NetTrace", "Load the page again")
+            return serve_static(name.lstrip("/"))
+        except NetTraceError as error:
+            return refused(error, hub.now())
+
+    return static
+
+
+async def _palette(visit: Visit) -> Response[Any]:
+    """What the palette finds, as far as this visitor may know of it."""
+    targets = visit.snapshot.visible(visit.account)
+    prefix = "/t/" if visit.caller else "/status/"
+    rows = [{"words": target.name, "hint": target.host, "href": prefix + target.host} for target in targets]
+    if visit.caller:
+        rows += [
+            {"words": code, "hint": "vantage", "href": f"/fleet#{code}"}
+            for code in known_regions(visit.snapshot)
+        ]
+    return Response(
+        msgspec.json.encode(rows),
+        media_type="application/json",
+        headers={"Cache-Control": "private, max-age=30"},
+    )
+
+
+def _session_doors(hub: Hub) -> list[HTTPRouteHandler]:
+    @get("/login", include_in_schema=False)
+    async def form(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _login_page(hub, _inside(str(request.query_params.get("next", "/"))), "")
+
+    @post("/login", include_in_schema=False, status_code=303)
+    async def login(request: Request[Any, Any, Any]) -> Response[Any]:
+        sent = dict(await request.form())
+        onward = _inside(str(sent.get("next", "/")))
+        now = hub.now()
+        try:
+            if not _same_origin(request):
+                raise Unauthenticated("this form was sent from another site")
+            caller: Caller = hub.access.caller(f"Bearer {str(sent.get('key', ''))[:200]}", None, now)
+        except Unauthenticated as error:
+            return _login_page(hub, onward, str(error), status=401)
+        secure = request.url.scheme == "https"
+        session = cookie(sealed(caller.key or "", hub.secret, now), secure=secure)
+        return Redirect(onward, status_code=303, cookies=[session])
+
+    @post("/logout", include_in_schema=False, status_code=303)
+    async def logout(request: Request[Any, Any, Any]) -> Response[Any]:
+        if not _same_origin(request):
+            return _login_page(hub, "/", "this form was sent from another site", status=401)
+        return Redirect("/", status_code=303, cookies=[cookie("", secure=request.url.scheme == "https")])
+
+    return [form, login, logout]
+
+
+def _login_page(hub: Hub, onward: str, problem: str, *, status: int = 200) -> Response[bytes]:
+    return page("login.html", hub.now(), {"page": "", "next": onward, "problem": problem}, status=status)
+
+
+def _inside(path: str) -> str:
+    """A path of ours to go on to; anything that could lead elsewhere is the first page."""
+    ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if ours and len(path) < 500 else "/"
+
+
+def _same_origin(request: Request[Any, Any, Any]) -> bool:
+    """Whether a form came from our own page: browsers say so in Sec-Fetch-Site or Origin; programs say nothing."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host")
