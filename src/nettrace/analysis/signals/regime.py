@@ -222,14 +222,15 @@ class Regime:
     def _likeliest_length(self, tested: int, old: tuple[float, float], new: tuple[float, float]) -> int:
         """How many of the newest samples belong to the new (level, spread) rather than to the old one.
 
-        The tested ones, and up to `EARLIER_MOST` before them if that is likelier by `EARLIER_NATS`.
+        More than were tested, up to `EARLIER_MOST`, only if that is likelier by `EARLIER_NATS`.
         """
-        best, length, gained = EARLIER_NATS, tested, 0.0
-        for size in range(tested + 1, min(tested + EARLIER_MOST, len(self._values)) + 1):
+        best, length, gained = float("-inf"), tested, 0.0
+        for size in range(1, min(tested + EARLIER_MOST, len(self._values)) + 1):
             value = self._values[-size]
             gained += _log_density(abs(value - new[0]), new[1]) - _log_density(abs(value - old[0]), old[1])
-            if gained > best:
-                best, length = gained, size
+            score = gained - EARLIER_NATS if size > tested else gained
+            if score > best:
+                best, length = score, size
         return length
 
     def _begin(self, length: int) -> None:

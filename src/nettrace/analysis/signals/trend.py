@@ -69,7 +69,8 @@ class TrendDetector:
             return NOTHING
         state, value = self._state, observation.rtt_ns / NS_PER_MS
         hour = observation.at // HOUR_NS
-        if self._regime.push(observation.at, value) is not None or hour > state.hour + HOLE:
+        moved = self._regime.push(observation.at, value) is not None
+        if moved or state.count == 0 or hour > state.hour + HOLE:
             ended = self._end(observation.at)
             self._state = TrendState(hour=hour, total=value, count=1)
             return ended
