@@ -49,6 +49,7 @@ class Outcomes:
     wrong: int
     faults: int
     sealed_days: int
+    """Sealed while writers died."""
 
 
 def record(seq: int, step_ns: int = STEP) -> Record:
@@ -84,10 +85,10 @@ def write_until_killed(folder: Path, ledger: int, first: int, seed: int, step_ns
         seq = writer.accept(report, at).upto_seq + 1
         os.write(ledger, WORD.pack(seq - 1))
         if rng.random() < 0.3:
-            writer.maintain(at)
+            writer.maintain(at, 0.1)
 
 
-def kill_writers(folder: Path, kills: int, seed: int, step_ns: int = STEP) -> Outcomes:
+def kill_writers(folder: Path, kills: int, seed: int, step_ns: int, life_s: float) -> Outcomes:
     """One writer after the other, each killed with SIGKILL after some milliseconds of work."""
     rng = random.Random(seed)
     enrol(folder)
@@ -103,17 +104,17 @@ def kill_writers(folder: Path, kills: int, seed: int, step_ns: int = STEP) -> Ou
                 print(f"writer: {error!r}", file=sys.stderr)
             os._exit(1)
         os.close(write_end)
-        acknowledged = max(acknowledged, _listen(read_end, child, rng))
+        acknowledged = max(acknowledged, _listen(read_end, child, rng, life_s))
         os.close(read_end)
     return count(folder, kills, acknowledged, step_ns)
 
 
-def _listen(read_end: int, child: int, rng: random.Random) -> int:
+def _listen(read_end: int, child: int, rng: random.Random, life_s: float) -> int:
     """Note acknowledgements; kill some time after the first; what the pipe still holds counts."""
     noted = b""
     if select.select([read_end], [], [], 30.0)[0]:
         noted += os.read(read_end, 65_536)
-    end = time.monotonic() + rng.uniform(0.0, 0.05)
+    end = time.monotonic() + rng.uniform(0.0, life_s)
     while (left := end - time.monotonic()) > 0 and select.select([read_end], [], [], left)[0]:
         noted += os.read(read_end, 65_536)
     os.kill(child, signal.SIGKILL)
@@ -126,7 +127,12 @@ def _listen(read_end: int, child: int, rng: random.Random) -> int:
 
 
 def count(folder: Path, kills: int, acknowledged: int, step_ns: int) -> Outcomes:
-    """Compare what is stored with the ledger."""
+    """Compare what is stored with the ledger, after a writer has cleared up behind the dead one."""
+    sealed = len(list((folder / "segments").glob("*.parquet")))
+    writer = EmbeddedWriter(folder)
+    while writer.maintain(record(acknowledged + BATCH, step_ns).due):
+        pass
+    writer.close()
     faults = check_folder(folder)
     for fault in faults:
         print(f"{fault.where}: {fault.what}", file=sys.stderr)
@@ -147,7 +153,6 @@ def count(folder: Path, kills: int, acknowledged: int, step_ns: int) -> Outcomes
                 )
     unique = set(stored)
     lost = sum(due not in unique for due, entry in expected.items() if entry.seq <= acknowledged)
-    sealed = len(list((folder / "segments").glob("*.parquet")))
     return Outcomes(
         kills, acknowledged, len(stored), lost, len(stored) - len(unique), wrong, len(faults), sealed,
     )  # fmt: skip
@@ -161,11 +166,14 @@ def main() -> int:
     parser.add_argument(
         "--step-s", type=float, default=STEP / NS_PER_S, help="interval of each series in its own time"
     )
+    parser.add_argument("--life-s", type=float, default=0.1, help="longest life of a writer at work")
     parser.add_argument("--quick", action="store_true", help="10 kills")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nettrace-faults-") as folder:
         kills = 10 if given.quick else given.kills
-        made = kill_writers(Path(folder) / "data", kills, given.seed, int(given.step_s * NS_PER_S))
+        made = kill_writers(
+            Path(folder) / "data", kills, given.seed, int(given.step_s * NS_PER_S), given.life_s
+        )
     print(json.dumps(asdict(made)))
     return int(bool(made.lost or made.doubled or made.wrong or made.faults))
 
