@@ -13,12 +13,19 @@ import msgspec
 from nettrace.errors import Invalid, SourceError
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Method, Outcome, Reason, Sample, SampleState
-from nettrace.model.path import Hop, StopReason, Trace
+from nettrace.model.path import Hop, Label, StopReason, Trace
 from nettrace.wire.atlas import Malformed, read_atlas
 
 SCHEMA = "nettrace.trace/1"
 Rtt = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 _LATEST_S = 253_402_300_799
+
+
+class _Label(msgspec.Struct):
+    label: int
+    tc: int = 0
+    s: bool = False
+    ttl: int = 0
 
 
 class _Hop(msgspec.Struct):
@@ -27,6 +34,7 @@ class _Hop(msgspec.Struct):
     rtt_ms: list[Rtt | None] = []
     asn: int | None = None
     also: list[str] = []
+    mpls: list[_Label] | None = None
     inferred_from: int = 0
 
 
@@ -162,6 +170,7 @@ def _hop(hop: _Hop) -> Hop:
         address=hop.address,
         samples=samples,
         also=tuple(hop.also),
+        labels=tuple(Label(each.label, each.tc, each.s, each.ttl) for each in hop.mpls or ()),
         inferred_from=hop.inferred_from,
         asn=hop.asn,
     )

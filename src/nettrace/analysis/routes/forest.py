@@ -193,7 +193,13 @@ def _filled(way: Way, reached: bool, known: Iterable[tuple[Way, bool]]) -> Way: 
 
 
 def _measured(side: Side, hop: Hop | None) -> None:
-    """Take in the least round trip of a hop, and its lost probes; a TTL that was silent as a whole counts as one."""
+    """Take in the least round trip of a hop, and its lost probes; a TTL that was silent as a whole counts as one.
+
+    A router inside an MPLS tunnel sends its answer on to the tunnel's end first (RFC 3032), so that its round trip
+    says nothing of where it stands: only its being there counts.
+    """
+    if hop is not None and hop.labels:
+        return
     least, lost = None, 0
     for sample in hop.samples if hop is not None else ():
         if sample.state is SampleState.ANSWERED:

@@ -112,7 +112,7 @@ def _event(group: _Group, changes: tuple[RouteChange, ...]) -> SharedChange:
     common = _common_as(changes)
     return SharedChange(
         towards=group.towards if len({change.target for change in changes}) == 1 else None,
-        asn=group.asn if group.asn is not None else common,
+        asn=group.asn if common is None else common,
         at=min(change.at for change in changes),
         changes=changes,
         out_of=group.out_of,

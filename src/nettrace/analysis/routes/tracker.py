@@ -105,7 +105,7 @@ class RouteTracker:
     def current(self) -> Route | None:
         """The route in force, or None while the first traces are being learnt."""
         regime = self._state.regime
-        return None if regime is None or _is_learning(regime) else regime.route()
+        return None if regime is None or regime.id is None else regime.route()
 
     def feed(self, trace: Trace, asn_of: AsnOf | None = None) -> RouteChange | None:
         """Take the pair's next trace; the change it proves, or None.
@@ -121,10 +121,11 @@ class RouteTracker:
         if state.regime is None:
             state.regime = Regime(since=seen.at)
         regime = state.regime
-        if _is_learning(regime):
+        if regime.id is None:
             regime.learn(seen)
+            if regime.scans >= WARM_UP:
+                regime.name()
             return None
-        regime.name()
         weight = _evidence(regime, seen, state.former)
         if not weight:
             return self._unsuspicious(regime, trace, seen)
@@ -203,10 +204,6 @@ class RouteTracker:
         state.regime, state.candidate = new, None
         if new.returns > 1 and len(new.flows) > 1:
             new.absorb(old)
-
-
-def _is_learning(regime: Regime) -> bool:
-    return regime.id is None and regime.scans < WARM_UP
 
 
 def _evidence(regime: Regime, seen: Sight, former: Collection[Regime]) -> int:
