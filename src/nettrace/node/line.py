@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 from nettrace import __version__
 from nettrace.errors import ConfigError, Invalid, Unreachable
-from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.model.instant import NS_PER_S
 from nettrace.node.identity import Identity
 from nettrace.wire.signing import TIME_HEADER, key_of, signed
 
 CONNECT_TIMEOUT_S = 10.0
+_SKEW_NOTED_NS = 10 * NS_PER_S
 
 
 class Answer(NamedTuple):
@@ -92,16 +93,18 @@ class Signature:
         """The headers that sign this request now."""
         return signed(self._node, self._key, (method, path), time.time_ns() + self.skew_ns, body)
 
-    def correct(self, answer: Answer) -> bool:
-        """After a 401: True when the hub's clock was the reason, and the next try goes by it."""
+    def correct(self, answer: Answer, used_ns: int) -> bool:
+        """After a 401: True when the hub's clock was the reason, and the next try goes by it.
+
+        Args:
+            answer: with the hub's time in its header.
+            used_ns: the skew the refused request was signed with; another thread may know better by now.
+        """
         stamp = answer.headers.get(TIME_HEADER, "")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 20):
             return False
-        skew_ns: Instant = int(stamp) - time.time_ns()
-        changed = abs(skew_ns - self.skew_ns) > 10 * NS_PER_S
-        if changed:
-            self.skew_ns = skew_ns
-        return changed
+        self.skew_ns = int(stamp) - time.time_ns()
+        return abs(self.skew_ns - used_ns) > _SKEW_NOTED_NS
 
 
 class Line:
@@ -112,6 +115,7 @@ class Line:
         self.signature = signature
         self._connection: http.client.HTTPConnection | None = None
         self._closed = False
+        self._skew_ns = 0
 
     def ask(
         self,
@@ -143,6 +147,12 @@ class Line:
             self._drop()
             raise self._unreachable(error) from error
 
+    def corrected(self, answer: Answer) -> bool:
+        """True when the last request was refused for its time alone, and is worth asking again at once."""
+        if answer.status != 401 or self.signature is None:
+            return False
+        return self.signature.correct(answer, self._skew_ns)
+
     def hang_up(self) -> None:
         """End whatever is under way; no request succeeds after this."""
         self._closed = True
@@ -163,6 +173,7 @@ class Line:
             sock.settimeout(timeout_s)
         headers = {"User-Agent": f"nettrace-node/{__version__}", **extra}
         if self.signature is not None:
+            self._skew_ns = self.signature.skew_ns
             headers |= self.signature.headers(method, path, body)
         self._connection.request(method, self.hub.prefix + path, body or None, headers)
         response = self._connection.getresponse()

@@ -138,7 +138,7 @@ class Uplink:
             wait_s = self._report()
             started = time.monotonic()
             self._ending.wait(wait_s)
-            if not self._keeper.ready and not self._ending.is_set():
+            if not self._keeper.ready and self.trouble is None and not self._ending.is_set():
                 self._keeper.news.wait(max(0.0, HEARTBEAT_S - (time.monotonic() - started)))
         if self.trouble is None and self._keeper.backlog:
             self._report()
@@ -195,7 +195,7 @@ class Uplink:
         body = zlib.compress(msgspec.msgpack.encode(report), 6)
         headers = {"Content-Type": _TYPE, "Content-Encoding": "deflate"}
         answer = self._line.ask("POST", REPORT_PATH, body, headers=headers, timeout_s=ANSWER_S)
-        if answer.status == 401 and self._line.signature and self._line.signature.correct(answer):
+        if self._line.corrected(answer):
             self._agent.say(
                 "the hub's clock differs from this one by minutes: signatures go by the hub's from now on"
             )
@@ -285,8 +285,8 @@ class Errands:
 
     def _ask(self) -> float:
         answer = self._line.ask("GET", WORK_PATH, timeout_s=POLL_S)
-        if answer.status == 401 and self._line.signature:
-            self._line.signature.correct(answer)
+        if self._line.corrected(answer):
+            return 0.0
         if answer.status not in {200, 204}:
             return max(self._pauses.next_s(), min(answer.seconds("Retry-After") or 0.0, LONGEST_PAUSE_S))
         self._pauses.ended()

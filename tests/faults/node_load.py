@@ -1,0 +1,67 @@
+"""A node's keeper and uplink under load: `python node_load.py FOLDER PORT RECORDS BYTES`.
+
+Makes records as fast as the disk takes them in hundreds, and writes the number of the newest one to stdout each time
+the disk has them: from then on no kill may lose it. With 0 records it only brings what is there to the hub and ends.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from tests.unit.node.entries import record
+
+from nettrace.errors import NetTraceError
+from nettrace.node.identity import Identity
+from nettrace.node.keeper import Keeper
+from nettrace.node.line import Hub, Signature
+from nettrace.node.spool import Bounds
+from nettrace.node.uplink import About, Uplink
+from nettrace.wire.frames import Assignment, Work
+
+GROUP = 50
+
+
+class Agent:
+    """A node around the uplink that wants nothing."""
+
+    def about(self) -> About:
+        return About(assignment=1)
+
+    def assigned(self, assignment: Assignment) -> None:
+        return
+
+    def asked(self, work: tuple[Work, ...]) -> None:
+        return
+
+    def dismissed(self, error: NetTraceError) -> None:
+        raise error
+
+    def say(self, words: str) -> None:
+        print(words, file=sys.stderr, flush=True)  # noqa: T201 - for whoever debugs a failure
+
+
+def main() -> None:
+    """Make, keep and send."""
+    folder, port, count, most_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    first = int((folder / "next").read_text()) if (folder / "next").exists() else 1
+    agent = Agent()
+    keeper = Keeper(folder, Bounds(most_bytes=most_bytes, oldest_s=1e9), say=agent.say)
+    identity = Identity(node="nd_test", secret="s3cret", region="nyc", hub="")
+    hub = Hub(f"http://127.0.0.1:{port}")
+    uplink = Uplink(hub, Signature(identity), identity.node, keeper, agent)
+    if port:
+        uplink.start()
+    for number in range(first, first + count):
+        keeper.put(record(number))
+        if number % GROUP == 0 and keeper.flush():
+            os.write(1, f"{number}\n".encode())
+            time.sleep(0.01)
+    keeper.flush()
+    while count == 0 and keeper.backlog:
+        time.sleep(0.02)
+    keeper.stop()
+
+
+if __name__ == "__main__":
+    main()
