@@ -49,13 +49,19 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kills", "step_s"), [(20, 60), (20, 3600)], ids=["one day", "days sealed meanwhile"]
+    ("kills", "step_s", "life_s"), [(20, 60, 0.1), (10, 900, 0.6)], ids=["one day", "days sealed meanwhile"]
 )
-def test_nothing_acknowledged_is_lost_or_doubled_when_writers_are_killed(kills: int, step_s: int) -> None:
+def test_nothing_acknowledged_is_lost_or_doubled_when_writers_are_killed(
+    kills: int, step_s: int, life_s: float
+) -> None:
+    given = ("--kills", str(kills), "--step-s", str(step_s), "--life-s", str(life_s))
     done = subprocess.run(
-        [sys.executable, "-m", "bench.faults", "--kills", str(kills), "--step-s", str(step_s)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "bench.faults", *given],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     told = json.loads(done.stdout)
     assert told["stored"] >= told["acknowledged"] >= kills
