@@ -25,6 +25,7 @@ COMMANDS = {
     "blame": ("nettrace.cli.commands.blame", "Which leg got worse, from traces of many vantages."),
     "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),
     "up": ("nettrace.cli.commands.up", "Run a hub and measure from here, all day."),
+    "demo": ("nettrace.cli.commands.demo", "The main job in an internet of our own; Ctrl-C ends all of it."),
     "fleet": ("nettrace.cli.commands.fleet", "Nodes elsewhere: tokens to enrol them, drain, revoke."),
     "keys": ("nettrace.cli.commands.keys", "API keys of this hub: create, list, change, rotate, revoke."),
     "targets": ("nettrace.cli.commands.targets", "What is watched: list, add, remove, check."),
@@ -41,6 +42,7 @@ COMMANDS = {
         "What this host permits, why not, and the one command that changes it.",
     ),
     "import": ("nettrace.cli.commands.import_", "Read other people's measurements into NetTrace's shape."),
+    "store": ("nettrace.cli.commands.store", "A hub's data: check, back up, restore."),
     "databases": ("nettrace.cli.commands.databases", "AS and place databases: list, add, update."),
     "completion": ("nettrace.cli.commands.completion", "Shell completion for bash, zsh or fish."),
 }

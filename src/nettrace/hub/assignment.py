@@ -1,6 +1,7 @@
 """What each node is to measure: from the targets there are and what the operator has set."""
 
 from collections.abc import Iterable, Mapping
+from zlib import crc32
 
 import msgspec
 
@@ -73,18 +74,17 @@ def cadence(interval_s: float) -> Cadence:
     )
 
 
-def assignment_for(
-    vantage: Vantage, targets: Iterable[Target], settings: Mapping[str, bytes], version: int
-) -> Assignment:
+def assignment_for(vantage: Vantage, targets: Iterable[Target], settings: Mapping[str, bytes]) -> Assignment:
     """What the node at a vantage measures: every endpoint of every target that is alive, custom ones included.
 
-    A drained node gets no tasks: it empties its spool and rests.
+    A drained node gets no tasks: it empties its spool and rests. The version is made from the content, so that every
+    worker gives the same one, and a node hears of a new one only when there is something new in it.
     """
     ordered = orders(settings)
     drained = vantage.state is not VantageState.ACTIVE
     tasks = () if drained else tuple(_tasks(targets, ordered))
-    return Assignment(
-        version=version,
+    made = Assignment(
+        version=0,
         tasks=tasks,
         cadence=ordered.cadence,
         rate_pps=ordered.rate_pps,
@@ -92,6 +92,7 @@ def assignment_for(
         opted_out=ordered.opted_out,
         drained=drained,
     )
+    return msgspec.structs.replace(made, version=crc32(msgspec.msgpack.encode(made)) or 1)
 
 
 def _tasks(targets: Iterable[Target], ordered: Orders) -> Iterable[Task]:
