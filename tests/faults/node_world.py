@@ -33,8 +33,9 @@ def wait_for(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None
 class Double:
     """A hub on a port of its own that stays the same through kills."""
 
-    def __init__(self, folder: Path, assignment: Assignment) -> None:
+    def __init__(self, folder: Path, assignment: Assignment, prefix: tuple[str, ...] = ()) -> None:
         self.folder = folder
+        self.prefix = prefix
         folder.mkdir()
         (folder / "secret").write_text(SECRET)
         self.assign(assignment)
@@ -53,7 +54,13 @@ class Double:
         fresh.replace(self.folder / "assignment.msgpack")
 
     def start(self) -> Self:
-        command = [sys.executable, str(HERE / "hub_double.py"), str(self.folder), str(self.port)]
+        command = [
+            *self.prefix,
+            sys.executable,
+            str(HERE / "hub_double.py"),
+            str(self.folder),
+            str(self.port),
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         assert self.process.stdout.readline(), "the hub did not start"

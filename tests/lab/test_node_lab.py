@@ -1,0 +1,133 @@
+"""A node inside the lab: what it reports is what is true there, and it traces at once when a cable is cut."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.faults.node_world import Double, Node, check_ledger, wait_for
+from tests.lab.contract import check_times, check_trace, truth_of
+
+from nettrace.lab.session import RunningLab
+from nettrace.lab.truth import Oracle
+from nettrace.lab.world import Event
+from nettrace.measure.tracing.flow import flow_for
+from nettrace.model.measurement import Method
+from nettrace.model.target import Endpoint, Role, RoundMethod
+from nettrace.wire.documents import document
+from nettrace.wire.frames import Assignment, Cadence, Measured, Task
+
+pytestmark = [pytest.mark.lab, pytest.mark.root]
+
+TARGETS = ("west.lab", "quiet.lab", "edge.lab")
+METHODS = (
+    RoundMethod.ICMP,
+    RoundMethod.UDP,
+    RoundMethod.TCP,
+    RoundMethod.HTTP,
+    RoundMethod.WS,
+    RoundMethod.TRACE,
+)
+
+
+@pytest.fixture
+def lab(lab_permitted: None) -> Iterator[RunningLab]:
+    with RunningLab.start("small", name=f"node-{os.getpid()}") as running:
+        yield running
+
+
+def rows_of(double: Double, method: str) -> list[dict[str, Any]]:
+    """The public documents of what was reported by one method, each with its record's target."""
+    return [
+        document(msgspec.convert(row["measurement"], Measured, strict=False)) | {"of": row["target"]}
+        for row in double.records(method=method)
+    ]
+
+
+def tasks() -> tuple[Task, ...]:
+    web = tuple(
+        Task(
+            target=name,
+            endpoint=Endpoint(name="rest", host=name, role=Role.API, url=f"https://{name}/"),
+            methods=tuple(method for method in METHODS if method is not RoundMethod.WS),
+        )
+        for name in TARGETS
+    )
+    feed = Endpoint(name="feed", host="west.lab", role=Role.DATA, url="wss://west.lab/")
+    names = Endpoint(name="names", host="resolver.lab", role=Role.RESOLVER, url="dns:west.lab")
+    once = Cadence(rtt_s=1, trace_s=86_400, exchange_s=86_400, probes=2, spacing_s=0.1)
+    moving = Endpoint(name="moving", host="west.lab", role=Role.API)
+    return (
+        *web,
+        Task(target="west.lab", endpoint=feed, methods=(RoundMethod.WS,)),
+        Task(target="resolver.lab", endpoint=names, methods=(RoundMethod.DNS,)),
+        Task(target="moving", endpoint=moving, methods=(RoundMethod.ICMP, RoundMethod.TRACE), cadence=once),
+    )
+
+
+def test_what_a_node_reports_is_the_truth_and_a_cut_cable_is_traced_at_once(
+    lab: RunningLab, tmp_path: Path
+) -> None:
+    oracle = lab.oracle()
+    inside = tuple(lab.prefix("nyc"))
+    cadence = Cadence(rtt_s=2, exchange_s=4, trace_s=4, probes=3, spacing_s=0.1)
+    assignment = Assignment(version=1, tasks=tasks(), cadence=cadence, open_networks=("0.0.0.0/0", "::/0"))
+    double = Double(tmp_path / "hub", assignment, inside)
+    node = Node(tmp_path / "node", double.url, prefix=inside)
+    try:
+        double.start()
+        node.start()
+        kinds = {
+            (name, method.value) for name in TARGETS for method in METHODS if method is not RoundMethod.WS
+        }
+        kinds |= {("west.lab", "ws"), ("resolver.lab", "dns"), ("moving", "trace")}
+
+        def seen() -> set[tuple[str, str]]:
+            return {(row["target"], row["method"]) for row in double.records()}
+
+        wait_for(lambda: kinds <= seen(), 60)
+        wait_for(lambda: len(double.records(target="moving", method="icmp")) > 12, 60)
+        check_truth(double, oracle)
+        before = len(double.records(target="moving", method="trace"))
+        lab.happen(Event(kind="cut", subject="plains-1"))
+        wait_for(lambda: len(double.records(target="moving", method="trace")) > before, 30)
+        extra = double.records(target="moving", method="trace")[-1]
+        made = document(msgspec.convert(extra["measurement"], Measured, strict=False))
+        check_trace(made, truth_of(lab.oracle(), "nyc", made))
+        assert node.end() == 0
+        check_ledger(double.rows())
+    finally:
+        node.kill()
+        double.kill()
+
+
+def check_truth(double: Double, oracle: Oracle) -> None:
+    for row in rows_of(double, "trace"):
+        assert row["method"] == "tcp", "the way the endpoint's own traffic takes"
+        check_trace(row, truth_of(oracle, "nyc", row))
+    for method in ("icmp", "udp", "tcp"):
+        for row in rows_of(double, method):
+            assert (row["outcome"], row["method"], row["clock"]) == ("measured", method, "kernel"), row
+            flow = flow_for(row["address"], Method(method), 0, row.get("port"))
+            version = 6 if ":" in row["address"] else 4
+            floor = min(
+                oracle.path("nyc", row["address"], flow, version).rtt_ns,
+                *(
+                    oracle.path(
+                        "nyc", row["address"], flow_for(row["address"], Method(method), each), version
+                    ).rtt_ns
+                    for each in range(8)
+                ),
+            )
+            check_times(row["rtt_ms"], floor)
+    for row in rows_of(double, "http"):
+        assert (row["outcome"], row["status"], row["tls_version"]) == ("measured", 200, "TLSv1.3"), row
+        assert row["dns_ms"] is not None
+        assert row["ttfb_ms"] >= row["connect_ms"] * 0.9
+    (feed, *_) = rows_of(double, "ws")
+    assert feed["outcome"] == "measured"
+    assert len(feed["rtt_ms"]) == 3
+    (names, *_) = rows_of(double, "dns")
+    assert (names["outcome"], names["rcode"]) == ("measured", "NOERROR")
