@@ -27,6 +27,7 @@ def make_app(
 
     Handlers find the service as `request.app.state.service`.
     """
+    service.operations = tuple(operations)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
@@ -50,7 +51,7 @@ def make_app(
 
 
 def _route(operation: Operation, service: Service) -> HTTPRouteHandler:
-    async def handler(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def handler(request: Request[Any, Any, Any]) -> Response[Any]:
         return await serve(operation, service, request)
 
     handler.__name__ = operation.id

@@ -6,6 +6,7 @@ from litestar import Request, Response
 
 from nettrace.api.answer import negotiated, render
 from nettrace.api.call import Call
+from nettrace.api.download import file_answer
 from nettrace.api.guard import admit, charge
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.api.question import decode_body, decode_query
@@ -17,7 +18,7 @@ ANYBODY = Caller(account="", tier=Tier(name="open", title="Without a key"), scop
 """Whoever reads what needs no key."""
 
 
-async def serve(operation: Operation, service: Service, request: Request[Any, Any, Any]) -> Response[bytes]:
+async def serve(operation: Operation, service: Service, request: Request[Any, Any, Any]) -> Response[Any]:
     """Answer one request.
 
     A conditional request is charged when its answer turns out to be news: 304 costs nothing.
@@ -31,7 +32,7 @@ async def serve(operation: Operation, service: Service, request: Request[Any, An
         caller = admit(service, headers, feature=operation.feature, scope=operation.scope)
         if not conditional:
             charged = charge(service, caller, operation.cost, now)
-            request.scope["charged_headers"] = charged  # type: ignore[typeddict-unknown-key]
+            request.state.charged = charged
     raw_query = request.scope["query_string"].decode("latin-1")
     query = decode_query(operation.query, raw_query) if raw_query or operation.query is not NoQuery else None
     form = negotiated(operation, getattr(query, "format", None), headers.get("accept"))
@@ -42,6 +43,8 @@ async def serve(operation: Operation, service: Service, request: Request[Any, An
         url=request.scope["path"], raw_query=raw_query, form=form, operation_id=operation.id,
     )  # fmt: skip
     answer = await operation.handler(call)
+    if answer.file is not None:
+        return file_answer(answer, answer.file, headers, charged)
     link = next_link(call, answer.next_cursor) if answer.next_cursor is not None else None
     rendered = await render(operation, answer, form, headers, link)
     if conditional and not operation.open and rendered.status != 304:

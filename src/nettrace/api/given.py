@@ -2,6 +2,7 @@
 
 import gzip
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,6 +33,7 @@ class Answer(msgspec.Struct, kw_only=True):
         gzipped: the bytes compressed already.
         media_type: when it is not the operation's.
         row_type: shape of the rows in `content.data`, when it is not the documented one.
+        file: is sent instead of content, in ranges if asked for.
     """
 
     content: Any
@@ -44,6 +46,7 @@ class Answer(msgspec.Struct, kw_only=True):
     headers: dict[str, str] = {}
     media_type: str | None = None
     row_type: type[msgspec.Struct] | None = None
+    file: Path | None = None
 
 
 def squeezed(body: bytes) -> bytes:

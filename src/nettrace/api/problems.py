@@ -125,13 +125,13 @@ def headers_of(error: NetTraceError) -> dict[str, str]:
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Any exception of a handler as a problem; those nobody foresaw are logged with the request's id."""
-    request_id = str(request.scope.get("request_id", ""))
+    request_id = str(cast("dict[str, object]", request.scope).get("request_id", ""))
     known = _known(request, error)
     if known is None:
         _log.error("request %s %s broke", request_id, request.url.path, exc_info=error)
         known = NetTraceError("something broke here", f"Tell the operator the request id {request_id}")
     extra: Mapping[str, str] = getattr(error, "headers", None) or {}
-    charged = cast("dict[str, Mapping[str, str]]", cast(object, request.scope)).get("charged_headers", {})
+    charged = charged_of(request)
     return Response(
         problem_bytes(known, instance=request.url.path, request_id=request_id),
         status_code=known.status,
@@ -151,3 +151,8 @@ def _known(request: Request[Any, Any, Any], error: Exception) -> NetTraceError |
         if error.status_code < 500:
             return BadRequest((Fault(pointer="#", detail=error.detail),), status=error.status_code)
     return None
+
+
+def charged_of(request: Request[Any, Any, Any]) -> Mapping[str, str]:
+    """The quota headers of a request that was charged before it failed."""
+    return getattr(request.state, "charged", None) or {}

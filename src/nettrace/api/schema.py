@@ -726,12 +726,12 @@ class LimitsShape(msgspec.Struct, kw_only=True):
 
 
 class UsageShape(msgspec.Struct, kw_only=True):
-    """Calls of this account today."""
+    """Calls of this account today; `calls` is null where they are not limited and so not counted by the day."""
 
     object: str = "usage"
     account: str
     day: str
-    calls: int
+    calls: int | None
     limit: int | None
 
 
@@ -791,3 +791,13 @@ class VersionShape(msgspec.Struct, kw_only=True):
     api: str
     protocol: int
     python: str
+
+
+class ExportPage(Page[RawRow], kw_only=True):
+    """Raw rounds of one target by time."""
+
+    object: str = "export_page"
+    host: str
+    window: WindowShape
+    export_rows: int
+    history_days: int | None

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from nettrace.api.kept import Answers
+from nettrace.api.metrics import Histogram
 from nettrace.errors import StoreBusy
 from nettrace.hub.access import Access
 from nettrace.hub.latest import Newest, Snapshot
@@ -18,7 +19,7 @@ from nettrace.hub.link import HubWriter
 from nettrace.hub.place import Data
 from nettrace.hub.quota import Quota
 from nettrace.hub.tiers import Tiers
-from nettrace.model.instant import Instant
+from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.port import StoreReader
 
 T = TypeVar("T")
@@ -111,11 +112,18 @@ class Service:
         self.quota = Quota(data.quota)
         self._keys = open_reader()
         self.access = Access(self._keys, self.tiers, self.quota, single_user=single_user)
-        self.newest = Newest(now())
         self.secret = _secret(data.folder / "cursor.key")
         self.answers = Answers()
+        self.histogram = Histogram()
+        self.newest = Newest(now(), self.histogram.take)
+        self.documents: dict[str, bytes] = {}
+        self.operations: tuple[Any, ...] = ()
         self.started_at = now()
         self.writer = writer
+        self.exporter: Callable[[Service], None] = _nobody
+        self._counted_at: Instant = 0
+        self._calls = 0
+        self._begins: list[Callable[[], Coroutine[object, object, None]]] = []
         self._ends: list[Callable[[], Awaitable[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.problem: str | None = None
@@ -129,12 +137,26 @@ class Service:
         """Read what there is and keep following it."""
         await self.refresh()
         self.keep(self._follow())
+        for work in self._begins:
+            self.keep(work())
 
     def keep(self, work: Coroutine[object, object, None]) -> None:
         """Run a coroutine until the service stops."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def calls_today(self) -> int:
+        """Calls of all keys today, at most ten seconds old: counting them reads the whole quota file."""
+        now = self.now()
+        if now - self._counted_at > 10 * NS_PER_S:
+            self._counted_at = now
+            self._calls = await asyncio.to_thread(self.quota.calls_today, now)
+        return self._calls
+
+    def begin(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Run this from the start of the service to its end."""
+        self._begins.append(work)
 
     def at_end(self, close: Callable[[], Awaitable[None]]) -> None:
         """Call this when the service stops."""
@@ -167,6 +189,10 @@ class Service:
         await self.writer.close()
         self._keys.close()
         self.quota.close()
+
+
+def _nobody(_: Service) -> None:
+    """Exports stay queued until somebody works them off."""
 
 
 def _secret(path: Path) -> bytes:

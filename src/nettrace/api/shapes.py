@@ -1,5 +1,7 @@
 """From what the hub knows to what the API promises: ns to ms, instants to text, nothing else."""
 
+from typing import Any
+
 import msgspec
 
 from nettrace.api import schema
@@ -173,8 +175,8 @@ class _Said(msgspec.Struct):
     direction: str | None = None
     class_: str | None = msgspec.field(default=None, name="class")
     rtt_delta_ms: float | None = None
-    from_: msgspec.Raw | None = msgspec.field(default=None, name="from")
-    to: msgspec.Raw | None = None
+    from_: Any = msgspec.field(default=None, name="from")
+    to: Any = None
 
 
 def _said(event: Event) -> _Said:
@@ -196,12 +198,11 @@ def change_row(event: Event) -> schema.ChangeRow:
     )  # fmt: skip
 
 
-def _text(raw: msgspec.Raw | None) -> str | None:
+def _text(said: object) -> str | None:
     """A route's name when the document holds one, else what it holds as JSON."""
-    if raw is None:
-        return None
-    found = msgspec.json.decode(raw)
-    return found if isinstance(found, str) else None if found is None else bytes(raw).decode()
+    if said is None or isinstance(said, str):
+        return said
+    return msgspec.json.encode(said).decode()
 
 
 def vantage_row(snapshot: Snapshot, vantage: Vantage) -> schema.VantageRow:

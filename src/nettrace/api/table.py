@@ -1,9 +1,28 @@
 """All operations, in the order of the documentation."""
 
-from nettrace.api.doors import system, targets
+from nettrace.api.doors import (
+    account,
+    documentation,
+    events,
+    exports,
+    latency,
+    measurements,
+    ranking,
+    routes,
+    system,
+    targets,
+)
 from nettrace.api.operation import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
     *targets.OPERATIONS,
+    *latency.OPERATIONS,
+    *routes.OPERATIONS,
+    *ranking.OPERATIONS,
+    *events.OPERATIONS,
+    *measurements.OPERATIONS,
+    *exports.OPERATIONS,
+    *account.OPERATIONS,
+    *documentation.OPERATIONS,
 )

@@ -4,7 +4,7 @@ import io
 from functools import cache
 from importlib import import_module
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -26,10 +26,13 @@ def _simple(kind: Any) -> Kind | None:
     return kinds.get(kind)
 
 
+@cache
 def row_shape(answer: Any) -> type[msgspec.Struct]:
     """The struct of an answer's `data` rows."""
-    hints: dict[str, Any] = get_type_hints(answer)
-    return get_args(hints["data"])[0]
+    shape = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(answer))
+    data = next(field.type for field in shape.fields if field.name == "data")
+    rows = cast("msgspec.inspect.StructType", cast("msgspec.inspect.ListType", data).item_type)
+    return cast("type[msgspec.Struct]", get_origin(rows.cls) or rows.cls)
 
 
 def encoded(rows: list[msgspec.Struct], shape: type[msgspec.Struct], form: str) -> bytes:

@@ -15,6 +15,7 @@ import uvicorn
 
 from nettrace.api.app import make_app
 from nettrace.api.connection import PatientProtocol
+from nettrace.api.doors import exports
 from nettrace.api.mounted import doors
 from nettrace.api.service import Service
 from nettrace.hub.access import loopback
@@ -43,6 +44,9 @@ def main(words: Sequence[str] | None = None) -> int:
         public_hosts=given.public_host,
         loopback=inside,
     )
+    service.exporter = exports.start
+    service.begin(lambda: exports.sweep(service))
+    sys.setswitchinterval(0.001)  # threads that encode give the event loop its turn sooner
     config = uvicorn.Config(
         make_app(service, doors(service, lambda: open_reader(data), link)),
         uds=given.unix,

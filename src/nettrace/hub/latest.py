@@ -98,11 +98,18 @@ def stale(latest: Latest, at: Instant) -> bool:
 class Newest:
     """Follows the live log. One thread refreshes at a time; anybody reads `snapshot`.
 
+    Args:
+        at: now.
+        tell: hears of every newest round that came in, in the thread that refreshes.
+
     Attributes:
         looked_at: when the store was last asked with success.
     """
 
-    def __init__(self, at: Instant) -> None:
+    def __init__(
+        self, at: Instant, tell: Callable[[list[Latest], Instant], None] = lambda _rows, _now: None
+    ) -> None:
+        self._tell = tell
         self._kept: dict[tuple[str, Hashable], tuple[int, bytes]] = {}
         self._targets_version = -1
         self._ticked_at = 0
@@ -130,6 +137,7 @@ class Newest:
         if tick or stored != self._targets_version:
             vantages = _vantages(reader)
         self._targets_version = stored
+        self._tell(news, now)
         newest = _merged(old.newest, news)
         changed = {row.round.series.target for row in news} | _aged(newest, old.at, now)
         versions.update(dict.fromkeys(changed, version))
