@@ -14,6 +14,7 @@ from nettrace.web.badges import badge_doors
 from nettrace.web.door import Visit, door, refused
 from nettrace.web.hub import Hub
 from nettrace.web.overview import overview_doors
+from nettrace.web.rankings import ranking_doors
 from nettrace.web.site import digest, page, serve_static
 from nettrace.web.status import status_doors
 from nettrace.web.targets import target_doors
@@ -25,6 +26,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
     return [
         *overview_doors(hub),
         *target_doors(hub),
+        *ranking_doors(hub),
         *status_doors(hub),
         *badge_doors(hub),
         *_session_doors(hub),

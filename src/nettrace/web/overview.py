@@ -137,7 +137,7 @@ def headline(
         )
     words = f"{answering} of {total} targets answer"
     if failed:
-        words += f"; {failed} answer{'s' if failed == 1 else ''} no vantage"
+        words += f"; {failed} do{'es' if failed == 1 else ''} not"
     elif troubles:
         words += f"; {troubles} way{'s' if troubles != 1 else ''} to them fail{'s' if troubles == 1 else ''}"
     if silent:

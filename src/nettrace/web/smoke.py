@@ -39,14 +39,16 @@ def loss_class(sent: int, received: int) -> str:
 
 
 def smoke(
-    columns: Columns, window: Window, title: str, *, floor_ns: int | None = None, marks: Sequence[Mark] = ()
-) -> str:
+    columns: Columns, window: Window, title: str, *, floor_ns: int | None = None, marks: Sequence[Mark] = (),
+    span_ns: tuple[int, int] | None = None,
+) -> str:  # fmt: skip
     """The chart as SVG. Needs the quantiles p5, p25, p50, p75 and p95 in `columns`.
 
-    Bars hatched grey are "not measured"; bars hatched red had probes and no answer.
+    `span_ns` sets the value axis, so that several charts can be read against each other. Bars
+    hatched grey are "not measured"; bars hatched red had probes and no answer.
     """
     quantile = columns.quantiles_ns
-    seen = extent([quantile["p5"], quantile["p95"], [floor_ns]])
+    seen = span_ns or extent([quantile["p5"], quantile["p95"], [floor_ns]])
     ticks = value_ticks(seen[0] / NS_PER_MS, seen[1] / NS_PER_MS) if seen else [0.0, 1.0]
     x = Axis(float(window.start), float(window.end), _LEFT, WIDTH - _RIGHT)
     y = Axis(ticks[0] * NS_PER_MS, ticks[-1] * NS_PER_MS, HEIGHT - _BOTTOM, _TOP)

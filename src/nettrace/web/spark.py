@@ -6,6 +6,8 @@ from itertools import groupby
 from nettrace.web.xml import text
 
 _WIDTH, _HEIGHT = 120, 24
+_QUIET = 0.1
+"""A line that moves by less than a tenth of its value looks as quiet as it is."""
 
 
 def sparkline(values: Sequence[float | None], title: str) -> str:
@@ -18,7 +20,7 @@ def sparkline(values: Sequence[float | None], title: str) -> str:
     if not known:
         return ""
     low, high = min(known), max(known)
-    span = (high - low) or max(abs(high), 1.0) * 0.1
+    span = max(high - low, abs(high) * _QUIET, 1e-9)
     step = _WIDTH / max(1, len(values) - 1)
 
     def point(index: int, value: float) -> str:

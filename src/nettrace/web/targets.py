@@ -257,5 +257,5 @@ def _chart(
     title = f"{target.name} ({endpoint.name}, {columns.series.method}) from {vantage}"
     return {
         "vantage": vantage, "columns": columns, "floor": floor,
-        "svg": smoke(columns, window, title, floor_ns=floor.fibre_ns if floor else None, marks=marks),
+        "svg": smoke(columns, window, title, floor_ns=floor.fibre_ns if floor and floor.fibre_ns else None, marks=marks),
     }  # fmt: skip
