@@ -38,21 +38,21 @@ class Entry(NamedTuple):
 CATALOGUE: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("shift", Kind.SHIFT, ShiftDetector, "the level moved and stayed", 0.1),
+        Entry("shift", Kind.SHIFT, ShiftDetector, "the level moved and stayed", 1.0),
         Entry("anomaly", Kind.ANOMALY, AnomalyDetector, "one to four samples far off, and back", 5.0),
         Entry("trend", Kind.TREND, TrendDetector, "the RTT creeps up or down", 0.05),
         Entry("loss", Kind.LOSS, LossDetector, "more probes are lost than usual", 0.1),
         Entry(
-            "divergence", Kind.DIVERGENCE, DivergenceDetector, "two series keep their distance no longer", 0.1
+            "divergence", Kind.DIVERGENCE, DivergenceDetector, "two series keep their distance no longer", 0.7
         ),
-        Entry("seed_zscore", Kind.ANOMALY, SeedZscore, "|z| > 2 against 12 samples", 200.0, preset=True),
-        Entry("seed_trend", Kind.TREND, SeedTrend, "a steep line through 12 samples", 50.0, preset=True),
+        Entry("seed_zscore", Kind.ANOMALY, SeedZscore, "|z| > 2 against 12 samples", 350.0, preset=True),
+        Entry("seed_trend", Kind.TREND, SeedTrend, "a steep line through 12 samples", 30.0, preset=True),
         Entry(
             "seed_divergence",
             Kind.DIVERGENCE,
             SeedDivergence,
             "one has z > 2, the other not",
-            200.0,
+            400.0,
             preset=True,
         ),
     )

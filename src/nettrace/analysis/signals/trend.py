@@ -2,7 +2,7 @@
 
 Samples are averaged over hours; over the newest 24 to 48 of these the Mann-Kendall statistic asks whether later hours
 are slower, with its variance widened for what the hours have in common with their neighbours (lag 1 of the residuals:
-n_eff = n (1 - r) / (1 + r)), and the Theil-Sen slope says by how much. A trend begins at |Z| > 3.8 if what it has
+n_eff = n (1 - r) / (1 + r)), and the Theil-Sen slope says by how much. A trend begins at |Z| > 4 if what it has
 amounted to exceeds the gate of a shift. It ends when |Z|, not widened, falls below 1.6, when the level moves at once
 (then the shift says what happened) or at a hole of twelve hours. A day is the least there is to tell creeping from a
 daily rhythm: half of one looks the same.
@@ -23,7 +23,7 @@ NAME = "trend/1"
 HOUR_NS = 3600 * NS_PER_S
 LEAST, MOST, HOLE = 24, 48, 12
 """Hours: that a trend needs, that are looked at, and that may be missing in a row."""
-BEGINS, ENDS = 3.8, 1.6
+BEGINS, ENDS = 4.0, 1.6
 
 
 class TrendState(msgspec.Struct):
