@@ -13,7 +13,8 @@ from random import Random
 import msgspec
 
 from nettrace.analysis.routes.sight import is_private, network_of
-from nettrace.model.path import Hop, Trace
+from nettrace.model.measurement import Method, Outcome
+from nettrace.model.path import Hop, StopReason, Trace
 from nettrace.outside.atlas import import_atlas
 from nettrace.wire.atlas import Malformed
 
@@ -36,6 +37,44 @@ def real_series() -> dict[str, Series]:
         name = next(iter(series.values()))[0].target
         found[name] = {key: traces for key, traces in series.items() if len(traces) >= _FEWEST_TRACES}
     return found
+
+
+def generated_series(random: Random, vantages: int = 24, traces: int = 24) -> Series:
+    """Series made up where there is no data: 8 to 14 hops, 30 % of them silent, the middle balanced two or four ways."""
+
+    def router() -> str:
+        return f"{random.randrange(20, 200)}.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
+
+    made: Series = {}
+    for number in range(vantages):
+        length = random.randint(8, 14)
+        ways = [[router() for _ in range(random.choice((1, 1, 2, 4)))] for _ in range(length)]
+        dark = {ttl for ttl in range(length) if random.random() < 0.2}
+        made[f"v{number}"] = [_generated(f"v{number}", scan, ways, dark, random) for scan in range(traces)]
+    return made
+
+
+def _generated(vantage: str, scan: int, ways: list[list[str]], dark: set[int], random: Random) -> Trace:
+    target, flow = "198.51.100.7", scan % 16
+    seen = [
+        None if ttl in dark or random.random() < 0.1 else way[(flow * 7 + ttl) % len(way)]
+        for ttl, way in enumerate(ways)
+    ]
+    reached = random.random() < 0.5
+    hops = ["192.168.1.1", *seen, *([target] if reached else [None] * 5)]
+    return Trace(
+        vantage=vantage,
+        target="generated.example",
+        address=target,
+        at=(1_767_225_600 + 7200 * scan) * 1_000_000_000,
+        outcome=Outcome.MEASURED,
+        method=Method.UDP,
+        flow=flow,
+        reached=reached,
+        stop=StopReason.REACHED if reached else StopReason.GAP,
+        rtt_ns=50_000_000 if reached else None,
+        hops=tuple(Hop(ttl=ttl, address=address) for ttl, address in enumerate(hops, 1)),
+    )
 
 
 def by_slash16(address: str) -> int | None:

@@ -67,6 +67,10 @@ class Candidate(msgspec.Struct, kw_only=True):
             for each in more:
                 counts[each] = counts.get(each, 0) + 1
 
+    def shared_by(self, regime: Regime, seen: Sight) -> bool:
+        """Whether a trace that would prove little by itself crosses something that was new in the others."""
+        return not self.networks.keys().isdisjoint(regime.novel(seen).values())
+
     def denied_by(self, seen: Sight) -> bool:
         """Whether an unsuspicious trace shows the old route, rather than only too little of the new one."""
         return not self.missing or not self.missing.keys().isdisjoint(seen.networks.values())
@@ -127,6 +131,8 @@ class RouteTracker:
                 regime.name()
             return None
         weight = _evidence(regime, seen, state.former)
+        if not weight and state.candidate is not None and state.candidate.shared_by(regime, seen):
+            weight = SINGLE
         if not weight:
             return self._unsuspicious(regime, trace, seen)
         candidate = state.candidate = state.candidate or Candidate()
