@@ -262,3 +262,10 @@ class OriginRefused(NetTraceError):
 
     slug = "origin"
     status = 403
+
+
+class QueryError(NetTraceError):
+    """A query in SQL that cannot be answered: not understood, not allowed, too large or too slow."""
+
+    slug = "query"
+    status = 400

@@ -42,6 +42,7 @@ COMMANDS = {
         "What this host permits, why not, and the one command that changes it.",
     ),
     "import": ("nettrace.cli.commands.import_", "Read other people's measurements into NetTrace's shape."),
+    "query": ("nettrace.cli.commands.query", "Read-only SQL over everything a hub has stored."),
     "store": ("nettrace.cli.commands.store", "A hub's data: check, back up, restore."),
     "databases": ("nettrace.cli.commands.databases", "AS and place databases: list, add, update."),
     "completion": ("nettrace.cli.commands.completion", "Shell completion for bash, zsh or fish."),

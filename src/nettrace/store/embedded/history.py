@@ -21,7 +21,7 @@ from nettrace.store.embedded.raw import Raw
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S
 from nettrace.store.embedded.rounds import Names, round_id
 from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_US, STAGES
-from nettrace.store.embedded.segments import read_segment, whole, words
+from nettrace.store.embedded.segments import read_segment, requested_keys, whole, words
 from nettrace.store.embedded.tally import Tally
 from nettrace.store.rows import STEP_S, Columns, Resolution, Round, Summary, Window
 
@@ -121,6 +121,19 @@ class History:
                 return sealed_rounds(table, {series: self._names.series(series)})[0]
         return None
 
+    def requested(self, request: str, window: Window) -> list[Round]:
+        """Rounds of an on-demand request: an index finds the hot ones, sealed days are looked through."""
+        keys = {
+            (int(series), int(due))
+            for series, due in self._connection.execute(
+                "SELECT series, due FROM round WHERE request = ?", (request,)
+            )
+        }
+        for _, path in self._raw.days(window.start, window.end):
+            keys |= requested_keys(path, request)
+        found = [self.round(series, due) for series, due in keys]
+        return sorted((each for each in found if each is not None), key=lambda each: (each.due, each.series))
+
     # -- buckets and windows
     def history(
         self, series: Mapping[int, Series], window: Window, resolution: Resolution, quantiles: Sequence[float],
@@ -184,10 +197,10 @@ def _once(sealed: list[Round], hot: list[Round], newest_first: bool) -> list[Rou
 
 def sealed_rounds(table: Table, series: Mapping[int, Series]) -> list[Round]:
     """The rounds of a sealed day's rows."""
-    names = [name for name in table.column_names if name not in {"due", "at", "stored_at"}]
+    names = [name for name in table.column_names if name not in {"due", "begun_at", "stored_at"}]
     columns = {name: words(table, name) for name in names}
     times = zip(
-        whole(table, "due").tolist(), (whole(table, "at") * NS_PER_US).tolist(),
+        whole(table, "due").tolist(), (whole(table, "begun_at") * NS_PER_US).tolist(),
         (whole(table, "stored_at") * NS_PER_MS).tolist(), strict=True,
     )  # fmt: skip
     return [

@@ -63,6 +63,10 @@ class Past(Protocol):
         """The round of a series that was due then."""
         ...
 
+    def requested(self, request: str, window: Window) -> list[Round]:
+        """The rounds of an on-demand request by (due, series), sealed ones due within the window."""
+        ...
+
 
 class Hot:
     """The past as far as it lies in `round`."""

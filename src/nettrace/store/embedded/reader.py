@@ -43,6 +43,9 @@ LATE_NS = 60 * NS_PER_S
 """How long behind its deadline an on-demand round may still have come in."""
 
 
+EVER = Window(0, 2**62)
+
+
 class EmbeddedReader:
     """A `StoreReader` over a data folder.
 
@@ -153,26 +156,12 @@ class EmbeddedReader:
     def request_rounds(self, request: str) -> list[Round]:
         """See `StoreReader.request_rounds`."""
         with self._reading():
-            keys = list(
-                self._connection.execute(
-                    "SELECT series, due FROM round WHERE request = ? ORDER BY due", (request,)
-                )
-            )
-            if keys:
-                found = [self._past.round(*key) for key in keys]
-                return sorted(
-                    (each for each in found if each is not None), key=lambda each: (each.due, each.series)
-                )
             body = value(self._connection, "SELECT body FROM request WHERE id = ?", (request,))
             if body is None:
-                return []
+                return self._past.requested(request, EVER)
             asked = msgspec.msgpack.decode(body, type=MeasurementRequest)
-            choice = Choice(targets=(asked.target,), vantages=asked.wanted, methods=(asked.method,))
-            window = Window(asked.created_at, asked.deadline + LATE_NS)
-            if window.end - window.start > NS_PER_DAY:
-                window = Window(window.start, window.start + NS_PER_DAY)
-            rounds = self._past.rounds(self._index.chosen(choice), window, limit=100_000)
-            return [each for each in rounds if each.request == request]
+            end = min(asked.deadline + LATE_NS, asked.created_at + NS_PER_DAY)
+            return self._past.requested(request, Window(asked.created_at, end))
 
     # -- paths and events
     def traces(self, choice: Choice, window: Window, limit: int) -> list[StoredTrace]:

@@ -48,12 +48,19 @@ KEYS_AT_ONCE = 4_000
 AGAIN_NS = NS_PER_HOUR
 """How long late rounds of a sealed day may gather before it is sealed again."""
 
-_ASK = """
+_WORDS_SQL = """
 SELECT r.series, s.vantage, s.target, s.endpoint, s.method, r.due, r.begun, r.stored, r.outcome, r.reason, a.text,
   r.sent, r.received, r.not_measured, r.rtt_ns, r.error_ns, r.grade, r.samples, r.stages, r.status, r.tls, t.name,
   r.hop_count, r.clock, r.request
-FROM json_each(?) j CROSS JOIN round r ON r.series = j.value AND r.due >= ? AND r.due < ?
+"""
+_NAMES_SQL = """
 JOIN series s ON s.id = r.series LEFT JOIN address a ON a.id = r.address LEFT JOIN route t ON t.id = r.route
+"""
+ROWS_SQL = f"{_WORDS_SQL} FROM round r {_NAMES_SQL}"
+"""All hot rows with their words, for `table_of`."""
+
+_SOME_ROWS_SQL = f"""{_WORDS_SQL}
+FROM json_each(?) j CROSS JOIN round r ON r.series = j.value AND r.due >= ? AND r.due < ? {_NAMES_SQL}
 """
 
 
@@ -197,7 +204,7 @@ def enter(connection: Connection, segment: Segment, sealed_at: Instant) -> None:
 
 def hot_table(connection: Connection, series: Sequence[int], start: Instant, end: Instant) -> Table:
     """Hot rows of these series (in order) due in [start, end), with a sealed day's columns."""
-    rows = list(connection.execute(_ASK, (msgspec.json.encode(list(series)).decode(), start, end)))
+    rows = list(connection.execute(_SOME_ROWS_SQL, (msgspec.json.encode(list(series)).decode(), start, end)))
     return table_of(rows) if rows else COLUMNS.empty_table()
 
 
@@ -211,7 +218,7 @@ def table_of(rows: Sequence[tuple[Any, ...]]) -> Table:
     taken = [unpack_stages(blob) if blob else {} for blob in stages] if any(stages) else None
     columns: dict[str, Any] = {
         "series": series, "vantage": vantage, "target": target, "endpoint": endpoint, "method": method, "due": dues,
-        "at": dues // NS_PER_US + np.array(begun, np.int64),
+        "begun_at": dues // NS_PER_US + np.array(begun, np.int64),
         "stored_at": dues // NS_PER_MS + np.array(stored, np.int64),
         "outcome": _words(outcome, OUTCOMES), "reason": _words(reason, REASONS), "address": address, "sent": sent,
         "received": received, "not_measured": not_measured, "rtt_ns": rtt, "error_ns": error, "grade": grade,

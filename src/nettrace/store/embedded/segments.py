@@ -4,7 +4,7 @@ Rows are sorted by (series, due), some 16,000 to a row group, so that one series
 under another name, flushed, then renamed: what bears a segment's name is whole, and is never changed again.
 
 `samples_ns` is NULL where the one sample is `rtt_ns` itself, and empty where no probe counted. Smallest and largest RTT
-are those of the samples. `at` is in whole us and `stored_at` in whole ms, as in the hot rows.
+are those of the samples. `begun_at` is in whole us and `stored_at` in whole ms, as in the hot rows.
 """
 
 import os
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nettrace.errors import StoreCorrupt, StoreError
 from nettrace.model.instant import Instant
-from nettrace.store.embedded.arrow import Table, pa, pq
+from nettrace.store.embedded.arrow import Table, pa, pc, pq
 from nettrace.store.embedded.database import flush_folder
 from nettrace.store.embedded.schema import NS_PER_DAY, STAGES
 
@@ -38,7 +38,7 @@ COLUMNS = pa.schema([
     ("endpoint", _WORD),
     ("method", _WORD),
     ("due", pa.timestamp("ns", "UTC")),
-    ("at", pa.timestamp("us", "UTC")),
+    ("begun_at", pa.timestamp("us", "UTC")),
     ("stored_at", pa.timestamp("ms", "UTC")),
     ("outcome", _WORD),
     ("reason", _WORD),
@@ -61,7 +61,7 @@ COLUMNS = pa.schema([
 """The columns of a sealed day."""
 
 _WORDS = [field.name for field in COLUMNS if pa.types.is_dictionary(field.type)]
-_DELTA = ("series", "due", "at", "stored_at", "rtt_ns", "error_ns", "samples_ns.list.element")
+_DELTA = ("series", "due", "begun_at", "stored_at", "rtt_ns", "error_ns", "samples_ns.list.element")
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,6 +266,14 @@ def keys_of(path: Path, group: int) -> list[tuple[int, Instant]]:
     with pq.ParquetFile(path, metadata=_groups(path).metadata) as file:
         table = file.read_row_group(group, columns=["series", "due"])
     return list(zip(whole(table, "series").tolist(), whole(table, "due").tolist(), strict=True))
+
+
+def requested_keys(path: Path, request: str) -> set[tuple[int, Instant]]:
+    """Series and due of the rows that an on-demand request brought."""
+    with pq.ParquetFile(path, metadata=_groups(path).metadata) as file:
+        table = file.read(columns=["series", "due", "request"])
+    table = table.filter(pc.equal(table.column("request").cast(pa.string()), request))
+    return set(zip(whole(table, "series").tolist(), whole(table, "due").tolist(), strict=True))
 
 
 def strays(folder: Path, known: set[str]) -> list[Path]:
