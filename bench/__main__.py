@@ -24,6 +24,7 @@ SCENARIOS = {
     "lab": "the lab's own precision and rate",
     "ingest": "durable reports a second into the store, beside PostgreSQL COPY",
     "faults": "the store's writer killed again and again: nothing acknowledged lost or doubled",
+    "hub_faults": "a hub's writer and API workers killed at random: nothing acknowledged lost or doubled",
     "routes": "false and found route changes on real series, beside naive hash, wildcard and Jaccard",
     "blame": "1,000 planted bad links in internets on paper, beside hop jumps and voting",
     "nolies": "a virtual day: no false loss, no false hop",
