@@ -12,6 +12,7 @@ from nettrace.hub.access import Caller
 from nettrace.hub.query import known_regions
 from nettrace.web.badges import badge_doors
 from nettrace.web.door import Visit, door, refused
+from nettrace.web.events import event_doors
 from nettrace.web.hub import Hub
 from nettrace.web.overview import overview_doors
 from nettrace.web.rankings import ranking_doors
@@ -27,6 +28,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *overview_doors(hub),
         *target_doors(hub),
         *ranking_doors(hub),
+        *event_doors(hub),
         *status_doors(hub),
         *badge_doors(hub),
         *_session_doors(hub),

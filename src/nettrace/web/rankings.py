@@ -130,7 +130,7 @@ async def matrix_page(visit: Visit) -> Response[Any]:
                 for region in regions
             ],
         )
-        for target in targets
+        for target in sorted(targets, key=lambda target: target.name.lower())
     ]
     told = {
         "page": "matrix", "rows": rows, "regions": regions, "category": category, "window": name, "windows": list(WINDOWS),

@@ -1,0 +1,118 @@
+"""Pages of what happened, and of who is measuring."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+
+from nettrace.errors import NotFound
+from nettrace.hub.query import known_regions
+from nettrace.model.account import Feature
+from nettrace.model.instant import NS_PER_S
+from nettrace.model.vantage import Vantage
+from nettrace.store.port import Choice
+from nettrace.store.rows import Event, Resolution, Window
+from nettrace.web.door import WINDOWS, Visit, door
+from nettrace.web.hub import Hub
+from nettrace.web.overview import VantageLine, vantage_lines
+from nettrace.web.site import page
+from nettrace.web.smoke import Mark, smoke
+from nettrace.web.targets import event_row
+
+KINDS = ("shift", "anomaly", "trend", "loss", "divergence", "route_change", "degraded_leg", "address_change")
+_AROUND_NS = 6 * 3600 * NS_PER_S
+_PINGS = ("icmp", "tcp", "udp")
+
+
+class Fleet(msgspec.Struct, frozen=True):
+    """A vantage with all that is known of it."""
+
+    line: VantageLine
+    vantage: Vantage | None
+    gaps: int
+
+
+def event_doors(hub: Hub) -> list[HTTPRouteHandler]:
+    """Events, one event, the fleet."""
+    return [
+        door(hub, "/events", events_page, feature=Feature.SIGNALS),
+        door(hub, "/signals", events_page, feature=Feature.SIGNALS),
+        door(hub, "/events/{id:str}", event_page, feature=Feature.SIGNALS),
+        door(hub, "/fleet", fleet_page),
+    ]
+
+
+async def events_page(visit: Visit) -> Response[Any]:
+    """Everything that was told apart from noise, newest first."""
+    name, window = visit.window("7d")
+    kind, host, region = (visit.query.get(each, "") for each in ("kind", "host", "from"))
+    choice = Choice(targets=(host,) if host else (), vantages=(region,) if region else ())
+    found = await visit.hub.readers.run(
+        lambda reader: reader.events(window, kinds=(kind,) if kind in KINDS else (), choice=choice, limit=200)
+    )
+    told = {
+        "page": "events", "events": [event_row(event) for event in found if _visible(visit, event)], "kinds": KINDS, "kind": kind,
+        "host": host, "region": region, "regions": known_regions(visit.snapshot), "window": name, "windows": list(WINDOWS),
+    }  # fmt: skip
+    return page("events.html", visit.now, told)
+
+
+async def event_page(visit: Visit) -> Response[Any]:
+    """One event: what, since when, how sure, who else, and the hours around it."""
+    wanted = visit.path["id"]
+    event = await _find(visit, wanted)
+    if event is None or not _visible(visit, event):
+        raise NotFound(f"no event '{wanted[:60]}'", "Events older than this hub keeps are gone; see the list")
+    around = Window(event.at - _AROUND_NS, min(visit.now, event.detected_at + _AROUND_NS))
+    host, charts = event.target, list[tuple[str, str]]()
+    others: list[Event] = []
+    if host:
+        history, others = await visit.hub.readers.run(
+            lambda reader: (
+                reader.history(Choice(targets=(host,), methods=_PINGS), around, Resolution.QUARTER),
+                reader.events(around, choice=Choice(targets=(host,)), limit=50),
+            )
+        )  # fmt: skip
+        mark = Mark(event.at, event_row(event)["words"], f"/events/{event.id}")
+        mine = sorted(history, key=lambda each: (each.series.vantage != event.vantage, each.series))
+        charts = [
+            (f"{each.series.vantage}, {each.series.endpoint}, {each.series.method}", smoke(each, around, str(each.series), marks=(mark,)))
+            for each in mine[:6]
+        ]  # fmt: skip
+    seen_by = sorted({each.vantage for each in others if each.vantage and each.kind == event.kind})
+    told = {
+        "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by,
+        "others": [event_row(each) for each in others if each.id != event.id],
+    }  # fmt: skip
+    return page("event.html", visit.now, told)
+
+
+async def _find(visit: Visit, wanted: str) -> Event | None:
+    """The event with this id among the newest of the last year."""
+    found = await visit.hub.readers.run(
+        lambda reader: reader.events(
+            Window(visit.now - 366 * 86_400 * NS_PER_S, visit.now + NS_PER_S), limit=5000
+        )
+    )
+    return next((event for event in found if event.id == wanted), None)
+
+
+def _visible(visit: Visit, event: Event) -> bool:
+    """Custom targets' events are for their account only."""
+    if event.target is None:
+        return True
+    target = visit.snapshot.targets.get(event.target)
+    return target is None or target.account in {None, visit.account}
+
+
+async def fleet_page(visit: Visit) -> Response[Any]:
+    """Every vantage: heard of when, permitted what, how far its clock is off, what its spool had to drop."""
+    lines = vantage_lines(visit.snapshot, visit.now)
+    day = Window(visit.now - 86_400 * NS_PER_S, visit.now)
+    gaps = await visit.hub.readers.run(lambda reader: reader.gaps(day))
+    rows = [
+        Fleet(line, visit.snapshot.vantages.get(line.code), sum(code == line.code for code, _ in gaps))
+        for line in lines
+    ]
+    return page("fleet.html", visit.now, {"page": "fleet", "rows": rows})
