@@ -11,13 +11,28 @@ from typing import Any
 import msgspec
 
 from nettrace.errors import MissingExtra, SolverStopped
+from nettrace.placement import search
 from nettrace.placement.cover import Cover
 from nettrace.placement.formulation import INFINITE, Placement, Program
-from nettrace.placement.problem import NANO, TIE, Problem, Reader, bits, cost_of, latency_of, price_of
+from nettrace.placement.narrowing import narrowed
+from nettrace.placement.problem import (
+    NANO,
+    TIE,
+    Problem,
+    Reader,
+    allowed,
+    bits,
+    cost_of,
+    latency_of,
+    price_of,
+    rank,
+)
+
+_WORTH_NARROWING = 1000
+"""Options below which HiGHS is done before narrowing would be."""
 
 _PRICE_STEP = NANO // 10_000
-_CHUNK = 20
-"""Sites whose order is decided by one solve: 2**20 still stands exactly beside the solver's tolerances."""
+"""What the front tells apart: a hundredth of a cent."""
 
 
 class Solved(msgspec.Struct, frozen=True):
@@ -46,58 +61,42 @@ def best(problem: Problem, seconds: float = INFINITE) -> Solved:
     """
     if not all(problem.menus):
         return Solved(None, INFINITE, proven=True)
-    first = _Solver(Placement(problem), seconds)
-    found, bound, proven = first.solve()
-    if found is None or not proven:
-        return Solved(found, bound * NANO, proven)
-    least = cost_of(problem, found)
-    chosen = _first_of_ties(problem, found, least, seconds)
-    return Solved(chosen, min(bound * NANO, float(least)), proven=True)
+    small, known = narrowed(problem) if sum(map(len, problem.menus)) >= _WORTH_NARROWING else (problem, None)
+    found, bound, proven = _Solver(Placement(small), seconds).solve()
+    plans = [each for each in (found, known) if each is not None]
+    if not plans:
+        return Solved(None, INFINITE if proven else bound * NANO, proven)
+    chosen = min(plans, key=lambda each: cost_of(problem, each))
+    least = cost_of(problem, chosen)
+    if proven:
+        chosen = _first_of_ties(problem, chosen, least)
+    return Solved(chosen, min(bound * NANO, float(least)), proven)
 
 
-def _first_of_ties(problem: Problem, found: int, least: int, seconds: float) -> int:
-    """The first plan by `rank` that costs no more than `least` and a tie's width."""
-    found = _without_idle(problem, found, least)
-    solver = _Solver(Placement(problem), seconds)
-    solver.ceiling(least + TIE)
-    solver.require(
-        [(at, -1.0 if found >> at & 1 else 1.0) for at in range(solver.sites)], 1.0 - found.bit_count()
-    )
-    solver.limit_sites(found.bit_count())
-    other, _, _ = solver.solve()
-    if other is None or cost_of(problem, other) > least + TIE:
-        return found
-    return _lexicographic(problem, least + TIE, seconds) or found
+def _first_of_ties(problem: Problem, found: int, least: int) -> int:
+    """The first plan by `rank` among those that cost no more than `least` and a tie's width.
+
+    Up to `search.MOST_SITES` sites this is certain. Beyond, proving that nothing else costs the same can take longer
+    than the optimum did, so only plans that drop a site or swap one for an earlier one are looked at.
+    """
+    if len(problem.prices) <= search.MOST_SITES:
+        return search.first_within(problem, least + TIE) or found
+    while True:
+        near = [found ^ 1 << at for at in bits(found)]
+        near += [
+            found ^ 1 << at | 1 << new for at in bits(found) for new in range(at) if not found >> new & 1
+        ]
+        better = min((each for each in near if _as_good(problem, each, least)), key=rank, default=found)
+        if better == found:
+            return found
+        found = better
 
 
-def _without_idle(problem: Problem, chosen: int, least: int) -> int:
-    """The plan without sites that cost nothing and serve nobody."""
-    for at in sorted(bits(chosen & ~problem.pinned), reverse=True):
-        rest = chosen & ~(1 << at)
-        latency = latency_of(problem, rest)
-        if latency is not None and latency + price_of(problem, rest) <= least + TIE:
-            chosen = rest
-    return chosen
-
-
-def _lexicographic(problem: Problem, ceiling: int, seconds: float) -> int | None:
-    solver = _Solver(Placement(problem), seconds)
-    solver.ceiling(ceiling)
-    solver.minimise((at, 1.0) for at in range(solver.sites))
-    fewest, _, _ = solver.solve()
-    if fewest is None:
-        return None
-    found = fewest
-    solver.limit_sites(fewest.bit_count())
-    for start in range(0, solver.sites, _CHUNK):
-        chunk = range(start, min(start + _CHUNK, solver.sites))
-        solver.minimise((at, -float(1 << (chunk.stop - 1 - at))) for at in chunk)
-        answer, _, _ = solver.solve()
-        if answer is None:
-            break
-        found = answer
-        solver.fix(chunk, answer)
-    return found if cost_of(problem, found) <= ceiling else fewest
+def _as_good(problem: Problem, chosen: int, least: int) -> bool:
+    if not allowed(problem, chosen) or price_of(problem, chosen) > least + TIE:
+        return False
+    latency = latency_of(problem, chosen)
+    return latency is not None and latency + price_of(problem, chosen) <= least + TIE
 
 
 class _Solver:
@@ -112,39 +111,24 @@ class _Solver:
         """(mask of sites or None, lower bound in dollars, whether that is the last word)."""
         return solve(self._highs, self.sites)
 
-    def ceiling(self, nano: int) -> None:
-        """Allow only plans that cost at most this much."""
-        self.require([(column, -factor) for column, factor in self._placement.total_terms()], -nano / NANO)
-
-    def limit_sites(self, most: int) -> None:
-        """Allow at most so many sites."""
-        self.require([(at, -1.0) for at in range(self.sites)], -float(most))
-
     def require(self, terms: Sequence[tuple[int, float]], lower: float) -> None:
         """Add a row `sum >= lower`."""
         columns, values = [column for column, _ in terms], [value for _, value in terms]
-        self._highs.addRow(lower, INFINITE, len(columns), _array(columns, "int32"), _array(values, "float64"))
+        self._highs.addRow(lower, INFINITE, len(columns), columns, values)
 
     def minimise(self, terms: Iterable[tuple[int, float]]) -> None:
         """Replace what is minimised."""
         costs = [0.0] * self._highs.getNumCol()
         for column, cost in terms:
             costs[column] = cost
-        every = _array(range(len(costs)), "int32")
-        self._highs.changeColsCost(len(costs), every, _array(costs, "float64"))
-
-    def fix(self, sites: Iterable[int], chosen: int) -> None:
-        """Hold sites where `chosen` has them."""
-        for at in sites:
-            value = float(chosen >> at & 1)
-            self._highs.changeColBounds(at, value, value)
+        self._highs.changeColsCost(len(costs), range(len(costs)), costs)
 
 
 def load(program: Program, seconds: float = INFINITE) -> Any:
     """HiGHS with a program in it, quiet, deterministic, and content with nothing less than the optimum.
 
     Raises:
-        MissingExtra: highspy or numpy is not installed.
+        MissingExtra: highspy is not installed.
     """
     try:
         import highspy  # noqa: PLC0415 - an optional part
@@ -153,15 +137,15 @@ def load(program: Program, seconds: float = INFINITE) -> Any:
     model: Any = highspy.HighsLp()
     model.num_col_ = len(program.costs)
     model.num_row_ = len(program.lower)
-    model.col_cost_ = _array(program.costs, "float64")
-    model.col_lower_ = _array(program.lowest, "float64")
-    model.col_upper_ = _array(program.highest, "float64")
-    model.row_lower_ = _array(program.lower, "float64")
-    model.row_upper_ = _array(program.upper, "float64")
+    model.col_cost_ = program.costs
+    model.col_lower_ = program.lowest
+    model.col_upper_ = program.highest
+    model.row_lower_ = program.lower
+    model.row_upper_ = program.upper
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    model.a_matrix_.start_ = _array(program.starts, "int32")
-    model.a_matrix_.index_ = _array(program.columns, "int32")
-    model.a_matrix_.value_ = _array(program.values, "float64")
+    model.a_matrix_.start_ = program.starts
+    model.a_matrix_.index_ = program.columns
+    model.a_matrix_.value_ = program.values
     whole = set(program.whole)
     kinds = highspy.HighsVarType
     model.integrality_ = [
@@ -196,12 +180,6 @@ def solve(highs: Any, first: int) -> tuple[int | None, float, bool]:
         return None, info.mip_dual_bound, proven
     values = highs.getSolution().col_value
     return sum(1 << at for at in range(first) if values[at] > 0.5), info.mip_dual_bound, proven
-
-
-def _array(values: Iterable[Any], kind: str) -> Any:
-    import numpy  # noqa: PLC0415 - an optional part
-
-    return numpy.array(list(values), dtype=kind)
 
 
 class Corrections:

@@ -115,6 +115,9 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "latency": Latency,
     "limits": Limits,
 }
+_PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "bool": "true or false", "array": "a list", "object": "a table"}  # fmt: skip
+"""msgspec's names of types in a reader's words."""
+
 _NOT_IN_FILES = {"evidence"}
 """What a file says is given, never measured: it cannot claim otherwise."""
 
@@ -173,6 +176,8 @@ class _Where:
         if not rest:
             table, _, key = table.partition(".")
         words = words[0].lower() + words[1:]
+        for kind, meaning in _PLAIN.items():
+            words = words.replace(f"`{kind} | null`", meaning).replace(f"`{kind}`", meaning)
         key = key.strip(".")
         if table not in self._raw:
             return f"{table or 'request'}: {words}"

@@ -21,6 +21,7 @@ from nettrace.placement.problem import (
     bits,
     cost_of,
     nanodollars,
+    pick,
     price_of,
     served,
 )
@@ -104,6 +105,7 @@ class _Sensitivity:
                 self._lighter(number, option),
                 self._farther(number, option),
             ]
+            made += [self._backup_lost(number, option, at) for at in bits(option.needs & self._chosen)]
             for at in self._rows[number]:
                 if every_pair and at != option.site:
                     made.append(self._nearer(number, at))
@@ -176,10 +178,33 @@ class _Sensitivity:
             Number.LATENCY, (number, option.site), (row.p50_ms, row.p50_ms + max(0.0, min(rises))), other
         )
 
+    def _backup_lost(self, number: int, option: Option, at: int) -> Flip | None:
+        """The latency of a backup rises above its limit, and no other chosen site can stand in."""
+        most = self._request.venue[number].backup_max_ms
+        menu = tuple(
+            other._replace(needs=other.needs & ~(1 << at))
+            for other in self._problem.menus[number]
+            if other.needs != 1 << at
+        )
+        if most is None or pick(menu, self._chosen) == option._replace(needs=option.needs & ~(1 << at)):
+            return None
+        now = self._rows[number][at].p50_ms
+        return self._flip(Number.LATENCY, (number, at), (now, most), self._with_menu(number, menu))
+
     def _nearer(self, number: int, at: int) -> Flip | None:
         """The latency of a pair that is not in the plan falls until the plan would use it."""
+        now = self._rows[number][at].p50_ms
+        found = [
+            each for each in (self._as_site(number, at), self._as_backup(number, at)) if each is not None
+        ]
+        if not found:
+            return None
+        flips_at, beyond = max(found, key=lambda each: each[0])
+        return self._flip(Number.LATENCY, (number, at), (now, flips_at), beyond)
+
+    def _as_site(self, number: int, at: int) -> tuple[float, Problem] | None:
+        """At which latency the venue would be served from another site, and the problem in which it must be."""
         venue = self._request.venue[number]
-        row = self._rows[number][at]
         eased = self._reader.menu(number, (Requirement("max_ms", f"venue {venue.name}"),))
         only = tuple(option for option in eased if option.site == at)
         if not only or not venue.usd_per_ms_month:
@@ -188,12 +213,25 @@ class _Sensitivity:
         value = self._value(forced)
         if value is None:
             return None
-        flips_at = row.p50_ms - (value - self._least) / NANO / venue.usd_per_ms_month
+        flips_at = self._rows[number][at].p50_ms - (value - self._least) / NANO / venue.usd_per_ms_month
         if venue.max_ms is not None:
             flips_at = min(flips_at, venue.max_ms)
-        if flips_at < 0:
+        return (flips_at, forced) if flips_at >= 0 else None
+
+    def _as_backup(self, number: int, at: int) -> tuple[float, Problem] | None:
+        """The limit for backups, when a site that kept it would allow a cheaper plan; and the problem in which it does."""
+        venue = self._request.venue[number]
+        most = venue.backup_max_ms
+        if most is None or not self._reader.redundant() or self._rows[number][at].p50_ms <= most:
             return None
-        return self._flip(Number.LATENCY, (number, at), (row.p50_ms, flips_at), forced)
+        site = self._request.site[at].name
+        latency = tuple(
+            msgspec.structs.replace(row, p50_ms=most) if (row.venue, row.site) == (venue.name, site) else row
+            for row in self._request.latency
+        )
+        problem = Reader(msgspec.structs.replace(self._request, latency=latency)).problem()
+        value = self._value(problem)
+        return (most, problem) if value is not None and value < self._least - TIE else None
 
     def _heavier(self, number: int, option: Option) -> Flip | None:
         """A venue's weight rises until a plan that is nearer to it is as good."""

@@ -1,0 +1,110 @@
+"""The planner equals trying everything, by its own search and by HiGHS, plan for plan and conflict for conflict."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.placement import oracle
+from tests.unit.placement.instances import instance
+
+from nettrace.placement import search
+from nettrace.placement.front import front
+from nettrace.placement.narrowing import narrowed
+from nettrace.placement.plan import Plan, Solver, Status, make_plan
+from nettrace.placement.problem import Reader, cost_of
+from nettrace.placement.request import Request, check_request
+
+BATCHES = 5
+PER_BATCH = 30
+
+
+def request_of(raw: Mapping[str, Any]) -> Request:
+    request = msgspec.convert(raw, Request)
+    check_request(request)
+    return request
+
+
+def check_plan(raw: Mapping[str, Any], plan: Plan) -> None:
+    """The plan keeps every requirement and its figures are those of its own parts."""
+    total = oracle.objective(raw, plan.sites)
+    assert total is not None, "a requirement is broken"
+    assert plan.objective_usd_month == pytest.approx(float(total), abs=2e-6)
+    assert plan.bound_usd_month == pytest.approx(float(total), abs=2e-6)
+    assert plan.gap == pytest.approx(0, abs=1e-8)
+    assert [row.venue for row in plan.assignments] == [venue["name"] for venue in raw["venue"]]
+    for venue, row in zip(raw["venue"], plan.assignments, strict=True):
+        assert (row.site, row.backup) in set(oracle.pairs(raw, venue, plan.sites))
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_both_solvers_find_the_plan_that_enumeration_finds(batch: int) -> None:
+    kinds = set()
+    for seed in range(batch * PER_BATCH, (batch + 1) * PER_BATCH):
+        raw = instance(seed)
+        request = request_of(raw)
+        searched, solved = (make_plan(request, solver) for solver in (Solver.SEARCH, Solver.HIGHS))
+        kinds.add(searched.status)
+        expected = oracle.first_best(raw)
+        if expected is None:
+            assert searched.status == solved.status == Status.INFEASIBLE, seed
+            continue
+        assert searched.sites == solved.sites == expected[1], seed
+        assert searched.assignments == solved.assignments
+        check_plan(raw, searched)
+        check_plan(raw, solved)
+    assert kinds == {Status.OPTIMAL, Status.INFEASIBLE}, "the instances were of one kind only"
+
+
+@pytest.mark.parametrize("solver", [Solver.SEARCH, Solver.HIGHS])
+def test_a_conflict_cannot_hold_and_without_any_member_it_can_and_none_is_smaller(solver: Solver) -> None:
+    sizes = set()
+    for seed in range(400):
+        raw = instance(seed, most_sites=6, most_venues=5)
+        plan = make_plan(request_of(raw), solver)
+        if plan.status is not Status.INFEASIBLE:
+            continue
+        if plan.conflict[0].endswith(" latency"):
+            venue = plan.conflict[0].removeprefix("venue ").removesuffix(" latency")
+            assert all(row["venue"] != venue for row in raw["latency"])
+            continue
+        kept = set(plan.conflict)
+        assert kept <= set(oracle.named(raw)), seed
+        assert not oracle.holds(raw, kept), seed
+        for fewer in combinations(plan.conflict, len(plan.conflict) - 1):
+            assert oracle.holds(raw, set(fewer)), (seed, fewer)
+        sizes.add(len(kept))
+        assert len(kept) == oracle.smallest_conflict(raw), seed
+    assert sizes >= {1, 2, 3}
+
+
+def test_what_is_left_out_for_the_solver_is_in_no_best_plan() -> None:
+    smaller = 0
+    for seed in range(60):
+        problem = Reader(request_of(instance(seed))).problem()
+        if all(problem.menus):
+            less, known = narrowed(problem)
+            best = search.best(problem)
+            assert search.best(less) == best, seed
+            if known is not None:
+                assert best is not None
+                assert cost_of(problem, known) >= cost_of(problem, best)
+                smaller += sum(map(len, less.menus)) < sum(map(len, problem.menus))
+            assert less.pinned & ~(best or less.pinned) == 0
+    assert smaller > 20
+
+
+@pytest.mark.parametrize("solver", [Solver.SEARCH, Solver.HIGHS])
+def test_the_front_is_every_undominated_trade_and_no_other(solver: Solver) -> None:
+    for seed in range(25):
+        raw = instance(seed, most_sites=7)
+        made = front(request_of(raw), solver)
+        expected = oracle.front(raw)
+        found = {(round(trade.cost_usd_month, 5), round(trade.latency_usd_month, 5)) for trade in made}
+        assert found == {(round(float(cost), 5), round(float(latency), 5)) for cost, latency in expected}, (
+            seed
+        )
+        for trade in made:
+            within = raw["limits"].get("budget_usd_month", float("inf"))
+            assert trade.within_budget == (trade.cost_usd_month <= within)
