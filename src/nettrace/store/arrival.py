@@ -17,10 +17,10 @@ from nettrace.model.measurement import (
     WebSocketPings,
 )
 from nettrace.model.path import Trace
-from nettrace.wire.documents import percentile
 from nettrace.wire.frames import Measured
 
-_WORST = {Grade.KERNEL: 0, Grade.RECEPTION: 1, Grade.USER: 2}
+_NOT_MEASURED = SampleState.NOT_MEASURED
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Numbers(NamedTuple):
@@ -35,7 +35,7 @@ class Numbers(NamedTuple):
     error_ns: int | None = None
     grade: Grade | None = None
     samples_ns: tuple[int | None, ...] = ()
-    stages_ns: Mapping[str, int] = MappingProxyType({})
+    stages_ns: Mapping[str, int] = _NONE
     status: int | None = None
     tls_version: str | None = None
     hop_count: int | None = None
@@ -50,44 +50,63 @@ def numbers(measured: Measured) -> Numbers:
     """
     match measured:
         case Ping():
-            return _distribution(measured.samples)._replace(clock=measured.clock)
+            return _distribution(measured.samples, measured.clock)
         case HttpExchange():
             return _exchange(measured)
         case WebSocketPings():
-            return _distribution(measured.samples)._replace(
-                stages_ns=_stages(measured.stages), status=measured.status,
-                tls_version=measured.tls_version, clock=measured.clock,
+            return _distribution(measured.samples, measured.clock)._replace(
+                stages_ns=_stages(measured.stages), status=measured.status, tls_version=measured.tls_version
             )  # fmt: skip
         case DnsLookup():
             samples = () if measured.sample is None else (measured.sample,)
-            return _distribution(samples)._replace(clock=measured.clock)
+            return _distribution(samples, measured.clock)
         case Trace():
             return _trace(measured)
 
 
-def _distribution(samples: Iterable[Sample]) -> Numbers:
+def _distribution(samples: Iterable[Sample], clock: Clock | None) -> Numbers:
+    """One pass, a few microseconds: this runs for every round a hub ever stores."""
     counted: list[int | None] = []
-    error = grade = None
-    worst = -1
+    answered: list[int] = []
     silent = 0
+    error = grade = None
     for sample in samples:
-        if sample.state is SampleState.NOT_MEASURED:
+        if sample.state is _NOT_MEASURED:
             silent += 1
             continue
-        rtt = sample.rtt_ns
+        rtt, bar, kind = sample.rtt_ns, sample.error_ns, sample.grade
         counted.append(rtt)
         if rtt is None:
             continue
-        if sample.error_ns is not None and (error is None or sample.error_ns > error):
-            error = sample.error_ns
-        if sample.grade is not None and _WORST[sample.grade] > worst:
-            grade, worst = sample.grade, _WORST[sample.grade]
-    answered = sorted(rtt for rtt in counted if rtt is not None)
+        answered.append(rtt)
+        if bar is not None and (error is None or bar > error):
+            error = bar
+        if kind is not None and (
+            grade is None or kind > grade
+        ):  # K, R, U: the worse, the later in the alphabet
+            grade = kind
     if not answered:
-        return Numbers(sent=len(counted), not_measured=silent, samples_ns=tuple(counted))
+        return Numbers(
+            len(counted),
+            0,
+            silent,
+            None,
+            None,
+            None,
+            None,
+            None,
+            tuple(counted),
+            _NONE,
+            None,
+            None,
+            None,
+            clock,
+        )
+    answered.sort()
+    middle = answered[(len(answered) - 1) // 2]  # nearest rank
     return Numbers(
-        len(counted), len(answered), silent, percentile(answered, 0.5), answered[0], answered[-1],
-        error, grade, tuple(counted),
+        len(counted), len(answered), silent, middle, answered[0], answered[-1], error, grade, tuple(counted), _NONE,
+        None, None, None, clock,
     )  # fmt: skip
 
 
@@ -118,7 +137,7 @@ def _trace(trace: Trace) -> Numbers:
     rtt = trace.rtt_ns
     return Numbers(
         sent=int(rtt is not None), received=int(rtt is not None), rtt_ns=rtt, min_ns=rtt, max_ns=rtt,
-        error_ns=max(bars, default=None), grade=max(grades, key=_WORST.__getitem__, default=None),
+        error_ns=max(bars, default=None), grade=max(grades, default=None),
         samples_ns=() if rtt is None else (rtt,), hop_count=last.ttl if last else None, clock=trace.clock,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ that SQLite holds, and the whole of it while no day is sealed.
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import comb
+from operator import itemgetter
 from typing import Protocol
 
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
@@ -20,7 +21,7 @@ from nettrace.wire.documents import percentile
 
 COLUMNS = ", ".join(ROUND_COLUMNS)
 FIRST_SLICE_NS = 300 * NS_PER_S
-FEW_SERIES = 8
+FEW_SERIES = 4
 PAGE = 2_000
 NO_MEDIAN_BELOW = 6
 EXACT_UP_TO = 1_000
@@ -83,8 +84,10 @@ class Hot:
         start, end = window.start, window.end
         if after is not None:
             start, end = (start, min(end, after[0] + 1)) if newest_first else (max(start, after[0]), end)
+        if len(series) <= FEW_SERIES:
+            return self._few(series, Window(start, end), limit, after, as_of, newest_first=newest_first)
         found: list[tuple[Instant, Series, int]] = []
-        for low, high in self._slices(series, start, end, newest_first=newest_first):
+        for low, high in self._slices(start, end, newest_first=newest_first):
             keys = self._keys(series, Window(low, high), limit, as_of, newest_first=newest_first)
             keys.sort(reverse=newest_first)
             found += keys if after is None else [key for key in keys if _behind(key[:2], after, newest_first)]
@@ -93,13 +96,24 @@ class Hot:
         made = (self.round(number, due) for due, _, number in found[:limit])
         return [each for each in made if each is not None]
 
+    def _few(
+        self, series: Mapping[int, Series], window: Window, limit: int, after: tuple[Instant, Series] | None,
+        as_of: Instant | None, *, newest_first: bool,
+    ) -> list[Round]:  # fmt: skip
+        sql = f"SELECT {COLUMNS} {_found(as_of, newest_first)}"
+        rows = [
+            (row[1], name, row)
+            for number, name in series.items()
+            for row in self._connection.execute(sql, (number, window.start, window.end, limit + 1))
+            if after is None or _behind((row[1], name), after, newest_first)
+        ]
+        rows.sort(key=itemgetter(0, 1), reverse=newest_first)
+        return [round_of(Row(*row), self._names) for _, _, row in rows[:limit]]
+
     def _slices(
-        self, series: Mapping[int, Series], start: Instant, end: Instant, *, newest_first: bool
+        self, start: Instant, end: Instant, *, newest_first: bool
     ) -> Iterator[tuple[Instant, Instant]]:
-        if not series or start >= end:
-            return
-        if len(series) <= FEW_SERIES:
-            yield start, end
+        if start >= end:
             return
         first, last = self.bounds()
         start, end = max(start, first), min(end, last + 1)
@@ -129,9 +143,7 @@ class Hot:
         self, series: Mapping[int, Series], window: Window, limit: int, as_of: Instant | None, *, newest_first: bool
     ) -> list[tuple[Instant, Series, int]]:  # fmt: skip
         """What identifies the rounds: of each series one more than the limit, as `after` may be among them."""
-        order = "DESC" if newest_first else "ASC"
-        known = "" if as_of is None else f" AND (due / {NS_PER_MS} + stored) * {NS_PER_MS} <= {int(as_of)}"
-        sql = f"SELECT due FROM round WHERE series = ? AND due >= ? AND due < ?{known} ORDER BY due {order} LIMIT ?"  # noqa: S608
+        sql = f"SELECT due {_found(as_of, newest_first)}"
         return [
             (due, name, number)
             for number, name in series.items()
@@ -207,6 +219,13 @@ class Hot:
         ):
             return round_of(Row(*row), self._names)
         return None
+
+
+def _found(as_of: Instant | None, newest_first: bool) -> str:  # noqa: FBT001
+    """The end of a query for one series' rounds of a window."""
+    known = "" if as_of is None else f" AND (due / {NS_PER_MS} + stored) * {NS_PER_MS} <= {int(as_of)}"
+    order = "DESC" if newest_first else "ASC"
+    return f"FROM round WHERE series = ? AND due >= ? AND due < ?{known} ORDER BY due {order} LIMIT ?"
 
 
 def _behind(place: tuple[Instant, Series], after: tuple[Instant, Series], newest_first: bool) -> bool:  # noqa: FBT001
