@@ -13,7 +13,7 @@ from nettrace.model.measurement import SampleState
 from nettrace.model.signal import Observation, Signal
 
 Row = tuple[Observation, Observation]
-LARGEST_SNAPSHOT = 4096
+LARGEST_SNAPSHOT = 5000
 
 
 @st.composite

@@ -154,3 +154,30 @@ def test_a_minute_apart_works_as_well() -> None:
     values = [*steady(40, 200), *steady(60, 60, seed=2)]
     seen = observations(values, step=60 * NS_PER_S)
     assert place(said("shift", seen)[0].at, START, 60 * NS_PER_S) == 200
+
+
+def swinging(days: int, swing_ms: float) -> list[float | None]:
+    """Busy hours from noon to six: a level that steps up and down each day."""
+    dice = random.Random(9)
+    return [40 + (swing_ms if 180 <= n % 360 < 270 else 0) + dice.gauss(0, 0.2) for n in range(360 * days)]
+
+
+def test_busy_hours_are_no_shifts_once_they_are_known_and_real_ones_still_are() -> None:
+    days = 20
+    values = [*swinging(days, 4.0), *[value and value + 10 for value in swinging(3, 4.0)]]
+    plain, daily = (
+        [place(signal.at) for signal in said(name, observations(values)) if not signal.updates]
+        for name in ("shift", "shift_daily")
+    )
+    settled = range(360 * 10, 360 * days)
+    assert sum(at in settled for at in plain) >= 18
+    assert sum(at in settled for at in daily) == 0
+    assert any(abs(at - 360 * days) <= 2 for at in daily)
+
+
+def test_without_a_rhythm_nothing_is_taken_out() -> None:
+    values = [*steady(40, 360 * 12, width_ms=1), *steady(50, 60, seed=2)]
+    plain, daily = (said(name, observations(values)) for name in ("shift", "shift_daily"))
+    assert [(one.at, one.from_ns, one.to_ns) for one in plain] == [
+        (one.at, one.from_ns, one.to_ns) for one in daily
+    ]

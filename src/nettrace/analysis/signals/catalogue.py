@@ -7,6 +7,7 @@ from nettrace.analysis.signals.anomaly import AnomalyDetector
 from nettrace.analysis.signals.detector import Detector
 from nettrace.analysis.signals.divergence import DivergenceDetector
 from nettrace.analysis.signals.loss import LossDetector
+from nettrace.analysis.signals.rhythm import DailyShiftDetector
 from nettrace.analysis.signals.seed import SeedDivergence, SeedTrend, SeedZscore
 from nettrace.analysis.signals.shift import ShiftDetector
 from nettrace.analysis.signals.trend import TrendDetector
@@ -25,6 +26,7 @@ class Entry(NamedTuple):
         stated: at most so many signals a week of samples every four minutes while nothing happens; `./dev bench signals`
             shows the realised rates beside it.
         preset: one of the rules of this project's forerunners, kept to compare with, never run unless named.
+        default: it runs when nobody asks for less (and is no preset).
     """
 
     name: str
@@ -33,6 +35,7 @@ class Entry(NamedTuple):
     meaning: str
     stated: float
     preset: bool = False
+    default: bool = True
 
 
 CATALOGUE: Mapping[str, Entry] = {
@@ -44,6 +47,14 @@ CATALOGUE: Mapping[str, Entry] = {
         Entry("loss", Kind.LOSS, LossDetector, "more probes are lost than usual", 0.1),
         Entry(
             "divergence", Kind.DIVERGENCE, DivergenceDetector, "two series keep their distance no longer", 0.7
+        ),
+        Entry(
+            "shift_daily",
+            Kind.SHIFT,
+            DailyShiftDetector,
+            "the same, without the daily rhythm",
+            1.0,
+            default=False,
         ),
         Entry("seed_zscore", Kind.ANOMALY, SeedZscore, "|z| > 2 against 12 samples", 350.0, preset=True),
         Entry("seed_trend", Kind.TREND, SeedTrend, "a steep line through 12 samples", 30.0, preset=True),
@@ -59,7 +70,7 @@ CATALOGUE: Mapping[str, Entry] = {
 }
 """name -> what it is, in the order of a list for people."""
 
-DEFAULT = tuple(name for name, entry in CATALOGUE.items() if not entry.preset)
+DEFAULT = tuple(name for name, entry in CATALOGUE.items() if entry.default and not entry.preset)
 """What runs when nobody asks for less."""
 
 
