@@ -9,9 +9,10 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import uvicorn
+from litestar.types import ControllerRouterHandler
 
 from nettrace.api.app import make_app
 from nettrace.api.connection import PatientProtocol
@@ -26,14 +27,18 @@ from nettrace.hub.place import Data
 GRACE_S = 1
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Serve until told to stop."""
+Pages = Callable[[Service], Sequence[ControllerRouterHandler]]
+"""Makes the handlers of other doors, such as web pages, on the same service."""
+
+
+def main(words: Sequence[str] | None = None, pages: Pages = lambda _: ()) -> int:
+    """Serve until told to stop; `pages` are mounted beside the API."""
     given = _arguments().parse_args(words)
     _many_descriptors()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="nettrace api: %(message)s")
     data = Data(given.data)
     host = given.bind.rpartition(":")[0] or given.bind
-    inside = given.unix is not None or loopback(host)
+    inside = loopback(host) if given.fd else given.unix is not None
     link = WriterLink(data.socket)
     service = Service(
         data,
@@ -48,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
     service.begin(lambda: exports.sweep(service))
     sys.setswitchinterval(0.001)  # threads that encode give the event loop its turn sooner
     config = uvicorn.Config(
-        make_app(service, doors(service, lambda: open_reader(data), link)),
+        make_app(service, [*doors(service, lambda: open_reader(data), link), *pages(service)]),
         uds=given.unix,
         loop="uvloop",
         http=PatientProtocol,
