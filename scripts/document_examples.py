@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from nettrace.analysis.geo.claim import claim_document, judge, parse_claim
 from nettrace.cli.commands import databases, doctor, snapshot
@@ -38,8 +39,10 @@ from nettrace.model.measurement import (
     WebSocketPings,
 )
 from nettrace.model.path import Balance, Hop, Label, Place, StopReason, Trace
+from nettrace.model.route import Blame, BlameVerdict, Leg, Route, RouteChange, RouteClass, Scope
 from nettrace.outside.places import find
 from nettrace.wire.documents import document
+from nettrace.wire.route_documents import blame_document, route_change_document
 
 Document = dict[str, Any]
 AT = 1_767_225_600_000_000_000
@@ -169,6 +172,7 @@ def examples() -> Iterator[Document]:
         yield claim_document(judge(parse_claim(text), find))
     yield from _findings()
     yield from _databases()
+    yield from _routes()
     oracle = Oracle(load("small"))
     pairs = [oracle.pair(vantage, target) for vantage, target in (("nyc", "west.lab"), ("lon", "edge.lab"))]
     yield from pairs
@@ -220,6 +224,43 @@ def _findings() -> Iterator[Document]:
         found = doctor._finding(report)
         yield {**found, "check": str(found["check"])}
     yield doctor._other("lab", available=True, serves="an internet in a box")
+
+
+def _routes() -> Iterator[Document]:
+    """A route change and a blame, each full and bare."""
+    way = ("192.0.2.1", None, "198.18.0.1")
+    route = Route(id="rt_0123456789abcdef", since=AT, hops=way, as_path=(64500,), networks=("192.0.2.0/24",))
+    change = RouteChange(
+        vantage="ewr",
+        target="api.example",
+        method=Method.TCP,
+        at=AT,
+        detected_at=AT,
+        kind=RouteClass.AS_PATH,
+        before=route,
+        after=route,
+        rtt_delta_ns=4_000_000,
+        rtt_moved=True,
+        confidence=0.875,
+        traces=2,
+    )
+    yield route_change_document(change)
+    yield route_change_document(replace(change, vantage=None, rtt_delta_ns=None, rtt_moved=None))
+    slow = Leg(
+        a="192.0.2.1", b="192.0.2.2", added_ns=9_000_000, loss=None, confidence=0.5, tied=(("a", "b"),)
+    )
+    lossy = replace(slow, added_ns=None, loss=0.2)
+    yield blame_document(
+        Blame(
+            since=AT,
+            verdict=BlameVerdict.CANNOT_TELL,
+            legs=(slow, lossy),
+            affected=(("ewr", "api.example"), (None, "api.example")),
+            scope=Scope.MIDDLE,
+            paths=24,
+        )
+    )
+    yield blame_document(Blame(since=AT, verdict=BlameVerdict.NONE))
 
 
 def _databases() -> Iterator[Document]:
