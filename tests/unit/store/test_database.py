@@ -1,0 +1,110 @@
+"""Opening a store: the library's version, the file's version, what it is, and who else has it."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from nettrace.errors import StoreError
+from nettrace.store.embedded.database import (
+    migrate,
+    open_reader,
+    open_writer,
+    refuse_old_library,
+    transaction,
+    value,
+    version,
+)
+from nettrace.store.embedded.schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+
+@pytest.mark.parametrize("old", ["3.7.0", "3.40.1", "3.51.2"])
+def test_a_library_that_corrupts_shared_files_is_refused(old: str) -> None:
+    with pytest.raises(StoreError, match=f"SQLite {old}.*pip install -U apsw"):
+        refuse_old_library(old)
+
+
+@pytest.mark.parametrize("safe", ["3.51.3", "3.53.0", "4.0.0"])
+def test_a_safe_library_is_not(safe: str) -> None:
+    refuse_old_library(safe)
+
+
+def test_commits_are_flushed_and_readers_cannot_write(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    writer = open_writer(path)
+    assert value(writer, "PRAGMA journal_mode") == "wal"
+    assert value(writer, "PRAGMA synchronous") == 2
+    reader = open_reader(path)
+    with pytest.raises(apsw.ReadOnlyError):
+        reader.execute("DELETE FROM meta")
+    reader.close()
+    writer.close()
+
+
+NEXT = (
+    *MIGRATIONS,
+    "ALTER TABLE setting ADD COLUMN note TEXT; INSERT INTO setting VALUES ('a', x'01', 5, 'n')",
+)
+
+
+def test_a_migration_goes_forward_and_keeps_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    writer = open_writer(path)
+    with transaction(writer, path):
+        writer.execute("INSERT INTO setting VALUES ('kept', x'00', 1)")
+    assert migrate(writer, path, NEXT) == VERSION
+    assert version(writer) == VERSION + 1
+    assert migrate(writer, path, NEXT) == VERSION + 1
+    assert list(writer.execute("SELECT name, note FROM setting ORDER BY name")) == [
+        ("a", "n"),
+        ("kept", None),
+    ]
+    writer.close()
+    before = apsw.Connection(str(tmp_path / f"hub.sqlite.before-{VERSION + 1}"))
+    assert list(before.execute("SELECT name FROM setting")) == [("kept",)]
+    before.close()
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    writer = open_writer(path)
+    with pytest.raises(apsw.SQLError):
+        migrate(writer, path, (*NEXT, "CREATE TABLE setting (x)"))
+    assert version(writer) == VERSION
+    assert list(writer.execute("SELECT * FROM setting")) == []
+    writer.close()
+
+
+def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    writer = open_writer(path)
+    migrate(writer, path, NEXT)
+    writer.close()
+    for opened in (open_writer, open_reader):
+        with pytest.raises(StoreError, match=f"version {VERSION + 1}, this program knows {VERSION}. Install"):
+            opened(path)
+
+
+def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    other = apsw.Connection(str(path))
+    other.execute("CREATE TABLE theirs (x)")
+    other.close()
+    before = path.read_bytes()
+    for opened in (open_writer, open_reader):
+        with pytest.raises(StoreError, match="not a hub's"):
+            opened(path)
+    assert path.read_bytes() == before
+
+
+def test_an_older_store_is_opened_for_reading_only_when_a_writer_has_brought_it_up_to_date(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "hub.sqlite"
+    empty = apsw.Connection(str(path))
+    empty.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    empty.close()
+    with pytest.raises(StoreError, match="Start the hub once"):
+        open_reader(path)
+    open_writer(path).close()
+    open_reader(path).close()
