@@ -41,7 +41,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", omit_defaults=Tr
     """Records `seq` to `last_seq` were dropped because the spool was full, or never made because nobody measured.
 
     Attributes:
-        reason: `spool_full`, `disk_full`, `spool_corrupt`, `paused` or `stopped`.
+        reason: `spool_full`, `disk_full`, `spool_corrupt`, `paused` or `stopped`; `refused` by the hub for good;
+            `hub_restored`: the hub has lost what it had acknowledged.
         since, until: the time they covered.
     """
 
