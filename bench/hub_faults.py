@@ -205,10 +205,9 @@ async def storm(
 ) -> Remains:
     """Kill processes so often at random moments while all nodes send; then count.
 
-    Args:
-        workers: API processes, through which nodes then send and which are killed too; 0 is straight to the writer.
-        longest_s: a kill comes at a random moment of so long after all nodes made progress; every third one comes
-            without waiting for any: while the process is still starting.
+    With `workers`, API processes that nodes send through, those are killed too; with 0 they send straight to the
+    writer. A kill comes at a random moment within `longest_s` after all nodes made progress; every third one comes
+    without waiting for any: while the process is still starting.
     """
     rng = random.Random(seed)
     data = Data(folder)
