@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from nettrace.api.app import make_app
 from nettrace.api.service import Service
-from nettrace.hub import keys
+from nettrace.hub import export, keys
 from nettrace.hub.open import open_reader, open_writer
 from nettrace.hub.place import Data
 from nettrace.model.account import Key, Scope
@@ -22,7 +22,7 @@ from nettrace.model.measurement import Clock, Grade, Method, Outcome, Ping, Reas
 from nettrace.model.path import Hop, StopReason, Trace
 from nettrace.model.target import Endpoint, Lifecycle, Role, RoundMethod, Series, Target
 from nettrace.model.vantage import Vantage
-from nettrace.store.port import EnrolToken, StoreWriter
+from nettrace.store.port import EnrolToken, StoreReader, StoreWriter
 from nettrace.store.rows import Event
 from nettrace.wire.frames import Record, Report
 
@@ -213,6 +213,7 @@ class Hub:
         self.data = Data(folder)
         self.store = open_writer(self.data)
         self.clock = NOW
+        self.sent = 0
         self.service = Service(
             self.data, lambda: open_reader(self.data), DirectWriter(self.store), now=lambda: self.clock,
             single_user=single_user, **more,
@@ -225,6 +226,35 @@ class Hub:
     def key(self, tier: str = "enterprise", account: str | None = None, **more: Any) -> dict[str, str]:
         """Headers of a new key."""
         return {"Authorization": f"Bearer {give_key(self.store, tier, account, **more)}"}
+
+    @contextmanager
+    def reading(self) -> Iterator[StoreReader]:
+        """A reader of the store."""
+        reader = open_reader(self.data)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def work_off(self) -> None:
+        """Do what the exporting process does, with the store that is open here."""
+        with self.reading() as reader:
+            for each in reader.exports():
+                if each.state == "queued":
+                    export.run(reader, self.store, each, self.data.exports / each.id, lambda: self.clock)
+
+    def report(self, region: str, measured: list[tuple[int, str, Any]], request: str | None = None) -> None:
+        """A report with new rounds from a region."""
+        seq = len(entries(region)) + 1 + self.sent
+        made = tuple(
+            record(seq + place, host, "rest", due, each, request)
+            for place, (due, host, each) in enumerate(measured)
+        )
+        self.sent += len(made)
+        self.store.accept(
+            Report(node=f"node-{region}", epoch="e", first_seq=seq, entries=made, sent_at=self.clock),
+            self.clock,
+        )
 
     async def get(self, path: str, **more: Any) -> httpx2.Response:
         return await self.client.get(path, **more)
