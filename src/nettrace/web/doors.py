@@ -14,6 +14,7 @@ from nettrace.web.badges import badge_doors
 from nettrace.web.door import Visit, door, refused
 from nettrace.web.events import event_doors
 from nettrace.web.hub import Hub
+from nettrace.web.map import map_doors
 from nettrace.web.overview import overview_doors
 from nettrace.web.rankings import ranking_doors
 from nettrace.web.site import digest, page, serve_static
@@ -29,6 +30,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *target_doors(hub),
         *ranking_doors(hub),
         *event_doors(hub),
+        *map_doors(hub),
         *status_doors(hub),
         *badge_doors(hub),
         *_session_doors(hub),

@@ -1,0 +1,151 @@
+"""The map: what is measured from where, drawn as great circles, coloured by how far above light each pair is."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+
+from nettrace.analysis.geo.projection import HALF_HEIGHT, HALF_WIDTH, great_circle, project
+from nettrace.hub.floors import engine_place, floor_to, vantage_place
+from nettrace.hub.query import speaking
+from nettrace.model.instant import NS_PER_MS
+from nettrace.model.path import Place
+from nettrace.model.target import Lifecycle, Target
+from nettrace.web.door import Visit, door
+from nettrace.web.hub import Hub
+from nettrace.web.site import page
+from nettrace.web.targets import Row, row_of
+
+WIDTH = 1000
+_SCALE = WIDTH / 2 / HALF_WIDTH
+HEIGHT = round(2 * HALF_HEIGHT * _SCALE)
+_BOUNDS = (("sublight", 1.0), ("near", 1.6), ("usual", 2.5), ("far", 4.0))
+"""Classes by stretch: measured over light in fibre. Below 1 somebody nearer answered."""
+
+
+class Arc(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair on the map."""
+
+    path: str
+    shade: str
+    words: str
+    host: str
+    vantage: str
+    row: Row
+    stretch: float | None
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """A place with what stands there."""
+
+    x: float
+    y: float
+    words: str
+    href: str
+    state: str
+
+
+def map_doors(hub: Hub) -> list[HTTPRouteHandler]:
+    """The map."""
+    return [door(hub, "/map", map_page)]
+
+
+async def map_page(visit: Visit) -> Response[Any]:
+    """Vantages, engines whose place is known, and the ways between them."""
+    category = visit.query.get("cat", "")
+    visible = [
+        target
+        for target in visit.snapshot.visible(visit.account)
+        if target.lifecycle in {Lifecycle.ACTIVE, Lifecycle.UNVERIFIED}
+    ]
+    targets = [target for target in visible if category in {"", target.category}]
+    arcs = [arc for target in targets for arc in _arcs(visit, target)]
+    order = {"none": 0, "near": 1, "usual": 2, "far": 3, "beyond": 4, "sublight": 5, "failed": 6}
+    arcs.sort(key=lambda arc: order[arc.shade])
+    placed = [(target, engine_place(target)) for target in targets]
+    engines = [_spot(place, target.name, f"/t/{target.host}", "engine") for target, place in placed if place]
+    vantages = [
+        _spot(
+            place,
+            known.code,
+            f"/fleet#{known.code}",
+            "silent" if visit.snapshot.down(known.code) else "reporting",
+        )
+        for known in visit.snapshot.vantages.values()
+        if (place := vantage_place(known))
+    ]
+    told = {
+        "page": "map", "land": land(), "width": WIDTH, "height": HEIGHT, "arcs": arcs, "engines": engines, "vantages": vantages,
+        "unplaced": sum(place is None for _, place in placed), "category": category,
+        "categories": sorted({target.category for target in visible}),
+    }  # fmt: skip
+    return page("map.html", visit.now, told)
+
+
+@cache
+def land() -> str:
+    """The outline of the land (Natural Earth, public domain) as a path on this map."""
+    return files("nettrace.web").joinpath("land.txt").read_text(encoding="ascii").strip()
+
+
+def _arcs(visit: Visit, target: Target) -> list[Arc]:
+    place = engine_place(target)
+    if place is None:
+        return []
+    found: list[Arc] = []
+    for latest in speaking(visit.snapshot, target):
+        row = row_of(latest, visit.now)
+        known = visit.snapshot.vantages.get(row.vantage)
+        origin = vantage_place(known) if known else None
+        floor = floor_to(known, target)
+        if origin is None or floor is None:
+            continue
+        stretch = row.rtt_ns / floor.fibre_ns if row.rtt_ns is not None and floor.fibre_ns else None
+        found.append(
+            Arc(
+                path=_path(origin, place), shade=shade_of(row.state, stretch), host=target.host, vantage=row.vantage,
+                row=row, stretch=stretch, words=_words(target, row, stretch, floor.fibre_ns),
+            )
+        )  # fmt: skip
+    return found
+
+
+def shade_of(state: str, stretch: float | None) -> str:
+    """How a pair is drawn.
+
+    >>> shade_of("measured", 1.3), shade_of("measured", 0.2), shade_of("failed", 1.3), shade_of("stale", None)
+    ('near', 'sublight', 'failed', 'none')
+    """
+    if state == "failed":
+        return "failed"
+    if state != "measured" or stretch is None:
+        return "none"
+    return next((name for name, bound in _BOUNDS if stretch < bound), "beyond")
+
+
+def _words(target: Target, row: Row, stretch: float | None, fibre_ns: int) -> str:
+    told = f"{row.vantage} to {target.name}: {row.words}"
+    if row.rtt_ns is not None and row.state == "measured":
+        told += f", {row.rtt_ns / NS_PER_MS:.2f} ms, light in fibre {fibre_ns / NS_PER_MS:.1f} ms"
+    if stretch is not None and stretch < 1 and row.state == "measured":
+        told += ": somebody nearer answered"
+    return told
+
+
+def _spot(place: Place, words: str, href: str, state: str) -> Spot:
+    x, y = _placed(*project(place.latitude, place.longitude))
+    return Spot(x, y, f"{words}, {place.name}", href, state)
+
+
+def _path(origin: Place, end: Place) -> str:
+    lines = great_circle((origin.latitude, origin.longitude), (end.latitude, end.longitude))
+    return "".join(
+        "M" + "L".join(f"{x} {y}" for x, y in (_placed(*point) for point in line)) for line in lines
+    )
+
+
+def _placed(x: float, y: float) -> tuple[float, float]:
+    return round((x + HALF_WIDTH) * _SCALE, 1), round((HALF_HEIGHT - y) * _SCALE, 1)
