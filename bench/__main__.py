@@ -28,6 +28,7 @@ SCENARIOS = {
     "routes": "false and found route changes on real series, beside naive hash, wildcard and Jaccard",
     "blame": "1,000 planted bad links in internets on paper, beside hop jumps and voting",
     "nolies": "a virtual day: no false loss, no false hop",
+    "plan": "the planner beside trying everything, and 600 venues x 120 sites to the proof",
     "signals": "detectors on labelled series and on noise, beside textbook methods (NETTRACE_DATA: folder of labels)",
 }
 PROBING = ("start", "truth", "streams", "sweep", "limits", "steady", "node")
