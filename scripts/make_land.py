@@ -37,6 +37,24 @@ def ring(arcs: list[list[tuple[float, float]]], numbers: list[int]) -> list[tupl
     return points
 
 
+def cut(placed: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """A ring in the parts that lie on either side of the map's edge."""
+    parts: list[list[tuple[float, float]]] = [[]]
+    for point in placed:
+        if parts[-1] and abs(point[0] - parts[-1][-1][0]) > HALF_WIDTH:
+            parts.append([])
+        parts[-1].append(point)
+    if len(parts) > 1:  # the last part goes on where the first began
+        parts[0] = parts.pop() + parts[0]
+    return [part for part in parts if len(part) > 2]
+
+
+def outline(points: list[tuple[float, float]]) -> str:
+    """A ring as path data."""
+    steps = [f"{(x + HALF_WIDTH) * SCALE:.1f} {(HALF_HEIGHT - y) * SCALE:.1f}" for x, y in points]
+    return "M" + "L".join(dict.fromkeys(steps)) + "Z"
+
+
 def main(source: str, target: str) -> None:
     """Read the topology, write the path."""
     topology = json.loads(Path(source).read_text())
@@ -50,8 +68,7 @@ def main(source: str, target: str) -> None:
                 if max(latitude for _, latitude in points) < SOUTH:
                     continue
                 placed = [project(latitude, min(longitude, 179.999)) for longitude, latitude in points]
-                steps = [f"{(x + HALF_WIDTH) * SCALE:.1f} {(HALF_HEIGHT - y) * SCALE:.1f}" for x, y in placed]
-                drawn.append("M" + "L".join(dict.fromkeys(steps)) + "Z")
+                drawn += [outline(part) for part in cut(placed)]
     Path(target).write_text("".join(drawn) + "\n")
 
 

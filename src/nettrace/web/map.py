@@ -21,7 +21,9 @@ from nettrace.web.targets import Row, row_of
 
 WIDTH = 1000
 _SCALE = WIDTH / 2 / HALF_WIDTH
-HEIGHT = round(2 * HALF_HEIGHT * _SCALE)
+HEIGHT = round(1.83 * HALF_HEIGHT * _SCALE)
+"""Down to 60 degrees south: nothing is measured beyond."""
+
 _BOUNDS = (("sublight", 1.0), ("near", 1.6), ("usual", 2.5), ("far", 4.0))
 """Classes by stretch: measured over light in fibre. Below 1 somebody nearer answered."""
 

@@ -55,8 +55,10 @@ def row_of(latest: Latest, now: Instant) -> Row:
     """The newest round of a series in words."""
     newest, last = latest.round, latest.round if latest.round.rtt_ns is not None else latest.measured
     old = stale(latest, now)
-    if newest.outcome is Outcome.MEASURED:
-        state, words = ("stale", "stale") if old else ("measured", "measured")
+    if old:
+        state, words = "stale", "nothing new"
+    elif newest.outcome is Outcome.MEASURED:
+        state, words = "measured", "measured"
     else:
         state = newest.outcome.value
         words = f"{'no answer' if state == 'failed' else 'not measured'}: {newest.reason or 'unknown'}"
