@@ -53,6 +53,8 @@ class Upkeep:
         upto = first + SLICE_ROWS - 1
         many = upto < head - LIVE_ROWS
         age = now - LIVE_NS if many else now - NS_PER_DAY
+        if value(ask, "SELECT at FROM live WHERE seq = ?", (first,)) >= age:
+            return False
         newest_gone = value(
             ask, "SELECT max(seq) FROM live WHERE seq <= ? AND at < ?", (min(upto, head), age)
         )
