@@ -33,7 +33,7 @@ def open_writer(data: Data) -> StoreWriter:
     return EmbeddedWriter(data.folder)
 
 
-def open_recorder(data: Data, now: Callable[[], Instant]) -> Recorder:
+def open_recorder(data: Data, now: Callable[[], Instant], say: Callable[[str], None]) -> Recorder:
     """What the writer process runs: the store with its watcher.
 
     Raises:
@@ -41,7 +41,7 @@ def open_recorder(data: Data, now: Callable[[], Instant]) -> Recorder:
     """
     store = open_writer(data)
     try:
-        return Recorder(store, open_reader(data), now)
+        return Recorder(store, open_reader(data), now, say)
     except BaseException:
         store.close()
         raise

@@ -10,10 +10,11 @@ import msgspec
 
 from nettrace.errors import NetTraceError, NotAllowed, StoreFull
 from nettrace.hub.link import Taken
+from nettrace.hub.watch import RouteWatch
 from nettrace.hub.work import WorkBoard
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.vantage import Clock, Vantage, VantageState
-from nettrace.store.port import Accepted, StoreReader, StoreWriter, Watcher
+from nettrace.store.port import Accepted, StoreReader, StoreWriter
 from nettrace.store.rows import MeasurementRequest, MeasurementState
 from nettrace.wire.frames import Gap, Record, Report, Work
 
@@ -29,6 +30,7 @@ class Recorder:
     """The store with its watcher, the board of on-demand rounds and the register of nodes.
 
     Args:
+        say: told what went wrong without stopping anything.
         now: UTC ns; a clock that steps back is held where it was, so that what is stored later never looks older.
     """
 
@@ -37,13 +39,13 @@ class Recorder:
         store: StoreWriter,
         reader: StoreReader,
         now: Callable[[], Instant],
-        watcher: Watcher | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._reader = reader
         self._clock = now
         self._last = 0
-        self._watcher = watcher
+        self._watch = RouteWatch(reader.detector_state, say)
         self._nodes = {row.vantage.node: row.vantage for row in reader.nodes()}
         self._heard: dict[str, tuple[Instant, tuple[object, ...]]] = {}
         self._board = WorkBoard()
@@ -86,7 +88,7 @@ class Recorder:
             case "setting":
                 return self._reader.settings().get(*args)
             case "accept" | "accept_all":
-                return getattr(self._store, name)(*args, self._watcher)
+                return getattr(self._store, name)(*args, self._watch)
             case _:
                 return getattr(self._store, name)(*args)
 
@@ -142,12 +144,17 @@ class Recorder:
         if not reports:
             return []
         try:
-            return self._store.accept_all(reports, at, self._watcher)
+            return self._store.accept_all(reports, at, self._watch)
         except StoreFull as full:
+            self._watch.recall()
             return [full] * len(reports)
         except NetTraceError as error:
+            self._watch.recall()
             if len(reports) == 1:
                 return [error]
+        except BaseException:
+            self._watch.recall()
+            raise
         # One of them is at fault: the others shall not suffer with it.
         return [result for report in reports for result in self._accept([report], at)]
 

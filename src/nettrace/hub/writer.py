@@ -43,8 +43,12 @@ async def run(data: Data, log: Log) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+
+    def say(words: str) -> None:
+        log.say("watch.fault", what=words)
+
     with ThreadPoolExecutor(1, "store") as thread:
-        recorder = await loop.run_in_executor(thread, open_recorder, data, time.time_ns)
+        recorder = await loop.run_in_executor(thread, open_recorder, data, time.time_ns, say)
         try:
             listener = listen(data.socket)
             log.say("writer.ready", folder=str(data.folder))

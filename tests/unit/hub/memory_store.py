@@ -92,6 +92,9 @@ class MemoryStore:
     def close(self):
         self.closed = True
 
+    def detector_state(self):
+        return {}
+
     def head(self):
         return len(self.journal)
 
