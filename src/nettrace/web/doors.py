@@ -16,6 +16,7 @@ from nettrace.web.events import event_doors
 from nettrace.web.hub import Hub
 from nettrace.web.map import map_doors
 from nettrace.web.overview import overview_doors
+from nettrace.web.path import path_doors
 from nettrace.web.rankings import ranking_doors
 from nettrace.web.site import digest, page, serve_static
 from nettrace.web.status import status_doors
@@ -31,6 +32,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *ranking_doors(hub),
         *event_doors(hub),
         *map_doors(hub),
+        *path_doors(hub),
         *status_doors(hub),
         *badge_doors(hub),
         *_session_doors(hub),
