@@ -27,7 +27,10 @@ SCENARIOS = {
     "hub_faults": "a hub's writer and API workers killed at random: nothing acknowledged lost or doubled",
     "routes": "false and found route changes on real series, beside naive hash, wildcard and Jaccard",
     "blame": "1,000 planted bad links in internets on paper, beside hop jumps and voting",
+    "api": "requests a second of one API worker on a million rounds, beside the earlier system's figures",
     "nolies": "a virtual day: no false loss, no false hop",
+    "store": "30 days of history beside PostgreSQL with the same rows: quantiles, comparisons, bytes",
+    "year": "a year of 100 targets x 10 vantages: how long any history query takes, how much room it needs",
     "plan": "the planner beside trying everything, and 600 venues x 120 sites to the proof",
     "signals": "detectors on labelled series and on noise, beside textbook methods (NETTRACE_DATA: folder of labels)",
 }

@@ -10,7 +10,9 @@ from tests.unit.placement import oracle
 from tests.unit.placement.instances import instance
 
 from nettrace.placement import search
+from nettrace.placement.conflict import Enumerated, irreducible_conflict
 from nettrace.placement.front import front
+from nettrace.placement.highs import Corrections
 from nettrace.placement.narrowing import narrowed
 from nettrace.placement.plan import Plan, Solver, Status, make_plan
 from nettrace.placement.problem import Reader, cost_of
@@ -77,6 +79,23 @@ def test_a_conflict_cannot_hold_and_without_any_member_it_can_and_none_is_smalle
         sizes.add(len(kept))
         assert len(kept) == oracle.smallest_conflict(raw), seed
     assert sizes >= {1, 2, 3}
+
+
+def test_a_conflict_found_quickly_needs_each_of_its_members() -> None:
+    found = 0
+    for seed in range(300):
+        raw = instance(seed, most_sites=6, most_venues=5)
+        reader = Reader(request_of(raw))
+        if not all(reader.rows) or make_plan(reader.request).status is not Status.INFEASIBLE:
+            continue
+        enumerated, solved = Enumerated(reader), Corrections(reader)
+        conflict = irreducible_conflict(reader, lambda held, of=enumerated: of.correct(held) is not None)
+        assert conflict == irreducible_conflict(reader, solved.holds)
+        names = [each.name for each in conflict]
+        assert not oracle.holds(raw, set(names)), seed
+        assert all(oracle.holds(raw, set(names) - {name}) for name in names), seed
+        found += 1
+    assert found > 30
 
 
 def test_what_is_left_out_for_the_solver_is_in_no_best_plan() -> None:

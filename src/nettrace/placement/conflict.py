@@ -14,17 +14,24 @@ Correct = Callable[[int], int | None]
 """mask of requirements that must hold -> mask of others to drop so that a plan exists, or None: they cannot hold."""
 
 
-def conflict_of(reader: Reader, correct: Correct) -> tuple[Requirement, ...]:
-    """The requirements that cannot hold together, fewest first found; empty when all can.
+class Unfinished(Exception):
+    """So many guesses were no conflict: a smallest one may take very long."""
+
+
+def conflict_of(reader: Reader, correct: Correct, rounds: int | None = None) -> tuple[Requirement, ...]:
+    """A smallest set of requirements that cannot hold together; empty when all can.
 
     A venue without any latency row cannot be served whatever is dropped: then that alone is the answer.
+
+    Raises:
+        Unfinished: `rounds` guesses were not enough.
     """
     for venue, rows in zip(reader.request.venue, reader.rows, strict=True):
         if not rows:
             return (Requirement("latency", f"venue {venue.name}"),)
     known = requirements(reader.request)
     corrections: list[int] = []
-    while True:
+    while rounds is None or len(corrections) < rounds:
         guess = smallest_hitting(corrections, len(known))
         broken = correct(guess)
         if broken is None:
@@ -32,6 +39,31 @@ def conflict_of(reader: Reader, correct: Correct) -> tuple[Requirement, ...]:
         if not broken:
             return ()
         corrections.append(broken)
+    raise Unfinished
+
+
+def irreducible_conflict(reader: Reader, holds: Callable[[int], bool]) -> tuple[Requirement, ...]:
+    """Requirements that cannot hold together while all but any one of them can; others may be fewer.
+
+    QuickXplain (Junker 2004). `holds` says whether the requirements in a mask can hold together; all of them cannot.
+    """
+    known = requirements(reader.request)
+
+    def needed(held: int, added: int, items: range) -> int:
+        if added and not holds(held):
+            return 0
+        if len(items) == 1:
+            return 1 << items[0]
+        first, second = items[: len(items) // 2], items[len(items) // 2 :]
+        found = needed(held | _mask(first), _mask(first), second)
+        return found | needed(held | found, found, first)
+
+    found = needed(0, 0, range(len(known))) if known else 0
+    return tuple(each for at, each in enumerate(known) if found >> at & 1)
+
+
+def _mask(items: range) -> int:
+    return sum(1 << at for at in items)
 
 
 class Enumerated:

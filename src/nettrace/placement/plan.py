@@ -7,9 +7,19 @@ import msgspec
 
 from nettrace.errors import SolverStopped
 from nettrace.placement import highs, search
-from nettrace.placement.conflict import Correct, Enumerated, conflict_of, describe, explain
+from nettrace.placement.conflict import (
+    Enumerated,
+    Unfinished,
+    conflict_of,
+    describe,
+    explain,
+    irreducible_conflict,
+)
 from nettrace.placement.problem import NANO, Problem, Reader, Requirement, bits, cost_of, price_of, served
 from nettrace.placement.request import Evidence, Latency, Request
+
+_ROUNDS = 4
+"""Guesses at the smallest conflict of a large request before an irreducible one must do."""
 
 
 class Status(StrEnum):
@@ -59,6 +69,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         bound_usd_month: no plan can have a lower objective.
         gap: share of the objective between it and the bound.
         conflict: a smallest set of requirements that cannot hold together.
+        conflict_smallest: False for a conflict of a large request that may not be the smallest, though each of its
+            members is needed; None without a conflict.
         reasons: the same with their values, in words.
     """
 
@@ -72,6 +84,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sites: tuple[str, ...] = ()
     assignments: tuple[Assignment, ...] = ()
     conflict: tuple[str, ...] = ()
+    conflict_smallest: bool | None = None
     reasons: tuple[str, ...] = ()
     explanation: str | None = None
 
@@ -100,7 +113,7 @@ def make_plan(request: Request, solver: Solver = Solver.AUTO, seconds: float = f
         return _planned(reader, solved.chosen, solved, used)
     if not solved.proven:
         raise SolverStopped("time ran out before any plan was found", "Allow more with --time-limit")
-    return _impossible(reader, _corrector(reader, used, seconds), used)
+    return _impossible(reader, used, seconds)
 
 
 def chosen_solver(problem: Problem, solver: Solver) -> Solver:
@@ -172,18 +185,27 @@ def _planned(reader: Reader, chosen: int, solved: highs.Solved, used: Solver) ->
     )
 
 
-def _corrector(reader: Reader, used: Solver, seconds: float) -> Correct:
-    return Enumerated(reader).correct if used is Solver.SEARCH else highs.Corrections(reader, seconds).correct
-
-
-def _impossible(reader: Reader, correct: Correct, used: Solver) -> Plan:
-    conflict: tuple[Requirement, ...] = conflict_of(reader, correct)
+def _impossible(reader: Reader, used: Solver, seconds: float) -> Plan:
+    conflict, smallest = _conflict(reader, used, seconds)
     if not conflict:
         raise LookupError("every requirement can hold, yet no plan was found: a solver was wrong")
     return Plan(
         status=Status.INFEASIBLE,
         solver=used,
         conflict=tuple(each.name for each in conflict),
+        conflict_smallest=smallest,
         reasons=tuple(describe(reader, each) for each in conflict),
         explanation=explain(reader, conflict),
     )
+
+
+def _conflict(reader: Reader, used: Solver, seconds: float) -> tuple[tuple[Requirement, ...], bool]:
+    """A conflict, and whether none is smaller."""
+    if used is Solver.SEARCH:
+        return conflict_of(reader, Enumerated(reader).correct), True
+    corrections = highs.Corrections(reader, seconds)
+    many = len(reader.request.site) > search.MOST_SITES
+    try:
+        return conflict_of(reader, corrections.correct, _ROUNDS if many else None), True
+    except Unfinished:
+        return irreducible_conflict(reader, corrections.holds), False

@@ -239,7 +239,12 @@ def _conflict(plan: Document) -> list[str]:
         "",
         *(f"- {_cell(reason)}" for reason in plan["reasons"]),
         "",
-        "This is a smallest such set; there may be others. Change one of them and plan again.",
+        (
+            "This is a smallest such set; there may be others."
+            if plan["conflict_smallest"]
+            else "All of them are needed for the conflict; a smaller one may exist."
+        )
+        + " Change one of them and plan again.",
         "",
     ]
 
