@@ -29,7 +29,7 @@ def test_every_way_to_write_a_lost_probe(text: str) -> None:
 
 
 def test_header_remarks_empty_lines_and_further_columns_are_passed_over() -> None:
-    rows = list(read_rows(["\ufefft,rtt_ms", "", "# a remark", "1480550400,12.5,more"]))
+    rows = list(read_rows(["\ufeff# a remark", "t,rtt_ms", "", "# more", "1480550400,12.5,more"]))
     assert [row.rtt_ns for row in rows] == [12_500_000]
 
 
@@ -38,7 +38,16 @@ def test_semicolons_bring_decimal_commas() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hello", "1480550400", "yesterday,5", "1480550400,fast", "1480550400,inf", "1480550400,1e12"]
+    "text",
+    [
+        "hello",
+        "1480550400",
+        "yesterday,5",
+        "1480550400,fast",
+        "1480550400,inf",
+        "1480550400,1e12",
+        "1480550400000,5",
+    ],
 )
 def test_what_is_no_row_is_named_with_its_number(text: str) -> None:
     with pytest.raises(Invalid, match="line 2"):

@@ -12,6 +12,8 @@ from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import SampleState
 from nettrace.model.signal import Observation, Signal, Tier
 
+LATEST_S = 9_000_000_000
+"""The year 2255: later Unix seconds are some other unit."""
 LONGEST_MS = 86_400_000.0
 """A day: a longer round trip is an error of units."""
 
@@ -86,6 +88,7 @@ def read_rows(lines: Iterable[str], on_late: Callable[[int], None] | None = None
     [31250000, None]
     """
     before: Instant | None = None
+    headed = False
     for number, line in enumerate(lines, 1):
         text = line.strip().lstrip("\ufeff")
         if not text or text.startswith("#"):
@@ -94,7 +97,8 @@ def read_rows(lines: Iterable[str], on_late: Callable[[int], None] | None = None
         try:
             row = Observation(*_read(cells))
         except ValueError:
-            if before is None and number == 1:
+            if before is None and not headed:
+                headed = True
                 continue
             raise Invalid(
                 f"line {number} is no row 't,rtt_ms': {text[:60]!r}",
@@ -129,7 +133,7 @@ def _read(cells: list[str]) -> tuple[Instant, SampleState, int | None]:
 
 
 def _instant(text: str) -> Instant:
-    if text.isdigit():
+    if text.isdigit() and int(text) < LATEST_S:
         return int(text) * NS_PER_S
     try:
         seconds = float(text)
@@ -137,6 +141,6 @@ def _instant(text: str) -> Instant:
         when = datetime.fromisoformat(text)
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
         return (int(when.timestamp()) * 1_000_000 + when.microsecond) * 1000
-    if not isfinite(seconds) or abs(seconds) > 9e9:
+    if not isfinite(seconds) or abs(seconds) >= LATEST_S:
         raise ValueError
     return round(seconds * 1e6) * 1000
