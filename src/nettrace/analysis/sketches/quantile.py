@@ -9,6 +9,7 @@ Many sketches are worked on at once, as three parallel arrays; a store keeps eac
 
 import itertools
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -80,18 +81,19 @@ def rank(fraction: float, count: int) -> int:
     return max(1, -(-_parts(fraction) * count // _PARTS))
 
 
+@lru_cache(maxsize=10_000)
 def median_ranks(count: int) -> tuple[int, int] | None:
     """Ranks (from 1) of the order statistics that hold the median with 95 % confidence; None below 6 values.
 
     The number of values below the median is binomial (n, 1/2) whatever the distribution (David and Nagaraja, "Order
-    Statistics", 7.1): exact up to 1,000 values, beyond that its normal approximation, rounded outwards.
+    Statistics", 7.1): exact up to 200 values, beyond that its normal approximation, rounded outwards.
 
     >>> median_ranks(5), median_ranks(6), median_ranks(100)
     (None, (1, 6), (40, 61))
     """
     if count < 6:
         return None
-    if count > 1000:
+    if count > 200:
         low = int((count - 1.96 * count**0.5) / 2)
         return low, count - low + 1
     low, term, below = 0, 1, 1  # below = sum of C(n, 0..low)
@@ -138,8 +140,8 @@ class Sketches:
         if len(gaps):
             first = np.flatnonzero(np.diff(owners, prepend=-1))
             buckets -= np.repeat(buckets[first] - gaps[first], np.diff(first, append=len(gaps)))
-            if int(buckets.max()) >= BUCKETS:
-                raise ValueError("a sketch names a bucket that does not exist")
+            if int(buckets.max()) >= BUCKETS or int(gaps.min()) < 0 or int(counts.min()) < 1:
+                raise ValueError("a sketch names a bucket that does not exist, or that is empty")
         return cls(owners, buckets, counts, len(blobs))
 
     def encode(self) -> list[bytes]:

@@ -117,10 +117,11 @@ class Roller:
     def _is_over(self, day: int, now: Instant) -> bool:
         return (day + 1) * 24 <= (now - GRACE_NS) // NS_PER_HOUR
 
-    def _close(self, day: int, series: list[int]) -> None:
-        """Make the day's buckets of these series from their hours."""
+    def _close(self, day: int, series: list[int]) -> int:
+        """Make the day's buckets of these series from their hours; how many hours there were."""
         hours = fetch(self._connection, series, HOUR_S, day * DAY_S, (day + 1) * DAY_S)
         put(self._connection, hours.merged(hours.start // DAY_S * DAY_S), DAY_S)
+        return len(hours.series)
 
     def _close_days(self, now: Instant) -> bool:
         """Make day buckets of the days that have ended since the last time, for series that were silent at the end."""
@@ -131,11 +132,11 @@ class Roller:
         if closed is None:
             first = value(self._connection, "SELECT min(start) FROM rollup WHERE step = ?", (HOUR_S,))
             closed = today if first is None else first // DAY_S
+        series = [number for (number,) in self._connection.execute("SELECT id FROM series")]
         with transaction(self._connection, self._path):
-            if closed < today:
-                series = [number for (number,) in self._connection.execute("SELECT id FROM series")]
-                self._close(closed, series)
-            self._connection.execute(
-                "INSERT OR REPLACE INTO meta VALUES ('days_closed', ?)", (min(closed + 1, today),)
-            )
-        return closed + 1 < today
+            while closed < today:
+                closed += 1
+                if self._close(closed - 1, series):
+                    break
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('days_closed', ?)", (closed,))
+        return closed < today

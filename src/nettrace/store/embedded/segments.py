@@ -90,13 +90,12 @@ class SegmentWriter:
         self.file = segment_name(day, generation)
         self._folder = folder
         self._part = folder / (self.file + PART)
-        self._out = self._part.open("wb")
         self._rows = 0
         self._bounds: list[int] = []
         self._waiting: list[Table] = []
         self._waiting_rows = 0
         self._parquet = pq.ParquetWriter(
-            self._out, COLUMNS, compression="zstd", compression_level=3, use_dictionary=_WORDS,
+            str(self._part), COLUMNS, compression="zstd", compression_level=3, use_dictionary=_WORDS,
             column_encoding=dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"), write_page_index=True,
             write_statistics=["series", "vantage", "target", "endpoint", "method", "due"],
             use_compliant_nested_type=True, store_schema=True,
@@ -125,10 +124,8 @@ class SegmentWriter:
         if self._waiting_rows:
             self._write(GROUP_ROWS)
         self._parquet.close()
-        self._out.flush()
-        os.fsync(self._out.fileno())
-        self._out.close()
         with self._part.open("rb") as file:
+            os.fsync(file.fileno())  # all of the file, whoever wrote it
             digest = file_digest(file, "sha256").hexdigest()
         size = self._part.stat().st_size
         self._part.rename(self._folder / self.file)
@@ -141,7 +138,6 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Leave nothing behind."""
         self._parquet.close()
-        self._out.close()
         self._part.unlink(missing_ok=True)
 
 

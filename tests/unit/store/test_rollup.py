@@ -1,0 +1,140 @@
+"""Rollups are made again, never counted up; what is asked of them is what the rounds say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit.store.filled import DAY, HOUR, START, fill, keep_up, record, report, seen
+
+from nettrace.store.embedded.database import open_writer
+from nettrace.store.embedded.reader import EmbeddedReader
+from nettrace.store.embedded.retention import Forgetter, Retention
+from nettrace.store.port import Choice
+from nettrace.store.rows import Resolution, Window
+
+FOR_EVER = 2**62
+MINUTE = HOUR // 60
+
+
+def rollups(folder: Path) -> list[tuple[object, ...]]:
+    connection = open_writer(folder / "hub.sqlite")
+    try:
+        return list(connection.execute("SELECT * FROM rollup ORDER BY series, step, start"))
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    writer = fill(tmp_path, days=3)
+    keep_up(writer, START + 3 * DAY + 5 * MINUTE)
+    writer.close()
+    yield tmp_path
+
+
+def mark_all_dirty(folder: Path) -> None:
+    connection = open_writer(folder / "hub.sqlite")
+    connection.execute(
+        "INSERT OR IGNORE INTO dirty SELECT start / 3600, series FROM rollup WHERE step = 3600"
+    )
+    connection.close()
+
+
+def test_made_again_they_are_the_same(folder: Path) -> None:
+    before = rollups(folder)
+    assert {row[1] for row in before} == {900, 3600, 86_400}
+    mark_all_dirty(folder)
+    writer = fill(folder, days=0)
+    keep_up(writer, START + 3 * DAY + 6 * MINUTE)
+    writer.close()
+    assert rollups(folder) == before
+
+
+def test_made_again_from_sealed_days_they_are_the_same(folder: Path) -> None:
+    before = rollups(folder)
+    writer = fill(folder, days=0)
+    keep_up(writer, START + 9 * DAY)
+    writer.close()
+    mark_all_dirty(folder)
+    writer = fill(folder, days=0)
+    keep_up(writer, START + 9 * DAY)
+    writer.close()
+    assert rollups(folder) == before
+
+
+def test_a_late_round_changes_its_buckets_alone(folder: Path) -> None:
+    before = {row[:3]: row for row in rollups(folder)}
+    writer = fill(folder, days=0)
+    writer.accept(report([record(1, START + 30 * HOUR + 1, "b.example")], "late"), START + 3 * DAY)
+    keep_up(writer, START + 3 * DAY + 6 * MINUTE)
+    writer.close()
+    after = {row[:3]: row for row in rollups(folder)}
+    second = (START + 30 * HOUR) // 10**9
+    changed = {key[1:] for key in after if after[key] != before.get(key)}
+    assert changed == {(900, second), (3600, second), (86_400, second // 86_400 * 86_400)}
+
+
+@pytest.mark.parametrize("resolution", [each for each in Resolution if each is not Resolution.RAW])
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window(START, START + 3 * DAY),
+        Window(START + 17 * MINUTE + 1, START + 2 * DAY + 5 * HOUR + 31 * MINUTE),
+        Window(START + 16 * MINUTE, START + 29 * MINUTE),
+        Window(START - 900 * DAY, START + 900 * DAY),
+    ],
+)
+def test_any_window_counts_what_the_rounds_say(folder: Path, resolution: Resolution, window: Window) -> None:
+    with EmbeddedReader(folder) as reader:
+        rolled = reader.history(Choice(), window, resolution)
+        plain = reader.history(Choice(), window, resolution, as_of=FOR_EVER)
+        assert rolled == plain
+        whole = reader.summary(Choice(), window)
+        assert whole == reader.summary(Choice(), window, as_of=FOR_EVER)
+        assert sum(each.rounds for each in whole) == sum(sum(each.rounds) for each in rolled)
+
+
+def test_what_is_forgotten_is_answered_from_what_is_left(folder: Path) -> None:
+    """Quarters go first, then rounds and hours; days stay. No answer changes while anything can still give it."""
+    writer = fill(folder, days=0)
+    keep_up(writer, START + 9 * DAY)
+    writer.close()
+    window, choice = Window(START, START + 3 * DAY), Choice()
+    with EmbeddedReader(folder) as reader:
+        quarters, days = (
+            reader.history(choice, window, each) for each in (Resolution.QUARTER, Resolution.DAY)
+        )
+    connection = open_writer(folder / "hub.sqlite")
+    path, segments = folder / "hub.sqlite", folder / "segments"
+    forget = Forgetter(connection, path, segments, Retention(quarter_days=2))
+    while forget.slice(START + 9 * DAY):
+        pass
+    assert not list(connection.execute("SELECT 1 FROM rollup WHERE step = 900"))
+    with EmbeddedReader(folder) as reader:
+        assert reader.history(choice, window, Resolution.QUARTER) == quarters
+        assert len(seen(folder)) == 3 * 3 * 96
+    forget = Forgetter(connection, path, segments, Retention(raw_days=2, quarter_days=2, hour_days=2))
+    for now in (START + 9 * DAY, START + 11 * DAY):
+        while forget.slice(now):
+            pass
+    connection.close()
+    assert not list(segments.iterdir())
+    assert seen(folder) == []
+    with EmbeddedReader(folder) as reader:
+        assert reader.history(choice, window, Resolution.QUARTER) == []
+        assert reader.history(choice, window, Resolution.DAY) == days
+
+
+def test_a_late_round_of_a_forgotten_day_does_not_undo_what_is_known_of_it(folder: Path) -> None:
+    writer = fill(folder, days=0)
+    keep_up(writer, START + 9 * DAY)
+    keep_up(writer, START + 800 * DAY)
+    window = Window(START, START + DAY)
+    with EmbeddedReader(folder) as reader:
+        before = reader.history(Choice(), window, Resolution.DAY)
+        assert [each.rounds for each in before] == [[96]] * 3
+    writer.accept(report([record(1, START + 1, "a.example")], "late"), START + 800 * DAY)
+    keep_up(writer, START + 800 * DAY + 2 * HOUR)
+    writer.close()
+    with EmbeddedReader(folder) as reader:
+        assert reader.history(Choice(), window, Resolution.DAY) == before
