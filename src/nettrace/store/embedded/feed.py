@@ -20,7 +20,8 @@ FROM live LEFT JOIN round ON round.series = live.series AND round.due = live.due
 WHERE live.seq > ? ORDER BY live.seq LIMIT ?"""  # noqa: S608 - own words
 _LATEST = """
 SELECT latest.seq, latest.round, latest.measured, series.interval_s FROM latest JOIN series ON series.id = latest.series
-WHERE latest.seq > ? ORDER BY latest.seq"""
+WHERE latest.seq > ?1{changed} ORDER BY latest.seq"""
+_CHANGED = " AND latest.series IN (SELECT series FROM live WHERE seq > ?1)"
 
 _row = msgspec.msgpack.Decoder(tuple[object, ...])
 
@@ -75,7 +76,12 @@ def _body(
 
 
 def newest_rounds(connection: Connection, names: Names, after: int) -> list[Latest]:
-    """The newest round of every series that changed behind a live number."""
+    """The newest round of every series that changed behind a live number.
+
+    While the live log reaches back that far it says which changed; an index would cost the writer for each round.
+    """
+    known = value(connection, "SELECT 1 FROM live WHERE seq = ?", (after + 1,))
+    sql = _LATEST.format(changed=_CHANGED if known else "")
     return [
         Latest(
             seq=seq,
@@ -83,5 +89,5 @@ def newest_rounds(connection: Connection, names: Names, after: int) -> list[Late
             measured=None if measured is None else round_of(Row(*_row.decode(measured)), names),  # type: ignore[arg-type]
             interval_s=interval_s,
         )
-        for seq, last, measured, interval_s in connection.execute(_LATEST, (after,))
+        for seq, last, measured, interval_s in connection.execute(sql, (after,))
     ]

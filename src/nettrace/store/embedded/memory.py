@@ -3,9 +3,6 @@
 Everything here can be read back from the tables; after a transaction that failed it is thrown away and is.
 """
 
-from collections import deque
-from statistics import median
-
 import msgspec
 
 from nettrace.model.instant import NS_PER_S, Instant
@@ -65,7 +62,7 @@ class Track:
         self.is_measured = False
         self.measured: bytes | None = None
         self.measured_due: Instant = -1
-        self._gaps: deque[int] = deque(maxlen=DIFFERENCES)
+        self._gaps: list[int] = []
 
     def step(self, due: Instant) -> bool:
         """Note a newer scheduled round; True when the interval turns out to be another."""
@@ -74,7 +71,7 @@ class Track:
         self.due = due
         if len(self._gaps) < DIFFERENCES:
             return False
-        seen = median(self._gaps) / NS_PER_S
+        seen = sorted(self._gaps)[DIFFERENCES // 2] / NS_PER_S
         self._gaps.clear()
         if abs(seen - self.interval_s) <= 0.2 * self.interval_s:
             return False

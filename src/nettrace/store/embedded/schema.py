@@ -67,7 +67,6 @@ CREATE TABLE trace (
 CREATE TABLE latest (
   series INTEGER PRIMARY KEY, seq INTEGER NOT NULL, due INTEGER NOT NULL, round BLOB NOT NULL,
   measured BLOB) STRICT;
-CREATE INDEX latest_seq ON latest (seq);
 CREATE TABLE live (
   seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, at INTEGER NOT NULL, series INTEGER, due INTEGER,
   target TEXT, vantage TEXT, account TEXT, body BLOB) STRICT;
