@@ -17,7 +17,7 @@ from nettrace.model.path import Hop, StopReason, Trace
 
 SINCE: Instant = 1_767_225_600 * NS_PER_S
 CITIES, BACKBONES, CLUSTERS, TARGETS = 14, 3, 25, 50
-SCANS, INTERVAL_S = 8, 900
+SCANS, INTERVAL_S = 6, 900
 SILENT, SLOW = 0.15, 0.2
 
 Link = tuple[str, str]

@@ -50,6 +50,23 @@ def test_one_router_replaced_for_good_is_a_change_too() -> None:
     assert change.kind is RouteClass.IP_PATH and change.at == START + 10 * STEP
 
 
+@pytest.mark.parametrize(
+    "other", [(*WEST[:2], "198.51.7.1", *WEST[2:]), (*WEST[:2], *WEST[4:])], ids=["longer", "shorter"]
+)
+def test_a_way_with_a_hop_more_or_less_is_another_and_its_end_a_return(other: tuple[str, ...]) -> None:
+    there, back = follow(series((WEST, 10), (other, 10), (WEST, 5)))
+    assert (there.at, back.at, back.reverted) == (START + 10 * STEP, START + 20 * STEP, True)
+
+
+def test_silence_delays_a_change_and_does_not_hide_it() -> None:
+    random = Random(8)
+    moved = (WEST[0], WEST[1], "198.18.77.1", WEST[3], WEST[4])
+    hops = [WEST] * 30 + [moved] * 15 + [WEST] * 15
+    dim = [tuple(None if random.random() < 0.1 else hop for hop in each) for each in hops]
+    away, back = follow([trace(each, number) for number, each in enumerate(dim)])
+    assert 30 <= away.at // STEP - START // STEP < 35 and 45 <= back.at // STEP - START // STEP < 50
+
+
 def test_a_return_is_recognised_and_keeps_the_route_s_name() -> None:
     away, back = follow(series((WEST, 10), (EAST, 6), (WEST, 6)))
     assert (away.reverted, back.reverted) == (False, True)

@@ -4,7 +4,7 @@ A regime absorbs load balancing and silence: it only ever counts what answered, 
 of each, and fades, so that what has not been seen for a long time is new again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
@@ -19,6 +19,7 @@ MOST_RTTS = 16
 _FADE_AT = 512
 _CORE = 0.8
 _MOST = 0.5
+_SOMETIMES = 0.5
 
 
 class Regime(msgspec.Struct, kw_only=True):
@@ -37,6 +38,7 @@ class Regime(msgspec.Struct, kw_only=True):
     addresses: dict[str, int] = {}
     networks: dict[str, int] = {}
     places: dict[str, int] = {}
+    ttls: dict[int, int] = {}
     ases: dict[int, int] = {}
     flows: dict[int, int] = {}
     destinations: dict[str, int] = {}
@@ -52,6 +54,7 @@ class Regime(msgspec.Struct, kw_only=True):
         _count(self.addresses, seen.networks)
         _count(self.networks, set(seen.networks.values()))
         _count(self.places, seen.places)
+        _count(self.ttls, set(seen.places.values()))
         _count(self.ases, seen.ases)
         _count(self.flows, (seen.flow,))
         _count(self.destinations, (seen.destination,))
@@ -80,12 +83,23 @@ class Regime(msgspec.Struct, kw_only=True):
         contested = answered - known
         crossed = set(seen.networks.values())
         found: set[str] = set()
-        for place, count in self.places.items():
-            if count > _CORE * self.scans:
-                ttl, _, network = place.partition(" ")
-                if int(ttl) in contested and network not in crossed:
-                    found.add(network)
+        for ttl, network in self._steady():
+            if ttl in contested and network not in crossed:
+                found.add(network)
         return found
+
+    def _steady(self) -> Iterator[tuple[int, str]]:
+        """TTLs, with their network, at which whatever answers is nearly always in that network."""
+        for place, count in self.places.items():
+            ttl, _, network = place.partition(" ")
+            if count > _CORE * self.ttls.get(int(ttl), count) and count > _SOMETIMES * self.scans:
+                yield int(ttl), network
+
+    def displaced(self, seen: Sight) -> int:
+        """How many networks this route nearly always crosses at one TTL were met only at TTLs it never met them at."""
+        unmoved = {place.partition(" ")[2] for place in seen.places if place in self.places}
+        crossed = set(seen.networks.values()) - unmoved
+        return sum(network in crossed for _, network in self._steady())
 
     def new_as(self, seen: Sight) -> bool:
         """Whether the trace crosses an AS that this route never did, or misses one it nearly always crosses."""
@@ -109,7 +123,15 @@ class Regime(msgspec.Struct, kw_only=True):
                     mine[each] = mine.get(each, 0) + count
 
     def _tables(self) -> tuple[dict[Any, int], ...]:
-        return (self.addresses, self.networks, self.places, self.ases, self.flows, self.destinations)
+        return (
+            self.addresses,
+            self.networks,
+            self.places,
+            self.ttls,
+            self.ases,
+            self.flows,
+            self.destinations,
+        )
 
     def core(self) -> tuple[str, ...]:
         """The networks more than half of its traces crossed, sorted."""

@@ -220,9 +220,12 @@ def _evidence(regime: Regime, seen: Sight, former: Collection[Regime]) -> int:
     if regime.scans < WARM_UP:  # declared just now and hardly known: only a former route is news
         return STRONG if any(_fits(each, seen) for each in former) else 0
     many = len(new) >= _LEAST_NEW
-    if many and (len(new) >= _LEAST_SHARE * len(seen.networks) or regime.new_as(seen)):
+    pushed = (
+        bool(new) and regime.displaced(seen) >= _LEAST_NEW
+    )  # something new stands before what was always there
+    if many and (len(new) >= _LEAST_SHARE * len(seen.networks) or pushed or regime.new_as(seen)):
         weight = STRONG
-    elif conflicts:
+    elif conflicts or pushed:
         settled = regime.scans >= _SETTLED and len(regime.flows) == 1
         weight = STRONG if len(conflicts) > 1 or settled else SINGLE
     else:
