@@ -4,8 +4,9 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import msgspec
@@ -13,6 +14,8 @@ import pytest
 
 from nettrace.api.app import make_app
 from nettrace.api.service import Service
+from nettrace.api.shield import Shield
+from nettrace.api.table import OPERATIONS
 from nettrace.hub import export, keys
 from nettrace.hub.open import open_reader, open_writer
 from nettrace.hub.place import Data
@@ -206,6 +209,25 @@ class DirectWriter:
         self.store.close()
 
 
+class Stand:
+    """Stands for the service of whichever test runs: the application is built once, which takes longer than a test."""
+
+    service: Service
+    public_hosts: tuple[str, ...] = ()
+    loopback = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.service, name)
+
+
+STAND = Stand()
+
+
+@cache
+def one_app() -> Shield:
+    return make_app(cast(Service, STAND))
+
+
 class Hub:
     """A running application on a store, a clock that stands still, and requests to it."""
 
@@ -218,7 +240,9 @@ class Hub:
             self.data, lambda: open_reader(self.data), DirectWriter(self.store), now=lambda: self.clock,
             single_user=single_user, **more,
         )  # fmt: skip
-        self.app = make_app(self.service)
+        self.service.operations = OPERATIONS
+        self.app = one_app()
+        STAND.service = self.service
         self.client = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=self.app), base_url="http://localhost"
         )

@@ -1,13 +1,12 @@
 """From what a handler gave back to what travels: format, validator, freshness, compression."""
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 
 import msgspec
 
 from nettrace.api import tabular
-from nettrace.api.given import THREAD_FROM, Answer, Format, squeezed
+from nettrace.api.given import THREAD_FROM, Answer, Format, squeezed, tag_of
 from nettrace.api.operation import Operation
 from nettrace.errors import Invalid, NotAcceptable
 
@@ -89,7 +88,7 @@ async def render(
     """The answer as bytes with its headers; 304 without a body when the client has it already."""
     body, media_type = await _encoded(operation, answer, form)
     coding = _coding(request.get("accept-encoding"), len(body), media_type)
-    tag = answer.tag or hashlib.blake2b(body, digest_size=12).hexdigest()
+    tag = answer.tag or tag_of(body)
     etag = f'"{tag}{"" if coding is None else "-" + coding}"'
     headers = {
         "Content-Type": media_type,
@@ -126,8 +125,8 @@ async def _encoded(operation: Operation, answer: Answer, form: Format) -> tuple[
 
 
 async def _compressed(body: bytes, coding: str, answer: Answer) -> bytes:
-    if coding == "gzip" and answer.gzipped is not None:
-        return answer.gzipped
+    if coding == "gzip" and answer.squeeze is not None:
+        return answer.squeeze()
     squeeze = squeezed if coding == "gzip" else tabular.zstd
     return await asyncio.to_thread(squeeze, body) if len(body) > THREAD_FROM else squeeze(body)
 

@@ -1,6 +1,8 @@
 """What a handler gives back, and the forms it can travel in."""
 
 import gzip
+import hashlib
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ class Answer(msgspec.Struct, kw_only=True):
         immutable: it will never change.
         next_cursor: where the next page begins.
         tag: the strong validator when it is known without hashing.
-        gzipped: the bytes compressed already.
+        squeeze: gives the bytes gzipped, where they are kept.
         media_type: when it is not the operation's.
         row_type: shape of the rows in `content.data`, when it is not the documented one.
         file: is sent instead of content, in ranges if asked for.
@@ -42,7 +44,7 @@ class Answer(msgspec.Struct, kw_only=True):
     immutable: bool = False
     next_cursor: str | None = None
     tag: str | None = None
-    gzipped: bytes | None = None
+    squeeze: Callable[[], bytes] | None = None
     headers: dict[str, str] = {}
     media_type: str | None = None
     row_type: type[msgspec.Struct] | None = None
@@ -52,3 +54,8 @@ class Answer(msgspec.Struct, kw_only=True):
 def squeezed(body: bytes) -> bytes:
     """The bytes, gzipped fast and the same every time."""
     return gzip.compress(body, 1, mtime=0)
+
+
+def tag_of(body: bytes) -> str:
+    """The strong validator of these bytes."""
+    return hashlib.blake2b(body, digest_size=12).hexdigest()

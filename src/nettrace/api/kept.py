@@ -1,13 +1,12 @@
 """Answers kept for those who ask the same: while nothing new came in, they get the same bytes."""
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 
 import msgspec
 
-from nettrace.api.given import THREAD_FROM, Answer, squeezed
+from nettrace.api.given import THREAD_FROM, Answer, squeezed, tag_of
 
 KEPT_BYTES = 64 << 20
 ENTRY_BYTES = 4 << 20
@@ -59,14 +58,15 @@ class Answers:
 
 
 def _size(answer: Answer) -> int:
-    return len(answer.content) + len(answer.gzipped or b"")
+    return len(answer.content) + len(answer.squeeze() if answer.squeeze is not None else b"")
 
 
 async def _frozen(answer: Answer) -> Answer:
     """The answer as bytes, with its validator and its compressed form."""
     body = answer.content if isinstance(answer.content, bytes) else _encode(answer.content)
     small = len(body) < THREAD_FROM
-    answer.gzipped = squeezed(body) if small else await asyncio.to_thread(squeezed, body)
+    gzipped = squeezed(body) if small else await asyncio.to_thread(squeezed, body)
+    answer.squeeze = lambda: gzipped
     answer.content = body
-    answer.tag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    answer.tag = tag_of(body)
     return answer

@@ -8,7 +8,7 @@ import msgspec
 from nettrace.api import schema, shapes
 from nettrace.api.asked import OneRegion, Paged, Tabled, position, regions_in, sealed, target_in, until_next
 from nettrace.api.call import Call
-from nettrace.api.given import Answer, Format, squeezed
+from nettrace.api.given import Answer, Format, squeezed, tag_of
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.errors import Invalid, NotFound
 from nettrace.hub import query
@@ -49,12 +49,15 @@ async def targets(call: Call) -> Answer:
     owners = tuple(sorted({target.account or "" for target in page}))
     key = ("targets", call.raw_query, owners, asked.region)
 
-    def whole() -> tuple[bytes, bytes]:
+    def whole() -> tuple[bytes, str]:
         body = _joined(snapshot, page, asked.region, cursor)
-        return body, squeezed(body)
+        return body, tag_of(body)
 
-    body, gzipped = snapshot.of_all(key, whole)
-    return Answer(content=body, gzipped=gzipped, next_cursor=cursor, fresh_s=_fresh(snapshot))
+    body, tag = snapshot.of_all(key, whole)
+    return Answer(
+        content=body, tag=tag, next_cursor=cursor, fresh_s=_fresh(snapshot),
+        squeeze=lambda: snapshot.of_all(("gzip", key), lambda: squeezed(body)),
+    )  # fmt: skip
 
 
 def _chosen(snapshot: Snapshot, asked: TargetsQuery, account: str) -> list[Target]:

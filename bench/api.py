@@ -1,0 +1,335 @@
+"""`./dev bench api`: requests a second and their latencies on a million rounds, beside the earlier system's figures.
+
+One API worker and its writer serve a hub of 109 targets over 90 days; a load generator in a process of its own keeps
+eight connections busy. The earlier system's row holds what was measured of it on one machine with the same number
+of rows (2026-11-20): it is not run here, so its ratios are across runs. The floor is the same server answering the
+same bytes without any application.
+"""
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.emulator import Unavailable
+from bench.figure import OURS, Column, Table, nearest_rank
+
+TARGETS = 109
+DAYS = 90
+ROUNDS = 1_000_000
+CONNECTIONS = 8
+SECONDS = 6.0
+EARLIER = {
+    "/targets": (9.6, 155.0),
+    "/history": (180.0, 73.0),
+    "/rankings": (9.9, 138.0),
+    "/metrics": (9.2, 808.0),
+}
+"""Requests a second and p99 in ms of the earlier system with one connection."""
+HISTORY = (
+    "/api/v1/latency/h000.example/history?resolution=raw&limit=500&order=desc&start=2020-01-01T00:00:00Z"
+)
+NS = 1_000_000_000
+
+
+def run(runs: int, quick: bool) -> list[Table]:
+    """The figures; with --quick on a tenth of the rows."""
+    rows = ROUNDS // 10 if quick else ROUNDS
+    folder = Path(tempfile.mkdtemp(prefix="nettrace-bench-"))
+    table = Table(
+        f"API: {rows} rounds, {CONNECTIONS} connections, one worker",
+        [
+            Column("/targets", "req/s", 300 * 9.6, at_least=True),
+            Column("/targets p99", "ms", 50),
+            Column("/history", "req/s", 20 * 180, at_least=True),
+            Column("/history p99", "ms", 50),
+            Column("/history columnar", "req/s", 20 * 180, at_least=True),
+            Column("/history, each another", "req/s"),
+            Column("/history, each another p99", "ms", 50),
+            Column("/rankings", "req/s"),
+            Column("/metrics", "req/s"),
+        ],
+        note="/history: the newest 500 raw points of 90 days; 'each another' asks for another window every time; FastAPI is not installed",
+    )
+    try:
+        seconds = fill(folder, rows)
+        print(f"  {rows} rounds stored in {seconds:.0f} s", flush=True)
+        with served(folder) as address:
+            for _ in range(runs):
+                table.add(OURS, measured(address, SECONDS / 3 if quick else SECONDS))
+            calls(folder, 500_000)
+            table.add(f"{OURS}, 500k calls today", measured(address, SECONDS / 3))
+        with floor() as address:
+            rate, p99, _ = load(address, ["/"], SECONDS / 3)
+            table.add("floor: same server, same bytes", {"/targets": rate, "/targets p99": p99})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    table.add(
+        "earlier system, c=1",
+        {name: EARLIER[name][0] for name in EARLIER}
+        | {"/targets p99": EARLIER["/targets"][1], "/history p99": EARLIER["/history"][1]},
+    )
+    return [table]
+
+
+def measured(address: tuple[str, int], seconds: float) -> dict[str, float | None]:
+    """One run of all paths."""
+    found: dict[str, float | None] = {}
+    newest = time.time_ns() // NS * NS
+    for name, paths in {
+        "/targets": ["/api/v1/targets"],
+        "/history": [HISTORY],
+        "/history columnar": [f"{HISTORY}&columnar=true"],
+        "/history, each another": [
+            f"/api/v1/latency/h{number % TARGETS:03}.example/history?resolution=raw&limit=500"
+            f"&start={newest - DAYS * 86_400 * NS + number * 61 * NS}"
+            for number in range(20_000)
+        ],
+        "/rankings": ["/api/v1/rankings"],
+        "/metrics": ["/metrics"],
+    }.items():
+        rate, p99, failed = load(address, paths, seconds)
+        if failed:
+            raise Unavailable(f"{failed} requests of {name} failed")
+        found[name] = rate
+        found[f"{name} p99"] = p99
+    return {
+        name: found[name]
+        for name in found
+        if not name.startswith(("/rankings p", "/metrics p", "/history columnar p"))
+    }
+
+
+def load(address: tuple[str, int], paths: list[str], seconds: float) -> tuple[float, float, int]:
+    """Requests a second, p99 in ms and failures, by a generator in a process of its own."""
+    words = [sys.executable, "-m", "bench.api", address[0], str(address[1]), str(seconds)]
+    done = subprocess.run(words, input=json.dumps(paths), capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    return told["rate"], told["p99_ms"], told["failed"]
+
+
+def fill(folder: Path, rows: int) -> float:
+    """Store rounds of one vantage, spread over the days; seconds it took."""
+    from nettrace.hub.open import open_writer
+    from nettrace.hub.place import Data
+    from nettrace.model.measurement import Clock, Grade, Method, Outcome, Ping, Sample, SampleState
+    from nettrace.model.target import Endpoint, Role, RoundMethod, Target
+    from nettrace.model.vantage import Vantage
+    from nettrace.store.port import EnrolToken
+    from nettrace.wire.frames import Record, Report
+
+    started = time.monotonic()
+    store = open_writer(Data(folder))
+    now = time.time_ns() // NS * NS
+    begin = now - DAYS * 86_400 * NS
+    hosts = [f"h{number:03}.example" for number in range(TARGETS)]
+    store.put_targets(
+        [
+            Target(
+                host=host, name=host.upper(), category=f"c{number % 7}",
+                endpoints=(Endpoint(name="rest", host=host, role=Role.API),),
+            )
+            for number, host in enumerate(hosts)
+        ],
+        begin,
+    )  # fmt: skip
+    store.put_token(EnrolToken(id="t", hash=b"t" * 32, region="nyc", created_at=begin, expires_at=now))
+    store.enrol(b"t" * 32, Vantage(code="nyc", node="n", enrolled_at=begin), b"k" * 32, begin)
+    each = rows // TARGETS
+    step = DAYS * 86_400 * NS // each
+    batch: list[Record] = []
+    sent = 0
+    for place in range(each):
+        due = begin + (place + 1) * step
+        for number, host in enumerate(hosts):
+            rtt = 5_000_000 + number * 100_000 + place * 7919 % 400_000
+            sample = Sample(state=SampleState.ANSWERED, rtt_ns=rtt, error_ns=1000, grade=Grade.KERNEL)
+            ping = Ping(
+                target=host, address="198.18.0.1", at=due, outcome=Outcome.MEASURED, method=Method.TCP,
+                samples=(sample,), clock=Clock.KERNEL,
+            )  # fmt: skip
+            sent += 1
+            batch.append(
+                Record(
+                    seq=sent, target=host, endpoint="rest", method=RoundMethod.TCP, due=due, measurement=ping
+                )
+            )
+            if len(batch) == 1000:
+                store.accept(
+                    Report(node="n", epoch="e", first_seq=batch[0].seq, entries=tuple(batch), sent_at=due),
+                    now,
+                )
+                batch = []
+    if batch:
+        store.accept(
+            Report(node="n", epoch="e", first_seq=batch[0].seq, entries=tuple(batch), sent_at=now), now
+        )
+    while store.maintain(now, 1.0):
+        pass
+    store.close()
+    return time.monotonic() - started
+
+
+def calls(folder: Path, number: int) -> None:
+    """Have an account's calls of today counted."""
+    from nettrace.hub.place import Data
+    from nettrace.hub.quota import Quota
+    from nettrace.model.account import Tier
+
+    quota = Quota(Data(folder).quota)
+    quota.charge("somebody", Tier(name="t", title="T"), time.time_ns(), number)
+    quota.close()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, int]]:
+    """A writer and one API worker; where it listens."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    fd = listener.fileno()
+    data = ["--data", str(folder)]
+    programs = [
+        subprocess.Popen([sys.executable, "-m", "nettrace.hub.writer", *data], stderr=subprocess.DEVNULL),
+        subprocess.Popen(
+            [sys.executable, "-m", "nettrace.api.worker", "--fd", str(fd), *data], pass_fds=(fd,)
+        ),
+    ]
+    try:
+        yield _ready(listener)
+    finally:
+        listener.close()
+        _end(programs)
+
+
+@contextmanager
+def floor() -> Iterator[tuple[str, int]]:
+    """The same server with an application that only answers 70 kB."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    words = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "bench.api:bare",
+        "--fd",
+        str(listener.fileno()),
+        "--no-access-log",
+    ]
+    words += ["--loop", "uvloop", "--http", "httptools", "--log-level", "error", "--lifespan", "off"]
+    program = subprocess.Popen(words, pass_fds=(listener.fileno(),))
+    try:
+        yield _ready(listener)
+    finally:
+        listener.close()
+        _end([program])
+
+
+async def bare(scope: object, receive: object, send: object) -> None:
+    """An ASGI application without anything."""
+    del scope, receive
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"70000")]})  # type: ignore[operator]
+    await send({"type": "http.response.body", "body": b"x" * 70_000})  # type: ignore[operator]
+
+
+def _ready(listener: socket.socket) -> tuple[str, int]:
+    address = listener.getsockname()
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with socket.create_connection(address, timeout=30) as one:
+            one.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            if one.recv(12) == b"HTTP/1.1 200":
+                return address
+        time.sleep(0.1)
+    raise Unavailable("the server did not start")
+
+
+def _end(programs: list[subprocess.Popen[bytes]]) -> None:
+    for program in reversed(programs):
+        program.send_signal(signal.SIGTERM)
+    for program in reversed(programs):
+        program.wait(10)
+
+
+class _Client(asyncio.Protocol):
+    """One connection that asks again as soon as it was answered."""
+
+    def __init__(self, asked: Iterator[bytes], took: list[float], until: float) -> None:
+        self.asked = asked
+        self.took = took
+        self.until = until
+        self.failed = 0
+        self.ended = asyncio.get_running_loop().create_future()
+        self._missing = 0
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._ask()
+
+    def _ask(self) -> None:
+        self._started = time.perf_counter()
+        if self._started >= self.until:
+            self.transport.close()
+            return
+        self.transport.write(next(self.asked))
+
+    def data_received(self, data: bytes) -> None:
+        if self._missing == 0:
+            data = self._head + data
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self._head = data
+                return
+            self._head = b""
+            head = data[:end].lower()
+            self.failed += not head.startswith(b"http/1.1 200")
+            at = head.index(b"content-length:") + 15
+            self._missing = int(head[at : (head + b"\r\n").index(b"\r\n", at)]) - (len(data) - end - 4)
+        else:
+            self._missing -= len(data)
+        if self._missing == 0:
+            self.took.append(time.perf_counter() - self._started)
+            self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.failed += exc is not None
+        self.ended.set_result(None)
+
+
+async def generate(host: str, port: int, seconds: float, paths: list[str]) -> dict[str, float]:
+    """Keep the connections busy; what came of it."""
+    head = f"HTTP/1.1\r\nhost: {host}:{port}\r\naccept: application/json\r\n\r\n"
+    requests = [f"GET {path} {head}".encode() for path in paths]
+    place = iter(range(1 << 60))
+    asked = (requests[number % len(requests)] for number in place)
+    took: list[float] = []
+    started = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    clients = [
+        (await loop.create_connection(lambda: _Client(asked, took, started + seconds), host, port))[1]
+        for _ in range(CONNECTIONS)
+    ]
+    await asyncio.gather(*(client.ended for client in clients))
+    spent = time.perf_counter() - started
+    return {
+        "rate": len(took) / spent,
+        "p50_ms": 1000 * (nearest_rank(took, 0.5) or 0),
+        "p99_ms": 1000 * (nearest_rank(took, 0.99) or 0),
+        "failed": sum(client.failed for client in clients),
+    }
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    print(
+        json.dumps(
+            uvloop.run(generate(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), json.load(sys.stdin)))
+        )
+    )
