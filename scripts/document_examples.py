@@ -41,6 +41,11 @@ from nettrace.model.measurement import (
 from nettrace.model.path import Balance, Hop, Label, Place, StopReason, Trace
 from nettrace.model.route import Blame, BlameVerdict, Leg, Route, RouteChange, RouteClass, Scope
 from nettrace.outside.places import find
+from nettrace.placement.chance import chance
+from nettrace.placement.front import front
+from nettrace.placement.plan import make_plan, plain, plan_document
+from nettrace.placement.request import parse_request
+from nettrace.placement.sensitivity import flips
 from nettrace.wire.documents import document
 from nettrace.wire.route_documents import blame_document, route_change_document
 
@@ -173,11 +178,34 @@ def examples() -> Iterator[Document]:
     yield from _findings()
     yield from _databases()
     yield from _routes()
+    yield from _plans()
     oracle = Oracle(load("small"))
     pairs = [oracle.pair(vantage, target) for vantage, target in (("nyc", "west.lab"), ("lon", "edge.lab"))]
     yield from pairs
     yield oracle.pair("nyc", "lon")
     yield {**oracle.document(), "pairs": pairs}
+
+
+def _plans() -> Iterator[Document]:
+    text = """
+    venue = [{name = "v", usd_per_ms_month = 2.0, backup_max_ms = 90.0}, {name = "w", usd_per_ms_month = 1.0}]
+    site = [{name = "a", usd_month = 30.0}, {name = "b", usd_month = 20.0}]
+    latency = [
+        {venue = "v", site = "a", p50_ms = 4.0, low_ms = 3.0, high_ms = 6.0}, {venue = "v", site = "b", p50_ms = 80.0},
+        {venue = "w", site = "a", p50_ms = 40.0}, {venue = "w", site = "b", p50_ms = 5.0, low_ms = 4.0, high_ms = 7.0},
+    ]
+    limits = {redundancy = 1}
+    """
+    request = parse_request(text)
+    plan = make_plan(request)
+    extras = {
+        "pareto": front(request),
+        "sensitivity": flips(request, plan.sites),
+        "chance": chance(request, plan.sites, 4, lambda: 0.5),
+    }
+    yield plan_document(plan) | plain(extras)
+    yield plan_document(make_plan(parse_request(text.replace("redundancy = 1", "redundancy = 0"))))
+    yield plan_document(make_plan(parse_request(text.replace("{redundancy", "{max_sites = 1, redundancy"))))
 
 
 def _traces() -> Iterator[Document]:

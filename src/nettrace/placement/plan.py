@@ -134,7 +134,12 @@ def dollars(nano: float) -> float:
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """`nettrace.plan/1`."""
-    return {"schema": "nettrace.plan/1", **msgspec.to_builtins(plan)}
+    return {"schema": "nettrace.plan/1", **plain(plan)}
+
+
+def plain(value: object) -> Any:
+    """A plan, or a part of its document, as JSON has it: mappings, lists, text and numbers."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def assignments_of(reader: Reader, problem: Problem, chosen: int) -> tuple[Assignment, ...]:

@@ -127,19 +127,17 @@ def _extras(request: "Request", sites: tuple[str, ...], asked: _Asked) -> Docume
     """The optional parts of the document that were asked for."""
     from nettrace.placement.chance import chance
     from nettrace.placement.front import front
-    from nettrace.placement.plan import Solver
+    from nettrace.placement.plan import Solver, plain
     from nettrace.placement.sensitivity import flips
 
     solver, made = Solver(asked.solver), Document()
     if asked.pareto:
-        made["pareto"] = msgspec.to_builtins(front(request, solver, asked.seconds))
+        made["pareto"] = plain(front(request, solver, asked.seconds))
     if asked.sensitivity:
-        made["sensitivity"] = msgspec.to_builtins(flips(request, sites, solver, asked.seconds))
+        made["sensitivity"] = plain(flips(request, sites, solver, asked.seconds))
     if asked.chance:
         draw = random.Random(asked.seed).random
-        made["chance"] = msgspec.to_builtins(
-            chance(request, sites, asked.chance, draw, solver, asked.seconds)
-        )
+        made["chance"] = plain(chance(request, sites, asked.chance, draw, solver, asked.seconds))
     return made
 
 
