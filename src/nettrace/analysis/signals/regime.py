@@ -39,6 +39,8 @@ THRESHOLD, THRESHOLD_INTERVAL_NS = 24.0, 240 * NS_PER_S
 """The threshold at one sample in four minutes."""
 THRESHOLD_SLOPE, THRESHOLD_LEAST, THRESHOLD_MOST = 2.2, 20.0, 32.0
 """Less per e-fold of the interval: fewer samples a week are fewer occasions to be wrong."""
+LEAST = [THRESHOLD_LEAST + LENGTH_PENALTY * log(max(1, size)) for size in range(TESTED_MOST + 1)]
+"""What the newest so many samples must be likelier by, before their number is paid for, to pass at any interval."""
 EARLIER_MOST, EARLIER_NATS = 8, 2.0
 """The change may lie this many samples before those tested, where that is likelier by so much."""
 GAP_INTERVALS = 12
@@ -86,7 +88,7 @@ class Regime:
     __slots__ = ("_base", "_count", "_interval_ns", "_threshold", "_times", "_usual", "_values")
 
     def __init__(self, *, interval_ns: int | None = None, threshold: float | None = None) -> None:
-        """`interval_ns` between samples is learnt when not given; `threshold` follows from it when not given."""
+        """`interval_ns` between samples is learnt when not given; `threshold`, 20 or more, follows from it when not."""
         self._interval_ns = interval_ns
         self._threshold = threshold
         self._values: list[float] = []
@@ -169,8 +171,9 @@ class Regime:
         self._usual = usual + ((deviation if deviation < most else most) - usual) * USUAL_WEIGHT
         share = abs(level) if scale is None else scale
         gate = max(GATE_MS, GATE_SHARE * share)
-        if not _beyond(tested, level, gate):
-            return None
+        ranked = sorted(tested)
+        if ranked[-3] < level + gate and ranked[2] > level - gate:
+            return None  # no five of them can have a median beyond the gate
         return self._test(base, tested, gate, max(FLOOR_MS, FLOOR_SHARE * share))
 
     def _test(self, base: list[float], tested: list[float], gate: float, floor: float) -> Change | None:
@@ -179,18 +182,21 @@ class Regime:
             sum([abs(value - level) for value in base]) / len(base), floor, USUAL_SHARE * self._usual
         )
         gate = max(gate, GATE_SPREADS * spread)
+        narrow = log(spread / floor) + 0.001
         threshold = best = 0.0
         size, after, width = 0, level, spread
-        for k in _beyond(tested, level, gate):
+        for k, distance in _beyond(tested, level, gate):
+            if k * narrow + distance / spread < LEAST[k]:
+                continue  # it cannot pass however alike the newest are: cheaper to know than the sums below
             newest = tested[-k:]
             centre = _middle(sorted(newest))
             if abs(centre - level) < gate:
                 continue
             near = [abs(value - centre) for value in newest]
             around = max(sum(near) / k, floor)
+            if _most_likely(near, around) - k * _log_density(distance / k, spread) < LEAST[k]:
+                continue
             far = [abs(value - level) for value in newest]
-            if _most_likely(near, around) - k * _log_density(sum(far) / k, spread) < THRESHOLD_LEAST:
-                continue  # it cannot pass: cheaper to know than the sums below
             threshold = threshold or self._threshold_now()
             gained = [
                 _log_density(new, around) - _log_density(old, spread)
@@ -250,18 +256,21 @@ def _middle(ranked: list[float]) -> float:
     return ranked[half] if len(ranked) & 1 else (ranked[half - 1] + ranked[half]) * 0.5
 
 
-def _beyond(tested: list[float], level: float, gate: float) -> list[int]:
-    """Which numbers of newest samples can have a median beyond the gate: at least half of them are."""
-    high, low = level + gate, level - gate
+def _beyond(tested: list[float], level: float, gate: float) -> list[tuple[int, float]]:
+    """Which numbers of newest samples can have a median beyond the gate, since half of them are; and their distances' sum."""
     over = under = 0
-    sizes: list[int] = []
+    distance = 0.0
+    sizes: list[tuple[int, float]] = []
     for size, value in enumerate(reversed(tested), 1):
-        if value >= high:
-            over += 1
-        elif value <= low:
-            under += 1
+        off = value - level
+        if off >= 0:
+            distance += off
+            over += off >= gate
+        else:
+            distance -= off
+            under += off <= -gate
         if size >= TESTED_LEAST and (2 * over >= size or 2 * under >= size):
-            sizes.append(size)
+            sizes.append((size, distance))
     return sizes
 
 
