@@ -84,12 +84,12 @@ def write_until_killed(folder: Path, ledger: int, first: int, seed: int, step_ns
         report = Report(node=NODE, epoch=EPOCH, first_seq=seq, entries=entries, sent_at=at)
         seq = writer.accept(report, at).upto_seq + 1
         os.write(ledger, WORD.pack(seq - 1))
-        if rng.random() < 0.3:
-            writer.maintain(at, 0.1)
+        while rng.random() < 0.9 and writer.maintain(at):
+            pass
 
 
-def kill_writers(folder: Path, kills: int, seed: int, step_ns: int, life_s: float) -> Outcomes:
-    """One writer after the other, each killed with SIGKILL after some milliseconds of work."""
+def kill_writers(folder: Path, kills: int, seed: int, step_ns: int, reports: int) -> Outcomes:
+    """One writer after the other, each killed with SIGKILL some milliseconds after a report."""
     rng = random.Random(seed)
     enrol(folder)
     acknowledged = 0
@@ -104,26 +104,25 @@ def kill_writers(folder: Path, kills: int, seed: int, step_ns: int, life_s: floa
                 print(f"writer: {error!r}", file=sys.stderr)
             os._exit(1)
         os.close(write_end)
-        acknowledged = max(acknowledged, _listen(read_end, child, rng, life_s))
+        acknowledged = max(acknowledged, _listen(read_end, child, rng, reports))
         os.close(read_end)
     return count(folder, kills, acknowledged, step_ns)
 
 
-def _listen(read_end: int, child: int, rng: random.Random, life_s: float) -> int:
-    """Note acknowledgements; kill some time after the first; what the pipe still holds counts."""
+def _listen(read_end: int, child: int, rng: random.Random, reports: int) -> int:
+    """Note acknowledgements; kill some milliseconds after one of them; what the pipe still holds counts."""
     noted = b""
-    if select.select([read_end], [], [], 30.0)[0]:
-        noted += os.read(read_end, 65_536)
-    end = time.monotonic() + rng.uniform(0.0, life_s)
-    while (left := end - time.monotonic()) > 0 and select.select([read_end], [], [], left)[0]:
-        noted += os.read(read_end, 65_536)
+    wanted = rng.randint(1, reports) * WORD.size
+    while len(noted) < wanted:
+        if not select.select([read_end], [], [], 60.0)[0] or not (more := os.read(read_end, 65_536)):
+            raise AssertionError("the writer ended by itself, or hangs")
+        noted += more
+    time.sleep(rng.uniform(0.0, 0.02))
     os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        raise AssertionError("the writer ended by itself")
+    os.waitpid(child, 0)
     while chunk := os.read(read_end, 65_536):
         noted += chunk
-    return WORD.unpack_from(noted, len(noted) - WORD.size)[0] if noted else 0
+    return int(WORD.unpack_from(noted, len(noted) - WORD.size)[0])
 
 
 def count(folder: Path, kills: int, acknowledged: int, step_ns: int) -> Outcomes:
@@ -166,13 +165,15 @@ def main() -> int:
     parser.add_argument(
         "--step-s", type=float, default=STEP / NS_PER_S, help="interval of each series in its own time"
     )
-    parser.add_argument("--life-s", type=float, default=0.1, help="longest life of a writer at work")
+    parser.add_argument(
+        "--reports", type=int, default=30, help="most a writer acknowledges before it is killed"
+    )
     parser.add_argument("--quick", action="store_true", help="10 kills")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nettrace-faults-") as folder:
         kills = 10 if given.quick else given.kills
         made = kill_writers(
-            Path(folder) / "data", kills, given.seed, int(given.step_s * NS_PER_S), given.life_s
+            Path(folder) / "data", kills, given.seed, int(given.step_s * NS_PER_S), given.reports
         )
     print(json.dumps(asdict(made)))
     return int(bool(made.lost or made.doubled or made.wrong or made.faults))

@@ -49,12 +49,12 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kills", "step_s", "life_s"), [(20, 60, 0.1), (10, 900, 0.6)], ids=["one day", "days sealed meanwhile"]
+    ("kills", "step_s", "reports"), [(20, 60, 20), (8, 900, 40)], ids=["one day", "days sealed meanwhile"]
 )
 def test_nothing_acknowledged_is_lost_or_doubled_when_writers_are_killed(
-    kills: int, step_s: int, life_s: float
+    kills: int, step_s: int, reports: int
 ) -> None:
-    given = ("--kills", str(kills), "--step-s", str(step_s), "--life-s", str(life_s))
+    given = ("--kills", str(kills), "--step-s", str(step_s), "--reports", str(reports))
     done = subprocess.run(
         [sys.executable, "-m", "bench.faults", *given],
         capture_output=True,
@@ -301,3 +301,26 @@ def test_a_second_writer_is_told_who_has_the_folder(data: Path) -> None:
 def test_a_folder_without_a_hub_is_said_to_be_one(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="nettrace up"):
         EmbeddedReader(tmp_path)
+
+
+def test_check_names_a_damaged_a_missing_and_a_stray_day(data: Path) -> None:
+    writer = EmbeddedWriter(data)
+    day = 86_400 * NS_PER_S
+    entries = tuple(record(seq, 10 * day) for seq in range(1, 6))  # one round a day
+    writer.accept(Report(node=NODE, epoch=EPOCH, first_seq=1, entries=entries, sent_at=START), START)
+    while writer.maintain(START + 30 * day):
+        pass
+    assert writer.check() == []
+    files = sorted((data / "segments").iterdir())
+    assert len(files) == 5
+    damage(files[0], "garbled altogether")
+    files[1].unlink()
+    shutil.copy(files[2], data / "segments" / "2020-01-01.0001.parquet")
+    assert [(Path(fault.where).name, fault.what) for fault in writer.check()] == [
+        (files[0].name, "not what was sealed"),
+        (files[1].name, "missing"),
+        ("2020-01-01.0001.parquet", "no day names this file"),
+    ]
+    with pytest.raises(StoreCorrupt, match=r"not what was sealed|missing"):
+        write_backup(data, data.parent / "backup")
+    writer.close()

@@ -1,6 +1,6 @@
 """Is everything as it should be? Looks, and changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nettrace.errors import StoreCorrupt
@@ -58,11 +58,13 @@ def faults(connection: Connection, folder: Path) -> list[Fault]:
             damage = [words for (words,) in connection.execute("PRAGMA quick_check(20)") if words != "ok"]
             if damage:
                 return [Fault(where=DATABASE, what=str(words), remedy=RESTORE) for words in damage]
+            files = sorted(path.name for path in (folder / SEGMENTS).glob("*.parquet"))
             connection.execute("BEGIN")
             try:
-                return [*_facts(connection), *_segments(connection, folder / SEGMENTS)]
+                found = [*_facts(connection), *_segments(connection, folder / SEGMENTS)]
             finally:
                 connection.execute("COMMIT")
+            return found + _strays(connection, files)
     except StoreCorrupt as error:
         return [Fault(where=DATABASE, what=error.detail, remedy=RESTORE)]
 
@@ -77,23 +79,27 @@ def _facts(connection: Connection) -> Iterator[Fault]:
 
 
 def _segments(connection: Connection, folder: Path) -> Iterator[Fault]:
-    named: set[str] = set()
-    for name, size, wanted, state in connection.execute("SELECT file, bytes, sha256, state FROM segment"):
-        named.add(name)
+    for name, size, wanted in connection.execute(
+        "SELECT file, bytes, sha256 FROM segment WHERE state = 'live'"
+    ):
         path = folder / name
-        if state != "live":
-            continue
         if not path.exists():
             yield Fault(where=f"{SEGMENTS}/{name}", what="missing", remedy=_REPLACE)
         elif path.stat().st_size != size or checksum(path) != wanted:
             yield Fault(where=f"{SEGMENTS}/{name}", what="not what was sealed", remedy=_REPLACE)
-    if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if path.name not in named:
-                yield Fault(
-                    where=f"{SEGMENTS}/{path.name}", what="no day names this file",
-                    remedy="Nothing reads it; the hub removes it when it starts, or delete it",
-                )  # fmt: skip
+
+
+def _strays(connection: Connection, files: Sequence[str]) -> list[Fault]:
+    """Files no day names. They were listed before the database is asked: one just being sealed is named by now."""
+    named = {name for (name,) in connection.execute("SELECT file FROM segment")}
+    return [
+        Fault(
+            where=f"{SEGMENTS}/{name}", what="no day names this file",
+            remedy="Nothing reads it; the hub removes it when it starts, or delete it",
+        )
+        for name in files
+        if name not in named
+    ]  # fmt: skip
 
 
 _REPLACE = "Copy it back from a backup's segments folder, or nettrace store restore"
