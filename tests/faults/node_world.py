@@ -115,10 +115,10 @@ class Node:
             self.process.wait(PATIENCE_S)
 
     def end(self) -> int:
-        """SIGTERM; its exit code. Five seconds are its contract."""
+        """SIGTERM; its exit code. Its own waits add up to some three seconds; a busy machine gets more."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(5)
+        return self.process.wait(PATIENCE_S)
 
     def words(self) -> str:
         return self.said.read_text() if self.said.exists() else ""

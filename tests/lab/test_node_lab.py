@@ -58,7 +58,8 @@ def tasks() -> tuple[Task, ...]:
     feed = Endpoint(name="feed", host="west.lab", role=Role.DATA, url="wss://west.lab/")
     names = Endpoint(name="names", host="resolver.lab", role=Role.RESOLVER, url="dns:west.lab")
     once = Cadence(rtt_s=1, trace_s=86_400, exchange_s=86_400, probes=2, spacing_s=0.1)
-    moving = Endpoint(name="moving", host="west.lab", role=Role.API)
+    # By its name its first trace is due soon, and then not for a day: the next one is an extra one.
+    moving = Endpoint(name="m24", host="west.lab", role=Role.API)
     return (
         *web,
         Task(target="west.lab", endpoint=feed, methods=(RoundMethod.WS,)),
@@ -88,7 +89,7 @@ def test_what_a_node_reports_is_the_truth_and_a_cut_cable_is_traced_at_once(
             return {(row["target"], row["method"]) for row in double.records()}
 
         wait_for(lambda: kinds <= seen(), 60)
-        wait_for(lambda: len(double.records(target="moving", method="icmp")) > 12, 60)
+        wait_for(lambda: len(double.records(target="moving", method="icmp")) > 9, 60)
         check_truth(double, oracle)
         before = len(double.records(target="moving", method="trace"))
         lab.happen(Event(kind="cut", subject="plains-1"))

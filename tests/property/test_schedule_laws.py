@@ -50,9 +50,7 @@ def test_no_round_twice_none_early_none_too_late_and_all_accounted_for(
 
 
 @given(st.integers(1, 100_000), st.integers(0, 10**6), st.integers(0, 10**6))
-def test_dues_do_not_depend_on_when_the_node_was_started(
-    interval_s: int, first_s: int, later_s: int
-) -> None:
+def test_dues_do_not_depend_on_when_the_node_was_started(interval_s: int, first_s: int, later_s: int) -> None:
     """Two nodes of the same vantage, or one that was started again, agree on every moment after the first."""
     series = SERIES[0]
     starts = sorted((first_s, first_s + later_s))

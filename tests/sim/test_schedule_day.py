@@ -1,6 +1,7 @@
 """A full day of a node's rounds in virtual time: evenly spread, none doubled, none piled up after anything."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_a_day_of_a_hundred_schedules(clocks: Clocks, schedule: Schedule) -> Non
         turns = DAY_S * NS_PER_S // interval_ns
         dues = [each.due for each in rounds if each.series == series]
         assert turns <= len(dues) <= turns + 1, "one a turn, and the first one early"
-        steady = [later - earlier for earlier, later in zip(dues[1:], dues[2:], strict=False)]
+        steady = [later - earlier for earlier, later in pairwise(dues[1:])]
         assert all(abs(gap - interval_ns) <= min(JITTER_NS, interval_ns // 20) for gap in steady)
         assert dues[0] < MIDNIGHT + FIRST_WITHIN_NS + min(interval_ns, FIRST_WITHIN_NS)
         drift = (dues[-1] - dues[1]) - (len(dues) - 2) * interval_ns

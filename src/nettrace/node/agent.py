@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from nettrace import __version__
-from nettrace.errors import ConfigError, Invalid, NetTraceError, Unmeasurable, Unreachable
+from nettrace.errors import ConfigError, Invalid, NetTraceError, StoreError, Unmeasurable, Unreachable
 from nettrace.measure.probing.capability import probe_capabilities
 from nettrace.model.instant import ms, rfc3339
 from nettrace.model.measurement import Outcome
@@ -68,6 +69,7 @@ def run(settings: Settings, say: Callable[[str], None] | None = None) -> None:
         ConfigError, Invalid: a setting cannot be.
         AccessError: the hub does not enrol this node, or has revoked it.
         WireError: node and hub speak different protocols.
+        StoreError: the spool cannot be opened.
         Unmeasurable: measuring broke as a whole.
     """
     with Folder(settings.folder) as folder:
@@ -86,6 +88,7 @@ class _Node:
         self._end = asyncio.Event()
         self._error: NetTraceError | None = None
         self._runner: Runner | None = None
+        self._uplink: Uplink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- what the uplink's threads call -------------------------------------------------------------------
@@ -120,7 +123,7 @@ class _Node:
             self._loop.add_signal_handler(number, self._end.set)
         known = self._folder.identity()
         hub, region = self._whereabouts(known)
-        keeper = Keeper(self._folder.path, self._settings.bounds, say=self.say)
+        keeper = self._keeper()
         host = await asyncio.to_thread(probe_capabilities)
         self._about = About(methods=methods_of(host), problems=problems_of(host))
         identity = known or await self._enrol(hub, region)
@@ -134,7 +137,7 @@ class _Node:
         if assignment is not None:
             self._take(assignment)
         signature = Signature(identity)
-        uplink = Uplink(hub, signature, identity.node, keeper, self)
+        uplink = self._uplink = Uplink(hub, signature, identity.node, keeper, self)
         errands = Errands(hub, signature, self)
         uplink.start()
         errands.start()
@@ -173,6 +176,15 @@ class _Node:
             raise self._error
         if broken:
             raise broken[0]
+
+    def _keeper(self) -> Keeper:
+        try:
+            return Keeper(self._folder.path, self._settings.bounds, say=self.say)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"The spool in {self._folder.path} cannot be opened: {error}",
+                "Is there room, and is it ours?",
+            ) from error
 
     def _whereabouts(self, known: Identity | None) -> tuple[Hub, str]:
         settings = self._settings
@@ -246,7 +258,11 @@ class _Node:
     def _make(self, work: tuple[Work, ...]) -> None:
         for each in work:
             if self._runner is not None:
-                self._runner.request(each)
+                self._runner.request(each, self._hub_ahead_ns())
+
+    def _hub_ahead_ns(self) -> int:
+        clock = self._uplink.offset.clock() if self._uplink is not None else None
+        return clock.offset_ns if clock is not None else 0
 
     def _fail(self, error: NetTraceError) -> None:
         self._error = error

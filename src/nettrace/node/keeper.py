@@ -211,7 +211,7 @@ class Keeper:
                 group = [self._waiting[index] for index in range(min(len(self._waiting), 10 * COMMIT_AT))]
                 try:
                     self._usable().append(head + group, self._now())
-                except (sqlite3.Error, OSError) as error:
+                except Exception as error:
                     if not mended and isinstance(error, sqlite3.Error) and damaged(error):
                         mended = True
                         self._set_aside(str(error))

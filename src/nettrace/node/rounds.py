@@ -10,7 +10,7 @@ from nettrace.errors import Forbidden, Invalid
 from nettrace.measure.probing.patience import longest_ping_s
 from nettrace.measure.streams.dns import lookup, system_servers
 from nettrace.measure.streams.http import HttpOptions, exchange
-from nettrace.measure.streams.resolve import AddressBook, Resolution, resolve
+from nettrace.measure.streams.resolve import Resolution, resolve
 from nettrace.measure.streams.tcp import connect_ping
 from nettrace.measure.streams.websocket import WebSocketOptions, ws_pings
 from nettrace.measure.tracing.ping import PingOptions, PingRound
@@ -39,6 +39,9 @@ STREAMS_AT_ONCE = 64
 ANSWER_S = 10.0
 PROBE_S = 2.0
 LONGEST_TRACE_S = 300.0
+MOST_REMEMBERED = 4096
+"""Names' addresses and path lengths kept: only hints, so forgetting them all costs next to nothing."""
+
 DNS_SCHEME = "dns:"
 
 
@@ -80,7 +83,6 @@ class Names:
     """Names to addresses once a round, with the address of the last round for as long as the name still has it."""
 
     def __init__(self) -> None:
-        self.book = AddressBook()
         self._pinned: dict[str, str] = {}
 
     async def pin(self, host: str, policy: NodePolicy) -> tuple[str, Resolution]:
@@ -96,9 +98,10 @@ class Names:
             reason = found.reason or Reason.DNS
             outcome = found.outcome if found.outcome is not Outcome.MEASURED else Outcome.FAILED
             raise _Refused(outcome, reason, found.detail or "the name has no address")
-        self.book.record(found)
         before = self._pinned.get(host)
         address = before if before in found.addresses else found.addresses[0]
+        if len(self._pinned) >= MOST_REMEMBERED:  # names asked for once are never told apart from the others
+            self._pinned.clear()
         self._pinned[host] = address
         return address, found
 
@@ -225,6 +228,8 @@ class Rounds:
         def done() -> Done:
             made = msgspec.structs.replace(machine.result(), resolved=found.addresses)
             if made.reached and made.hops:
+                if len(self._lengths) >= MOST_REMEMBERED:
+                    self._lengths.clear()
                 self._lengths[place] = made.hops[-1].ttl
             return Done(method=job.method, measurement=made)
 

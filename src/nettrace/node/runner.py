@@ -117,13 +117,18 @@ class Runner:
         self._schedule.assign(intervals, _moment())
         self._changed.set()
 
-    def request(self, work: Work) -> None:
-        """Make a round somebody asked for, at once. The same request is taken once; a late one not at all."""
+    def request(self, work: Work, hub_ahead_ns: int = 0) -> None:
+        """Make a round somebody asked for, at once. The same request is taken once; a late one not at all.
+
+        Args:
+            work: its deadline is by the hub's clock.
+            hub_ahead_ns: how far that is ahead of ours.
+        """
         now = time.time_ns()
         if work.request in self._seen or self._rounds is None or self._ending:
             return
         self._seen.append(work.request)
-        if work.deadline < now:
+        if work.deadline < now + hub_ahead_ns:
             return
         task = self._tasks.get((work.target, work.endpoint.name))
         self._begin(

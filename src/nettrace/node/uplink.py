@@ -5,6 +5,7 @@ changes nothing. A hub that does not answer is tried again with growing pauses; 
 """
 
 import random
+import sqlite3
 import threading
 import time
 import zlib
@@ -135,13 +136,17 @@ class Uplink:
     def _run(self) -> None:
         while not self._ending.is_set():
             self._keeper.news.clear()
-            wait_s = self._report()
+            try:
+                wait_s = self._report()
+            except Exception as error:
+                wait_s = self._failed(f"reporting failed: {type(error).__name__}: {error}")
             started = time.monotonic()
             self._ending.wait(wait_s)
             if not self._keeper.ready and self.trouble is None and not self._ending.is_set():
                 self._keeper.news.wait(max(0.0, HEARTBEAT_S - (time.monotonic() - started)))
         if self.trouble is None and self._keeper.backlog:
-            self._report()
+            with suppress(NetTraceError, sqlite3.Error):
+                self._report()
 
     def _report(self) -> float:
         """One report; how long to wait before the next."""
@@ -279,7 +284,7 @@ class Errands:
             began = time.monotonic()
             try:
                 wait_s = self._ask()
-            except (Unreachable, msgspec.DecodeError):
+            except Exception:
                 wait_s = self._pauses.next_s()
             self._ending.wait(max(wait_s, EVERY_S - (time.monotonic() - began)))
 
