@@ -172,6 +172,7 @@ def test_few_vantages_are_never_sure_and_the_scope_is_said() -> None:
     found = blame(measured(one, {("10.3.1.1", "198.18.0.2"): 20.0}), SINCE)
     assert found.legs[0].confidence <= 0.5
     assert found.scope is Scope.TARGET
+    assert blame(measured(internet(), {("10.1.0.1", "10.2.1.1"): 20.0}), SINCE).scope is Scope.MIDDLE
     near = blame(measured(internet(), {("10.0.2.1", "10.1.0.1"): 20.0}), SINCE)
     assert near.scope is Scope.VANTAGE
 

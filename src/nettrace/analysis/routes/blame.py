@@ -163,6 +163,6 @@ def _scope(affected: set[Pair], judged: set[Pair]) -> Scope:
     for place, scope in ((0, Scope.VANTAGE), (1, Scope.TARGET)):
         bad, all_of = Counter(pair[place] for pair in affected), Counter(pair[place] for pair in judged)
         one = [name for name in bad if all_of[name] > 1 and bad[name] >= _SCOPE * all_of[name]]
-        if one and sum(bad[name] for name in one) >= _SCOPE * len(affected):
+        if len(one) == 1 and bad[one[0]] >= _SCOPE * len(affected):
             return scope
     return Scope.MIDDLE

@@ -107,9 +107,9 @@ class Forest:
                 pairs.setdefault(((trace.vantage, trace.target), trace.method), []).append(trace)
         self.pairs = len(pairs)
         for (pair, _), same in pairs.items():
-            reached = any(trace.reached for trace in same)
+            arrivals = {trace.hops[-1].address for trace in same if trace.reached}
             for trace, row in _rows(same):
-                ends = not reached or (row and row[-1][1] in (trace.address, trace.answered_from))
+                ends = not arrivals or (row and row[-1][1] in arrivals)
                 self._add(trace, row, pair if ends else None)
 
     def _add(self, trace: Trace, row: "list[Step]", pair: Pair | None) -> None:
