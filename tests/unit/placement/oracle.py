@@ -1,16 +1,16 @@
 """Placement by trying everything: what the planner must equal, written from the contract and sharing nothing with it."""
 
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
+from decimal import Decimal
 from itertools import combinations
 from typing import Any
 
 Request = Mapping[str, Any]
 
 
-def exact(number: float) -> Fraction:
+def exact(number: float) -> Decimal:
     """The decimal number that was written."""
-    return Fraction(repr(float(number)))
+    return Decimal(repr(float(number)))
 
 
 def subsets(request: Request) -> Iterator[tuple[str, ...]]:
@@ -45,10 +45,10 @@ def pairs(
                 yield main, backup
 
 
-def objective(request: Request, chosen: tuple[str, ...]) -> Fraction | None:
+def objective(request: Request, chosen: tuple[str, ...]) -> Decimal | None:
     """What these sites and the best assignment to them cost, or None when a requirement is broken."""
     limits = request.get("limits", {})
-    price = sum((exact(site["usd_month"]) for site in request["site"] if site["name"] in chosen), Fraction())
+    price = sum((exact(site["usd_month"]) for site in request["site"] if site["name"] in chosen), Decimal())
     if "budget_usd_month" in limits and price > exact(limits["budget_usd_month"]):
         return None
     if len(chosen) > limits.get("max_sites", len(chosen)):
@@ -58,16 +58,16 @@ def objective(request: Request, chosen: tuple[str, ...]) -> Fraction | None:
     total = price
     for venue in request["venue"]:
         p50 = {row["site"]: row["p50_ms"] for row in request["latency"] if row["venue"] == venue["name"]}
-        served = [exact(p50[main]) for main, _ in pairs(request, venue, chosen)]
+        served = [p50[main] for main, _ in pairs(request, venue, chosen)]
         if not served:
             return None
-        total += exact(venue["usd_per_ms_month"]) * min(served)
+        total += exact(venue["usd_per_ms_month"]) * exact(min(served))
     return total
 
 
-def first_best(request: Request) -> tuple[Fraction, tuple[str, ...]] | None:
+def first_best(request: Request) -> tuple[Decimal, tuple[str, ...]] | None:
     """The least objective over all sets of sites and its sites (fewest, then first in the request), or None."""
-    found: tuple[Fraction, tuple[str, ...]] | None = None
+    found: tuple[Decimal, tuple[str, ...]] | None = None
     for chosen in subsets(request):
         value = objective(request, chosen)
         if value is not None and (found is None or value < found[0]):
@@ -75,7 +75,7 @@ def first_best(request: Request) -> tuple[Fraction, tuple[str, ...]] | None:
     return found
 
 
-def best(request: Request) -> Fraction | None:
+def best(request: Request) -> Decimal | None:
     """The least objective over all sets of sites, or None."""
     found = first_best(request)
     return found[0] if found else None
@@ -129,15 +129,15 @@ def smallest_conflict(request: Request) -> int | None:
     )
 
 
-def front(request: Request) -> set[tuple[Fraction, Fraction]]:
+def front(request: Request) -> set[tuple[Decimal, Decimal]]:
     """All (cost, latency cost) that no set of sites beats in both; the budget is left out."""
     free = only(request, set(named(request)) - {"budget_usd_month"})
-    points: set[tuple[Fraction, Fraction]] = set()
+    points: set[tuple[Decimal, Decimal]] = set()
     for chosen in subsets(free):
         total = objective(free, chosen)
         if total is not None:
             price = sum(
-                (exact(site["usd_month"]) for site in free["site"] if site["name"] in chosen), Fraction()
+                (exact(site["usd_month"]) for site in free["site"] if site["name"] in chosen), Decimal()
             )
             points.add((price, total - price))
     return {
