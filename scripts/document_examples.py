@@ -11,11 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from click.testing import CliRunner
 from msgspec.structs import replace
 
 from nettrace.analysis.geo.claim import claim_document, judge, parse_claim
-from nettrace.cli.commands import databases, doctor, snapshot
+from nettrace.analysis.signals.document import signal_document
+from nettrace.cli.commands import databases, doctor, signals, snapshot
 from nettrace.cli.naming import Annotator
 from nettrace.lab.truth import Oracle
 from nettrace.lab.worldfile import load
@@ -40,6 +42,7 @@ from nettrace.model.measurement import (
 )
 from nettrace.model.path import Balance, Hop, Label, Place, StopReason, Trace
 from nettrace.model.route import Blame, BlameVerdict, Leg, Route, RouteChange, RouteClass, Scope
+from nettrace.model.signal import Direction, Evidence, Kind, Severity, Signal, Tier
 from nettrace.outside.places import find
 from nettrace.placement.chance import chance
 from nettrace.placement.front import front
@@ -178,6 +181,7 @@ def examples() -> Iterator[Document]:
     yield from _findings()
     yield from _databases()
     yield from _routes()
+    yield from _signals()
     yield from _plans()
     oracle = Oracle(load("small"))
     pairs = [oracle.pair(vantage, target) for vantage, target in (("nyc", "west.lab"), ("lon", "edge.lab"))]
@@ -289,6 +293,32 @@ def _routes() -> Iterator[Document]:
         )
     )
     yield blame_document(Blame(since=AT, verdict=BlameVerdict.NONE))
+
+
+def _signals() -> Iterator[Document]:
+    """A shift that takes another back, a loss, and a detector as it is listed; words as they are printed."""
+    proof = Evidence(statistic="log_likelihood_ratio", value=30.5, threshold=24.0, samples=5, baseline=36)
+    shift = Signal(
+        kind=Kind.SHIFT,
+        detector="shift/1",
+        at=AT,
+        detected_at=AT,
+        direction=Direction.UP,
+        severity=Severity.WARNING,
+        confidence=0.75,
+        tier=Tier.TENTATIVE,
+        evidence=replace(proof, noise_ns=100_000),
+        from_ns=31_200_000,
+        to_ns=44_000_000,
+        returns_to=AT,
+    )
+    bare = replace(
+        shift, evidence=proof, from_ns=None, to_ns=None, returns_to=None, from_loss=0.005, to_loss=1.0
+    )
+    for signal in (shift, bare):
+        yield json.loads(msgspec.json.encode(signal_document(signal)))
+    listed = CliRunner().invoke(signals.command, ["list", "-o", "ndjson"], catch_exceptions=False)
+    yield from (json.loads(line) for line in listed.stdout.splitlines())
 
 
 def _databases() -> Iterator[Document]:
