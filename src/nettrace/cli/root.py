@@ -43,6 +43,7 @@ COMMANDS = {
     ),
     "import": ("nettrace.cli.commands.import_", "Read other people's measurements into NetTrace's shape."),
     "query": ("nettrace.cli.commands.query", "Read-only SQL over everything a hub has stored."),
+    "export": ("nettrace.cli.commands.export", "What a hub has stored, as CSV, NDJSON, Parquet or Arrow."),
     "store": ("nettrace.cli.commands.store", "A hub's data: check, back up, restore."),
     "databases": ("nettrace.cli.commands.databases", "AS and place databases: list, add, update."),
     "completion": ("nettrace.cli.commands.completion", "Shell completion for bash, zsh or fish."),
