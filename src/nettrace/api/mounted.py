@@ -1,4 +1,4 @@
-"""Doors of other kinds that live in the same application: nodes' reports; streams and pages when they are there."""
+"""Doors of other kinds that live in the same application: nodes' reports and streams."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,8 @@ from litestar.types import ControllerRouterHandler
 
 from nettrace.api.nodes import nodes_router
 from nettrace.api.service import Service
+from nettrace.api.stream import stream_door
+from nettrace.hub.feed import Feed
 from nettrace.hub.ingest import NodeDoors
 from nettrace.hub.link import WriterLink
 from nettrace.store.port import StoreReader
@@ -17,4 +19,6 @@ def doors(
     """What is mounted beside the table of operations. The service ends it with itself."""
     nodes = NodeDoors(open_reader, link, service.now)
     service.at_end(nodes.close)
-    return [nodes_router(nodes)]
+    feed = Feed(service.readers.run)
+    service.begin(feed.follow)
+    return [nodes_router(nodes), stream_door(service, feed)]

@@ -10,6 +10,7 @@ from litestar.response import Redirect
 from nettrace.errors import NetTraceError, NotFound, Unauthenticated
 from nettrace.hub.access import Caller
 from nettrace.hub.query import known_regions
+from nettrace.hub.session import sealed
 from nettrace.web.badges import badge_doors
 from nettrace.web.door import Visit, door, refused
 from nettrace.web.events import event_doors
@@ -21,7 +22,7 @@ from nettrace.web.rankings import ranking_doors
 from nettrace.web.site import digest, page, serve_static
 from nettrace.web.status import status_doors
 from nettrace.web.targets import target_doors
-from nettrace.web.visitor import cookie, sealed
+from nettrace.web.visitor import cookie
 
 
 def page_doors(hub: Hub) -> list[HTTPRouteHandler]:

@@ -1,58 +1,18 @@
 """Who looks at a page: the owner of a single-user hub, somebody with a session, or a stranger who sees public pages only."""
 
-import hashlib
-import hmac
 from typing import Any
 
 from litestar import Request
 from litestar.datastructures import Cookie
 
-from nettrace.errors import Unauthenticated
 from nettrace.hub.access import Access, Caller
-from nettrace.model.instant import NS_PER_S, Instant
-
-COOKIE = "nt_session"
-LASTS_S = 12 * 3600
-"""A session is over after half a day, or when its key is revoked, whichever is first."""
+from nettrace.hub.session import COOKIE, LASTS_S, caller_of
+from nettrace.model.instant import Instant
 
 
 def visitor(access: Access, secret: bytes, request: Request[Any, Any, Any], now: Instant) -> Caller | None:
     """The caller behind a request for a page, or None for a stranger."""
-    try:
-        return access.caller(None, None, now)
-    except Unauthenticated:
-        pass
-    session = request.cookies.get(COOKIE)
-    key_id = opened(session, secret, now) if session else None
-    if key_id is None:
-        return None
-    try:
-        return access.holder(key_id, now)
-    except Unauthenticated:
-        return None
-
-
-def sealed(key_id: str, secret: bytes, now: Instant) -> str:
-    """A session for a key: its id, when it ends, and a signature over both.
-
-    >>> opened(sealed("key_1", b"s" * 32, 0), b"s" * 32, 5)
-    'key_1'
-    """
-    body = f"{key_id}.{now // NS_PER_S + LASTS_S}"
-    return f"{body}.{_signature(body, secret)}"
-
-
-def opened(session: str, secret: bytes, now: Instant) -> str | None:
-    """The key of a session that is ours and not over, or None.
-
-    >>> opened("key_1.99.forged", b"s" * 32, 5) is None
-    True
-    """
-    body, _, signature = session.rpartition(".")
-    if not hmac.compare_digest(_signature(body, secret).encode(), signature.encode()):
-        return None
-    key_id, _, ends = body.rpartition(".")
-    return key_id if ends.isdigit() and int(ends) * NS_PER_S > now else None
+    return caller_of(access, secret, request.cookies.get(COOKIE), now)
 
 
 def cookie(value: str, *, secure: bool) -> Cookie:
@@ -60,12 +20,3 @@ def cookie(value: str, *, secure: bool) -> Cookie:
     return Cookie(
         key=COOKIE, value=value, max_age=LASTS_S if value else 0, httponly=True, secure=secure, samesite="strict", path="/"
     )  # fmt: skip
-
-
-def token(session: str, secret: bytes) -> str:
-    """What a form must carry to show that it is ours: bound to the session (OWASP, signed double submit)."""
-    return _signature(f"form.{session}", secret)
-
-
-def _signature(text: str, secret: bytes) -> str:
-    return hmac.new(secret, f"web.{text}".encode(), hashlib.sha256).hexdigest()

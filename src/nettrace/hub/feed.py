@@ -1,0 +1,176 @@
+"""Live fan-out: one reader of the live log in each process, any number of subscribers, nothing lost and nothing twice.
+
+History and live meet without a hole: a subscriber reads the log from where it left off until it stands where the feed
+stands, and joins there, between two ticks. Each event is encoded once for all who want it. Who reads too slowly is told
+so and let go; resuming brings back what was missed, as far as the log reaches.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from nettrace.errors import Invalid
+from nettrace.store.port import StoreReader
+from nettrace.store.rows import Live, LiveKind, LivePage
+
+TICK_S = 0.025
+PAGE = 1000
+MOST_WAITING = 20_000
+"""Events that may wait for one subscriber; a quarter of an hour of a busy hub."""
+
+Ask = Callable[[Callable[[StoreReader], LivePage]], Awaitable[LivePage]]
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events a subscriber wants; empty is "all"."""
+
+    kinds: frozenset[LiveKind] = frozenset()
+    targets: frozenset[str] = frozenset()
+    vantages: frozenset[str] = frozenset()
+    account: str = ""
+
+    def fits(self, event: Live) -> bool:
+        """Whether an event is wanted, and may be seen."""
+        return (
+            event.account in {None, self.account}
+            and (not self.kinds or event.kind in self.kinds)
+            and (not self.targets or event.target is None or event.target in self.targets)
+            and (not self.vantages or event.vantage is None or event.vantage in self.vantages)
+        )
+
+
+def wanted_from(query: Mapping[str, str], account: str) -> Wanted:
+    """What a stream's URL asks for: `topics=round,route_change`, `host=`, `region=`, each a list with commas.
+
+    >>> sorted(wanted_from({"topics": "round,trace", "region": "nyc"}, "acme").kinds)
+    [<LiveKind.ROUND: 'round'>, <LiveKind.TRACE: 'trace'>]
+
+    Raises:
+        Invalid: there is no such topic.
+    """
+
+    def listed(*names: str) -> list[str]:
+        return [each.strip() for name in names for each in query.get(name, "").split(",") if each.strip()]
+
+    topics = listed("topics", "topic")
+    unknown = [topic for topic in topics if topic not in set(LiveKind)]
+    if unknown:
+        raise Invalid(f"no topic '{unknown[0][:40]}'", f"There are: {', '.join(LiveKind)}")
+    return Wanted(
+        kinds=frozenset(LiveKind(topic) for topic in topics), targets=frozenset(listed("host", "hosts")),
+        vantages=frozenset(listed("region", "regions")), account=account,
+    )  # fmt: skip
+
+
+class Subscriber:
+    """One who listens.
+
+    Attributes:
+        waiting: events not yet taken, oldest first.
+        behind: it was let go because too many waited; `missed_after` is the last number it can resume after.
+    """
+
+    __slots__ = ("behind", "missed_after", "waiting", "wake", "wanted")
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.waiting: deque[Live] = deque()
+        self.wake = asyncio.Event()
+        self.behind = False
+        self.missed_after = 0
+
+    def take(self) -> list[Live]:
+        """Everything that waits."""
+        taken = list(self.waiting)
+        self.waiting.clear()
+        self.wake.clear()
+        return taken
+
+
+class Feed:
+    """Follows the live log of a store for all subscribers of this process."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.position = -1
+        self._subscribers: set[Subscriber] = set()
+        self._ready = asyncio.Event()
+
+    @property
+    def listening(self) -> int:
+        """How many subscribers there are."""
+        return len(self._subscribers)
+
+    async def follow(self) -> None:
+        """Run until cancelled: look for news forty times a second."""
+        while True:
+            with suppress(Exception):  # said by /readyz; the next look may succeed, and nothing is skipped
+                await self.look()
+            await asyncio.sleep(TICK_S)
+
+    async def look(self) -> None:
+        """Read what is new and hand it out."""
+        if self.position < 0:
+            self.position = (
+                await self._ask(lambda reader: LivePage(events=(), head=reader.head(), oldest=0))
+            ).head
+            self._ready.set()
+            return
+        after = self.position
+        page = await self._ask(lambda reader: _news(reader, after))
+        if page.events:
+            self._hand_out(page.events)
+            self.position = page.events[-1].seq
+        elif page.oldest > after + 1:  # everything behind our place has left the log already
+            self.position = page.oldest - 1
+
+    def _hand_out(self, events: Sequence[Live]) -> None:
+        chosen: dict[Wanted, list[Live]] = {}
+        for subscriber in list(self._subscribers):
+            fitting = chosen.get(subscriber.wanted)
+            if fitting is None:
+                fitting = chosen[subscriber.wanted] = [
+                    event for event in events if subscriber.wanted.fits(event)
+                ]
+            if not fitting:
+                continue
+            if len(subscriber.waiting) + len(fitting) > MOST_WAITING:
+                self._let_go(subscriber)
+                continue
+            subscriber.waiting.extend(fitting)
+            subscriber.wake.set()
+
+    def _let_go(self, subscriber: Subscriber) -> None:
+        subscriber.behind = True
+        subscriber.missed_after = subscriber.waiting[0].seq - 1 if subscriber.waiting else self.position
+        subscriber.waiting.clear()
+        self._subscribers.discard(subscriber)
+        subscriber.wake.set()
+
+    async def ready(self) -> int:
+        """Where the feed stands, once it stands anywhere."""
+        await self._ready.wait()
+        return self.position
+
+    def join(self, wanted: Wanted) -> Subscriber:
+        """A subscriber of everything behind `position`."""
+        subscriber = Subscriber(wanted)
+        self._subscribers.add(subscriber)
+        return subscriber
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Listen no more."""
+        self._subscribers.discard(subscriber)
+
+    async def page(self, after: int) -> LivePage:
+        """A page of the log behind a number, for those who catch up."""
+        await self._ready.wait()
+        return await self._ask(lambda reader: reader.live(after, PAGE))
+
+
+def _news(reader: StoreReader, after: int) -> LivePage:
+    head = reader.head()
+    return reader.live(after, PAGE) if head != after else LivePage(events=(), head=head, oldest=0)
