@@ -30,6 +30,9 @@ NAVIGATION = (
 )
 """(page, path, words): in the order of the bar at the top."""
 
+LIVE = ("overview", "targets", "events", "fleet", "map", "matrix")
+"""Pages that follow the stream."""
+
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; manifest-src 'self'; frame-ancestors {ancestors}"
@@ -151,7 +154,9 @@ def _environment() -> Environment:
     filters: dict[str, Any] = made.filters
     filters.update(ms=milliseconds, rfc3339=rfc3339, clock=clock, ago=ago, svg=Markup)
     known: dict[str, Any] = made.globals
-    known.update(static=static, navigation=NAVIGATION, version=__version__, percent=percent, theme="")
+    known.update(
+        static=static, navigation=NAVIGATION, version=__version__, percent=percent, theme="", live_pages=LIVE
+    )
     return made
 
 

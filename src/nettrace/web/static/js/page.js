@@ -1,5 +1,6 @@
 // @ts-check
 // What every page does: colours, local time, keys, the palette. Pages work without any of it.
+import { setUpLive } from "./live.js";
 import { setUpPalette } from "./palette.js";
 
 const root = document.documentElement;
@@ -44,3 +45,4 @@ function setUpClock() {
 setUpTheme();
 setUpClock();
 setUpPalette();
+setUpLive();
