@@ -129,6 +129,7 @@ def serve(folder: Path, port: int) -> None:
                 received_at=received_at,
                 answered_at=time.time_ns() + skew_ns,
                 assignment=wanted if wanted.version != report.assignment else None,
+                wait_s=float((folder / "wait").read_text()) if (folder / "wait").exists() else 0.0,
             )
             self._answer(200, msgspec.msgpack.encode(ack))
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -157,6 +158,19 @@ def test_an_hour_between_the_clocks_is_bridged(double: Double, node: Node) -> No
     clock = double.reports()[-1]["clock"]
     assert abs(clock["offset_ns"] - 3600 * NS_PER_S) < NS_PER_S
     assert "measuring goes on" not in node.words(), "corrected at once"
+
+
+def test_a_busy_hub_is_left_alone_for_as_long_as_it_says(double: Double, node: Node) -> None:
+    tasks = (task("t", "127.0.0.1", double.port, RoundMethod.TCP),)
+    double.assign(Assignment(version=2, tasks=tasks, cadence=FAST, open_networks=OPEN))
+    (double.folder / "wait").write_text("1.5")
+    double.start()
+    node.start()
+    wait_for(lambda: len(double.reports()) > 2)
+    sent = [report["sent_at"] for report in double.reports()]
+    assert node.end() == 0
+    assert all(later - earlier >= 1_500_000_000 for earlier, later in pairwise(sent))
+    check_ledger(double.rows())
 
 
 @pytest.mark.parametrize(("status", "code", "words"), [(410, 4, "revoked"), (409, 1, "does not work with")])

@@ -131,17 +131,14 @@ class Line:
         Raises:
             Unreachable: there is no answer.
         """
-        fresh = self._connection is None
+        kept = self._connection is not None
         try:
             return self._once(method, path, body, headers or {}, timeout_s)
-        except (http.client.RemoteDisconnected, ConnectionError, http.client.CannotSendRequest) as error:
-            self._drop()
-            if fresh or self._closed:
-                raise self._unreachable(error) from error
         except (OSError, http.client.HTTPException) as error:
             self._drop()
-            raise self._unreachable(error) from error
-        try:
+            if not kept or self._closed or isinstance(error, TimeoutError):
+                raise self._unreachable(error) from error
+        try:  # the other side may end a kept connection at any time, with or without a word
             return self._once(method, path, body, headers or {}, timeout_s)
         except (OSError, http.client.HTTPException) as error:
             self._drop()
@@ -161,6 +158,11 @@ class Line:
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the connection back; only from the thread that asks."""
+        self._closed = True
+        self._drop()
 
     def _once(self, method: str, path: str, body: bytes, extra: dict[str, str], timeout_s: float) -> Answer:
         if self._closed:
