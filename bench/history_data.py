@@ -12,7 +12,7 @@ from nettrace.model.target import RoundMethod, Series
 from nettrace.store.embedded import tally
 from nettrace.store.embedded.database import open_writer, transaction
 from nettrace.store.embedded.raw import Counted
-from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, put, set_floor
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, put, set_floor, worthwhile
 from nettrace.store.embedded.samples import pack
 from nettrace.store.embedded.schema import NS_PER_DAY
 from nettrace.store.embedded.sealing import enter
@@ -152,7 +152,7 @@ def build(folder: Path, plan: Plan, told: Callable[[int, Day], None] | None = No
         hours = quarters.merged(quarters.start // HOUR_S * HOUR_S)
         with transaction(store, path):
             if day >= END_DAY - QUARTERS_KEPT_DAYS:
-                put(store, quarters, QUARTER_S)
+                put(store, worthwhile(quarters, hours), QUARTER_S)
             put(store, hours, HOUR_S)
             put(store, hours.merged(hours.start // DAY_S * DAY_S), DAY_S)
             if day >= END_DAY - plan.hot_days:

@@ -1,3 +1,4 @@
+# ruff: noqa: B008 - windows are made for the question they stand beside
 """A year of 100 targets x 10 vantages every 5 minutes, 105 million rounds of 3 probes: how long any history query takes.
 
 As a program: python -m bench.year --days 365

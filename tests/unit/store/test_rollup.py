@@ -26,7 +26,7 @@ def rollups(folder: Path) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    writer = fill(tmp_path, days=3)
+    writer = fill(tmp_path, days=3, every_s=600)
     keep_up(writer, START + 3 * DAY + 5 * MINUTE)
     writer.close()
     yield tmp_path
@@ -94,6 +94,23 @@ def test_any_window_counts_what_the_rounds_say(folder: Path, resolution: Resolut
         assert sum(each.rounds for each in whole) == sum(sum(each.rounds) for each in rolled)
 
 
+def test_hours_with_a_round_a_quarter_have_no_quarters_and_the_same_answers(tmp_path: Path) -> None:
+    writer = fill(tmp_path, days=2, every_s=900)
+    keep_up(writer, START + 9 * DAY)
+    writer.accept(
+        report([record(1, START + 5 * HOUR + n, "a.example") for n in (1, 2)], "dense"), START + 9 * DAY
+    )
+    keep_up(writer, START + 9 * DAY + 1)
+    writer.close()
+    second = (START + 5 * HOUR) // 10**9
+    assert {row[2] // 3600 * 3600 for row in rollups(tmp_path) if row[1] == 900} == {second}
+    window = Window(START + 4 * HOUR + 15 * MINUTE, START + 30 * HOUR + MINUTE)
+    with EmbeddedReader(tmp_path) as reader:
+        found = reader.history(Choice(), window, Resolution.QUARTER)
+        assert found == reader.history(Choice(), window, Resolution.QUARTER, as_of=FOR_EVER)
+        assert sum(found[0].rounds) == 3 + 24 * 4 + 2 + 5
+
+
 def test_what_is_forgotten_is_answered_from_what_is_left(folder: Path) -> None:
     """Quarters go first, then rounds and hours; days stay. No answer changes while anything can still give it."""
     writer = fill(folder, days=0)
@@ -112,7 +129,7 @@ def test_what_is_forgotten_is_answered_from_what_is_left(folder: Path) -> None:
     assert not list(connection.execute("SELECT 1 FROM rollup WHERE step = 900"))
     with EmbeddedReader(folder) as reader:
         assert reader.history(choice, window, Resolution.QUARTER) == quarters
-        assert len(seen(folder)) == 3 * 3 * 96
+        assert len(seen(folder)) == 3 * 3 * 144
     forget = Forgetter(connection, path, segments, Retention(raw_days=2, quarter_days=2, hour_days=2))
     for now in (START + 9 * DAY, START + 11 * DAY):
         while forget.slice(now):
@@ -132,7 +149,7 @@ def test_a_late_round_of_a_forgotten_day_does_not_undo_what_is_known_of_it(folde
     window = Window(START, START + DAY)
     with EmbeddedReader(folder) as reader:
         before = reader.history(Choice(), window, Resolution.DAY)
-        assert [each.rounds for each in before] == [[96]] * 3
+        assert [each.rounds for each in before] == [[144]] * 3
     writer.accept(report([record(1, START + 1, "a.example")], "late"), START + 800 * DAY)
     keep_up(writer, START + 800 * DAY + 2 * HOUR)
     writer.close()

@@ -16,7 +16,7 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.embedded import tally
 from nettrace.store.embedded.database import Connection
 from nettrace.store.embedded.raw import Raw
-from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, fetch, floor_s
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, fetch, floor_s, sparse
 from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_HOUR
 from nettrace.store.embedded.tally import Tally
 
@@ -122,7 +122,11 @@ class Cover:
         rolled = fetch(self._connection, series, step, low // NS_PER_S, high // NS_PER_S)
         hours = range(low // NS_PER_HOUR, -(-high // NS_PER_HOUR))
         wanted = set(series)
-        missing = {hour: sorted(found) for hour in hours if (found := self._dirty.get(hour, set()) & wanted)}
+        lacking = {hour: found for hour in hours if (found := self._dirty.get(hour, set()) & wanted)}
+        if step == QUARTER_S:
+            for hour, some in sparse(self._connection, series, low // NS_PER_S, high // NS_PER_S).items():
+                lacking[hour] = lacking.get(hour, set()) | some
+        missing = {hour: sorted(some) for hour, some in lacking.items()}
         if missing:
             keys = np.array(
                 [hour << 32 | number for hour, some in missing.items() for number in some], np.int64

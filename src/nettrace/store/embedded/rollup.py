@@ -23,6 +23,9 @@ STEPS = (QUARTER_S, HOUR_S, DAY_S)
 PAIRS = 200
 """(hour, series) pairs rolled up in one transaction: some 20 ms."""
 
+SPARSE_ROUNDS = 4
+"""An hour with no more rounds than this has no quarters: they would hold a round each and take more room than it."""
+
 GRACE_NS = 60 * NS_PER_S
 """An hour is rolled up this long after its end: by then nodes have reported it."""
 
@@ -46,6 +49,25 @@ def fetch(connection: Connection, series: list[int], step: int, start: int, end:
             )
         )
     )
+
+
+def worthwhile(quarters: Tally, hours: Tally) -> Tally:
+    """The quarters of hours that have more than a round in each."""
+    dense = hours.rounds > SPARSE_ROUNDS
+    keys = hours.start[dense] << 32 | hours.series[dense]
+    return quarters.kept(np.isin(quarters.start // HOUR_S * HOUR_S << 32 | quarters.series, keys))
+
+
+def sparse(connection: Connection, series: list[int], start: int, end: int) -> dict[int, set[int]]:
+    """Which series have no quarters though they have rounds, by hour since 1970; `start`, `end` in s."""
+    found: dict[int, set[int]] = {}
+    for number, begin in connection.execute(
+        "SELECT r.series, r.start FROM json_each(?) j CROSS JOIN rollup r ON r.series = j.value AND r.step = ? "
+        "AND r.start >= ? AND r.start < ? WHERE r.rounds <= ?",
+        (msgspec.json.encode(series).decode(), HOUR_S, start // HOUR_S * HOUR_S, end, SPARSE_ROUNDS),
+    ):
+        found.setdefault(int(begin) // HOUR_S, set()).add(int(number))
+    return found
 
 
 def floor_s(connection: Connection, step: int) -> int:
@@ -88,8 +110,9 @@ class Roller:
         # What is older than the finest rollup that is still whole cannot be made again from what is left: it stays.
         floor_hour = floor_s(self._connection, HOUR_S) // HOUR_S
         made = self.quarters([pair for pair in pairs if pair[0] >= floor_hour])
-        put(self._connection, made, QUARTER_S)
-        put(self._connection, made.merged(made.start // HOUR_S * HOUR_S), HOUR_S)
+        hours = made.merged(made.start // HOUR_S * HOUR_S)
+        put(self._connection, worthwhile(made, hours), QUARTER_S)
+        put(self._connection, hours, HOUR_S)
         self._connection.executemany("DELETE FROM dirty WHERE hour = ? AND series = ?", pairs)
         day = pairs[0][0] // 24
         if self._is_over(day, now) and day * 24 >= floor_hour:

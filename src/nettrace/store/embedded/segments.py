@@ -109,20 +109,21 @@ class SegmentWriter:
         self._bounds += [int(due.min()), int(due.max())]
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
-        while self._waiting_rows >= GROUP_ROWS:
-            self._write(GROUP_ROWS)
+        if self._waiting_rows >= GROUP_ROWS:
+            self._write(self._waiting_rows // GROUP_ROWS * GROUP_ROWS)
 
     def _write(self, rows: int) -> None:
+        """Write that many of the waiting rows, as whole groups."""
         held = pa.concat_tables(self._waiting).unify_dictionaries().combine_chunks()
         self._parquet.write_table(held.slice(0, rows), row_group_size=GROUP_ROWS)
-        self._rows += min(rows, held.num_rows)
+        self._rows += rows
         self._waiting = [held.slice(rows)]
-        self._waiting_rows = held.num_rows - min(rows, held.num_rows)
+        self._waiting_rows -= rows
 
     def finish(self) -> Segment:
         """Flush the file, give it its name and flush the folder; what the manifest needs to know."""
         if self._waiting_rows:
-            self._write(GROUP_ROWS)
+            self._write(self._waiting_rows)
         self._parquet.close()
         with self._part.open("rb") as file:
             os.fsync(file.fileno())  # all of the file, whoever wrote it
