@@ -57,7 +57,7 @@ CATALOGUE: Mapping[str, Entry] = {
             default=False,
         ),
         Entry("seed_zscore", Kind.ANOMALY, SeedZscore, "|z| > 2 against 12 samples", 350.0, preset=True),
-        Entry("seed_trend", Kind.TREND, SeedTrend, "a steep line through 12 samples", 30.0, preset=True),
+        Entry("seed_trend", Kind.TREND, SeedTrend, "a steep line through 12 samples", 80.0, preset=True),
         Entry(
             "seed_divergence",
             Kind.DIVERGENCE,
