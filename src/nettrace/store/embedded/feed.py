@@ -80,6 +80,8 @@ def newest_rounds(connection: Connection, names: Names, after: int) -> list[Late
 
     While the live log reaches back that far it says which changed; an index would cost the writer for each round.
     """
+    if after >= newest_live(connection):
+        return []
     known = value(connection, "SELECT 1 FROM live WHERE seq = ?", (after + 1,))
     sql = _LATEST.format(changed=_CHANGED if known else "")
     return [
