@@ -20,6 +20,8 @@ from document_examples import examples, shapes
 from nettrace import errors
 from nettrace.analysis.edge import Stands
 from nettrace.analysis.geo.claim import Verdict
+from nettrace.api import pages
+from nettrace.api.table import OPERATIONS
 from nettrace.cli import exits
 from nettrace.cli.root import COMMANDS, group
 from nettrace.lab import world
@@ -276,11 +278,17 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
     return [*lines, ""]
 
 
+def openapi_page() -> str:
+    """The HTTP API, from its table of operations."""
+    return pages.reference_markdown(OPERATIONS)
+
+
 PAGES = {
     "reference/cli.md": cli_page,
     "reference/documents.md": documents_page,
     "reference/errors.md": errors_page,
     "reference/exit-codes.md": exits_page,
+    "reference/openapi.md": openapi_page,
     "reference/settings.md": settings_page,
     "reference/world.md": world_page,
     "decisions/README.md": decisions_page,
