@@ -219,6 +219,16 @@ def test_a_hub_that_was_restored_from_a_backup_is_told_what_it_lost(double: Doub
     assert gap["last_seq"] <= len(lines), "up to what the node had heard was taken"
 
 
+def test_a_new_node_waits_for_its_hub_and_can_be_ended_meanwhile(double: Double, node: Node) -> None:
+    node.start()
+    wait_for(lambda: "trying again until it does" in node.words())
+    assert node.end() == 0
+    node.start()
+    double.start()
+    wait_for(double.reports)
+    assert node.end() == 0
+
+
 def refusal(node: Node, change: Callable[[list[str]], list[str]] = lambda words: words) -> tuple[int, str]:
     done = subprocess.run(change(node.command), capture_output=True, text=True, timeout=20, check=False)
     return done.returncode, done.stderr

@@ -1,6 +1,6 @@
 """Laws of the schedule, whatever the clocks and the assignments do."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nettrace.model.instant import NS_PER_S
@@ -23,6 +23,7 @@ moves = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(intervals, moves)
 def test_no_round_twice_none_early_none_too_late_and_all_accounted_for(
     first: dict[Series, int], story: list[tuple[str, int | dict[Series, int]]]
@@ -49,6 +50,7 @@ def test_no_round_twice_none_early_none_too_late_and_all_accounted_for(
         assert missed is None or (missed.rounds > 0 and missed.since < missed.until <= now.utc)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100_000), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_dues_do_not_depend_on_when_the_node_was_started(interval_s: int, first_s: int, later_s: int) -> None:
     """Two nodes of the same vantage, or one that was started again, agree on every moment after the first."""

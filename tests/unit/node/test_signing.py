@@ -1,7 +1,7 @@
 """A request is believed only with the right key, for that method, path, time and body."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nettrace.model.instant import NS_PER_S
@@ -11,6 +11,7 @@ NOW = 1_767_225_600 * NS_PER_S
 REQUEST = ("POST", "/api/v1/nodes/report")
 
 
+@settings(deadline=None)
 @given(st.text(), st.binary(), st.integers(0, 2**62))
 def test_what_was_signed_is_genuine_and_nothing_else(secret: str, body: bytes, at: int) -> None:
     headers = signed("nd", key_of(secret), REQUEST, at, body)

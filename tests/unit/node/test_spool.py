@@ -113,7 +113,7 @@ def test_a_refused_record_becomes_a_gap_in_its_place(tmp_path: Path) -> None:
     spool.close()
 
 
-@settings(max_examples=25)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(
         st.one_of(
