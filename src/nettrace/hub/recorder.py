@@ -10,16 +10,20 @@ import msgspec
 
 from nettrace.errors import NetTraceError, NotAllowed, StoreFull
 from nettrace.hub.link import Taken
+from nettrace.hub.signal_watch import SignalWatch
 from nettrace.hub.watch import RouteWatch
+from nettrace.hub.watchers import Watchers
 from nettrace.hub.work import WorkBoard
 from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.model.target import Series
 from nettrace.model.vantage import Clock, Vantage, VantageState
-from nettrace.store.port import Accepted, StoreReader, StoreWriter
-from nettrace.store.rows import MeasurementRequest, MeasurementState
+from nettrace.store.port import Accepted, Choice, StoreReader, StoreWriter
+from nettrace.store.rows import MeasurementRequest, MeasurementState, Round, Window
 from nettrace.wire.frames import Gap, Record, Report, Work
 
 HEARD_NS = 10 * NS_PER_S
 """A node's sign of life is written down so often, or at once when it says something new of itself."""
+_BETWEEN_NOTES = 1000
 _REMEMBERED = 10_000
 """Open on-demand measurements looked for after a restart."""
 
@@ -45,11 +49,24 @@ class Recorder:
         self._reader = reader
         self._clock = now
         self._last = 0
-        self._watch = RouteWatch(reader.detector_state, say)
+        self._watch = Watchers(
+            [
+                RouteWatch(reader.detector_state, say),
+                SignalWatch(reader.detector_state, self._rounds_since, say),
+            ]
+        )
         self._nodes = {row.vantage.node: row.vantage for row in reader.nodes()}
         self._heard: dict[str, tuple[Instant, tuple[object, ...]]] = {}
         self._board = WorkBoard()
         self._recall()
+
+    def _rounds_since(self, series: Series, newest: Instant) -> Iterable[Round]:
+        """What was stored of a series behind a due time: as much as lies between two notes of a watcher, and some."""
+        choice = Choice(
+            targets=(series.target,), vantages=(series.vantage,), endpoints=(series.endpoint,),
+            methods=(series.method,),
+        )  # fmt: skip
+        return self._reader.rounds(choice, Window(newest + 1, 2**63 - 1), limit=_BETWEEN_NOTES)
 
     def now(self) -> Instant:
         """The hub's time; never earlier than before."""

@@ -1,0 +1,39 @@
+"""Several watchers as one: each sees every record once, and what they conclude is stored together."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from nettrace.model.instant import Instant
+from nettrace.model.vantage import Vantage
+from nettrace.store.port import Conclusion, Watcher
+from nettrace.wire.frames import Gap, Record
+
+
+class Recalling(Watcher, Protocol):
+    """A watcher whose memory can be put back to what the store holds."""
+
+    def recall(self) -> None:
+        """Know what the store knows, and nothing else."""
+        ...
+
+
+class Watchers:
+    """Watchers that see the same records, in the order they are given."""
+
+    def __init__(self, watchers: Sequence[Recalling]) -> None:
+        self._watchers = tuple(watchers)
+
+    def recall(self) -> None:
+        """All of them know what the store knows, and nothing else."""
+        for watcher in self._watchers:
+            watcher.recall()
+
+    def conclude(self, node: Vantage, new: Sequence[Record | Gap], at: Instant) -> Conclusion:
+        """What all of them conclude."""
+        made = [watcher.conclude(node, new, at) for watcher in self._watchers]
+        return Conclusion(
+            events=tuple(event for each in made for event in each.events),
+            routes=tuple(route for each in made for route in each.routes),
+            route_of={number: route for each in made for number, route in each.route_of.items()},
+            detector_state={name: value for each in made for name, value in each.detector_state.items()},
+        )
