@@ -32,7 +32,7 @@ SCENARIOS = {
     "store": "30 days of history beside PostgreSQL with the same rows: quantiles, comparisons, bytes",
     "year": "a year of 100 targets x 10 vantages: how long any history query takes, how much room it needs",
     "plan": "the planner beside trying everything, and 600 venues x 120 sites to the proof",
-    "signals": "detectors on labelled series and on noise, beside textbook methods (NETTRACE_DATA: folder of labels)",
+    "signals": "detectors on labelled series and on noise, beside textbook methods (NETTRACE_DATASETS: folder of labels)",
 }
 PROBING = ("start", "truth", "streams", "sweep", "limits", "steady", "node")
 NEVER_QUICK = ("limits",)

@@ -1,6 +1,6 @@
 """Scenario "routes": false changes in series in which nothing changes, and how many planted ones are found.
 
-Series are real ones (RIPE Atlas, `$NETTRACE_DATA/atlas/trace_ts_*.jsonl.gz`) where they are at hand, else generated
+Series are real ones (RIPE Atlas, `$NETTRACE_DATASETS/atlas/trace_ts_*.jsonl.gz`) where they are at hand, else generated
 ones; `bench/routes_data.py` says what is planted. Beside the tracker: the seeds' hash of the hop list, the hop list
 compared with wildcards for silence, and the overlap of address sets (Jaccard), each with the trace before.
 """
@@ -34,7 +34,7 @@ Method = Callable[[list[Trace]], list[int]]
 def run(runs: int, quick: bool) -> list[Table]:
     """A table for each target; each run is another seed, so other resamplings and other planted changes."""
     found = real_series()
-    origin = "real series" if found else "generated series: NETTRACE_DATA names no data"
+    origin = "real series" if found else "generated series: NETTRACE_DATASETS names no data"
     made = [
         _table(f"routes: {name} ({origin})", series, runs, quick)
         for name, series in (found or {"made up": generated_series(Random(11))}).items()

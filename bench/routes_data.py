@@ -2,7 +2,7 @@
 
 Resampling a series' own traces gives one in which nothing changes by construction; a change is then planted
 in the middle: another vantage's real middle hops (`as`), or two or three hops replaced by others of the same
-/16, each balanced two ways (`ip`). Real series are those of `$NETTRACE_DATA/atlas/trace_ts_*.jsonl.gz`.
+/16, each balanced two ways (`ip`). Real series are those of `$NETTRACE_DATASETS/atlas/trace_ts_*.jsonl.gz`.
 """
 
 import os
@@ -27,7 +27,7 @@ Series = dict[str, list[Trace]]
 
 def real_series() -> dict[str, Series]:
     """Target -> series, from the data directory; empty without one."""
-    folder = os.environ.get("NETTRACE_DATA")
+    folder = os.environ.get("NETTRACE_DATASETS")
     found: dict[str, Series] = {}
     for path in sorted(Path(folder, "atlas").glob("trace_ts_*.jsonl.gz")) if folder else []:
         series: Series = defaultdict(list)

@@ -1,6 +1,6 @@
 """Series for the benchmark "signals": labelled by hand where a folder holds them, and generated ones.
 
-`NETTRACE_DATA` names a folder with `rtt_labelled/shao_real_atlas.tar.xz` (33 RIPE Atlas ping series of 2016, labelled by
+`NETTRACE_DATASETS` names a folder with `rtt_labelled/shao_real_atlas.tar.xz` (33 RIPE Atlas ping series of 2016, labelled by
 Shao et al., https://github.com/WenqinSHAO/rtt, MIT) and `shao_artificial_trace_ground_fact.tar.xz` (13 generated ones).
 """
 
@@ -51,7 +51,7 @@ class Series:
 
 def labelled(which: str) -> list[Series]:
     """The series of one labelled set; empty when no folder with it is given."""
-    folder = os.environ.get("NETTRACE_DATA")
+    folder = os.environ.get("NETTRACE_DATASETS")
     path = Path(folder) / "rtt_labelled" / SETS[which] if folder else None
     if path is None or not path.is_file():
         return []

@@ -1,6 +1,6 @@
 """Where the confidence of shifts comes from: fits it anew and says how well it holds on series it has not seen.
 
-    NETTRACE_DATA=FOLDER python -m bench.signals_fit
+    NETTRACE_DATASETS=FOLDER python -m bench.signals_fit
 
 Prints the coefficients of `nettrace.analysis.signals.confidence`, from all labelled series, and out-of-fold figures
 (8 folds by series, twice); and the tail of likelihood ratios in shuffled series that `control.shift_p_value` bounds.
@@ -100,7 +100,7 @@ def main() -> None:
     """Print everything."""
     series = labelled("labelled")
     if not series:
-        sys.exit("NETTRACE_DATA names no folder with rtt_labelled/shao_real_atlas.tar.xz")
+        sys.exit("NETTRACE_DATASETS names no folder with rtt_labelled/shao_real_atlas.tar.xz")
     proven: list[Row] = []
     held: list[Row] = []
     for number, each in enumerate(series):
