@@ -1,14 +1,16 @@
 """The way to the writer: typed, in order, several calls at once, and honest about what went wrong."""
 
 import asyncio
+import stat
 
 import pytest
 from tests.unit.hub.conftest import running
 from tests.unit.hub.reports import NOW, record, report
 from tests.unit.hub.test_work import request as asked
 
-from nettrace.errors import NetTraceError, NotAllowed, StoreFull, Unreachable
+from nettrace.errors import NetTraceError, NotAllowed, StoreBusy, StoreFull, Unreachable
 from nettrace.hub.link import HubWriter, WriterLink, blocking_link, methods
+from nettrace.hub.writer import listen
 from nettrace.model.vantage import VantageState
 from nettrace.store.port import StoreWriter
 from nettrace.store.rows import MeasurementState
@@ -61,6 +63,14 @@ async def test_a_full_disk_is_told_as_such_to_everybody_who_waits(link, store):
     with pytest.raises(StoreFull, match=r"no room\. make some") as met:
         await link.call(HubWriter.take, report("node_nyc", record(1)))
     assert met.value.status == 507
+
+
+async def test_a_full_queue_refuses_reports_at_once_and_takes_everything_else(link, monkeypatch):
+    monkeypatch.setattr("nettrace.hub.serving.MOST_WAITING_BYTES", 10)
+    with pytest.raises(StoreBusy, match="more reports than"):
+        await link.call(HubWriter.take, report("node_nyc", record(1)))
+    await link.call(HubWriter.put_setting, "x", b"1", NOW)
+    assert (await link.call(HubWriter.status)).refused == 1
 
 
 async def test_one_bad_report_does_not_take_the_others_with_it(link, store):
@@ -204,3 +214,10 @@ async def test_a_link_finds_a_writer_that_was_started_again(store, tmp_path, mon
 async def test_nobody_there_is_said_in_words(tmp_path):
     with pytest.raises(Unreachable, match="nettrace up"):
         blocking_link(tmp_path / "nobody.sock")
+
+
+def test_the_writers_socket_is_its_owners_alone_and_takes_a_dead_ones_place(tmp_path):
+    path = tmp_path / "writer.sock"
+    for _ in range(2):
+        with listen(path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,7 @@ def command(
 
     On this machine alone no key is needed as long as none was made. To listen beyond it, make a key first.
     """
+    from nettrace.catalogue.load import read_file
     from nettrace.hub.assignment import cadence
     from nettrace.hub.place import Data, default_folder
     from nettrace.hub.programs import Bind, refuse_taken
@@ -64,13 +65,17 @@ def command(
         _refuse_open_door(place, where)
     if interval is not None:
         cadence(interval)
-    wanted = _targets(file, only=only_targets)
-    run(place, where, wanted, interval=interval, workers=workers, node=not no_node, public_hosts=public_host)
+    own = read_file(str(file)) if file else ()
+
+    def furnish(link: "HubWriter") -> None:
+        prepare(link, own, interval, only=only_targets)
+
+    run(place, where, furnish, workers=workers, node=not no_node, public_hosts=public_host)
 
 
 def run(
-    data: "Data", bind: "Bind", targets: "Sequence[Target] | None", *, interval: float | None, workers: int,
-    node: bool, public_hosts: Sequence[str],
+    data: "Data", bind: "Bind", furnish: "Callable[[HubWriter], None]", *, workers: int, node: bool,
+    public_hosts: Sequence[str],
 ) -> None:  # fmt: skip
     """Keep hub and node running until a signal."""
     from nettrace.hub.link import blocking_link
@@ -86,7 +91,7 @@ def run(
             return
         link = blocking_link(data.socket)
         try:
-            prepare(link, targets, interval)
+            furnish(link)
             if node:
                 supervisor.add(_local_node(link, data, bind))
         finally:
@@ -97,14 +102,14 @@ def run(
     note("nettrace: ended; everything acknowledged is on disk")
 
 
-def prepare(link: "HubWriter", targets: "Sequence[Target] | None", interval: float | None) -> None:
-    """Bring targets and cadence into the store where they differ from what is there."""
-    from nettrace.catalogue.load import built_in
+def prepare(link: "HubWriter", own: "Sequence[Target]", interval: float | None, *, only: bool) -> None:
+    """Bring the user's targets and cadence into the store where they differ; the catalogue only into an empty one."""
+    from nettrace.catalogue.load import built_in, merged
     from nettrace.hub.assignment import SETTING, Orders, cadence
 
     now = time.time_ns()
     known = {target.host: target for target in link.known_targets()}
-    wanted = list(targets or ()) if targets is not None or known else built_in()
+    wanted = merged([() if known or only else built_in(), own])
     changed = [target for target in wanted if known.get(target.host) != target]
     if changed:
         link.put_targets(changed, now)
@@ -115,16 +120,6 @@ def prepare(link: "HubWriter", targets: "Sequence[Target] | None", interval: flo
         if orders.cadence != cadence(interval):
             orders = msgspec.structs.replace(orders, cadence=cadence(interval))
             link.put_setting(SETTING, msgspec.json.encode(orders), now)
-
-
-def _targets(file: Path | None, *, only: bool) -> "Sequence[Target] | None":
-    """What is to be watched: None is "as it was, and at the first start the catalogue"."""
-    from nettrace.catalogue.load import built_in, merged, read_file
-
-    if file is None:
-        return None
-    own = read_file(str(file))
-    return own if only else merged([built_in(), own])
 
 
 def _local_node(link: "HubWriter", data: "Data", bind: "Bind") -> "Program":
