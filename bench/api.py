@@ -8,6 +8,7 @@ same bytes without any application.
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
@@ -38,38 +39,53 @@ HISTORY = (
     "/api/v1/latency/h000.example/history?resolution=raw&limit=500&order=desc&start=2020-01-01T00:00:00Z"
 )
 NS = 1_000_000_000
+QUESTIONS = (
+    "/targets", "/history", "/history columnar", "/history fresh", "/history sealed", "/rankings", "/metrics"
+)  # fmt: skip
 
 
 def run(runs: int, quick: bool) -> list[Table]:
     """The figures; with --quick on a tenth of the rows."""
-    rows = ROUNDS // 10 if quick else ROUNDS
+    rows, days = (ROUNDS // 10, DAYS // 10) if quick else (ROUNDS, DAYS)
     folder = Path(tempfile.mkdtemp(prefix="nettrace-bench-"))
     table = Table(
-        f"API: {rows} rounds, {CONNECTIONS} connections, one worker",
+        f"API: {rows} rounds of {days} days, {CONNECTIONS} connections, one worker",
         [
             Column("/targets", "req/s", 300 * 9.6, at_least=True),
             Column("/targets p99", "ms", 50),
             Column("/history", "req/s", 20 * 180, at_least=True),
             Column("/history p99", "ms", 50),
-            Column("/history columnar", "req/s", 20 * 180, at_least=True),
-            Column("/history, each another", "req/s"),
-            Column("/history, each another p99", "ms", 50),
+            Column("/history columnar", "req/s"),
+            Column("/history fresh", "req/s"),
+            Column("/history fresh p99", "ms", 50),
+            Column("/history sealed", "req/s"),
             Column("/rankings", "req/s"),
             Column("/metrics", "req/s"),
         ],
-        note="/history: the newest 500 raw points of 90 days; 'each another' asks for another window every time; FastAPI is not installed",
+        note="/history: the newest 500 raw points, asked again and again; fresh: the last day in 15-minute "
+        "buckets, another window every time; sealed: 500 raw points of long ago, another window every time",
+    )
+    cpu = Table(
+        "API: CPU of the worker for a request (holds on a busy machine too)",
+        [Column(name, "us") for name in QUESTIONS],
+        note="FastAPI is not installed; it is not compared",
     )
     try:
-        seconds = fill(folder, rows)
+        seconds = fill(folder, rows, days)
         print(f"  {rows} rounds stored in {seconds:.0f} s", flush=True)
-        with served(folder) as address:
+        with served(folder) as (address, worker):
             for _ in range(runs):
-                table.add(OURS, measured(address, SECONDS / 3 if quick else SECONDS))
+                figures, spent = measured((address, worker), days, SECONDS / 3 if quick else SECONDS)
+                table.add(OURS, figures)
+                cpu.add(OURS, spent)
             calls(folder, 500_000)
-            table.add(f"{OURS}, 500k calls today", measured(address, SECONDS / 3))
-        with floor() as address:
-            rate, p99, _ = load(address, ["/"], SECONDS / 3)
+            figures, spent = measured((address, worker), days, SECONDS / 3)
+            table.add(f"{OURS}, 500k calls today", figures)
+            cpu.add(f"{OURS}, 500k calls today", spent)
+        with floor() as (address, server):
+            rate, p99, spent_us = load(address, server, ["/"], SECONDS / 3)
             table.add("floor: same server, same bytes", {"/targets": rate, "/targets p99": p99})
+            cpu.add("floor: same server, same bytes", {"/targets": spent_us})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     table.add(
@@ -77,46 +93,66 @@ def run(runs: int, quick: bool) -> list[Table]:
         {name: EARLIER[name][0] for name in EARLIER}
         | {"/targets p99": EARLIER["/targets"][1], "/history p99": EARLIER["/history"][1]},
     )
-    return [table]
+    return [table, cpu]
 
 
-def measured(address: tuple[str, int], seconds: float) -> dict[str, float | None]:
-    """One run of all paths."""
-    found: dict[str, float | None] = {}
-    newest = time.time_ns() // NS * NS
-    for name, paths in {
+def questions(days: int) -> dict[str, list[str]]:
+    """The paths asked for in turn, by the name of the figure."""
+    now = time.time_ns() // NS * NS
+    day = 86_400 * NS
+    return {
         "/targets": ["/api/v1/targets"],
         "/history": [HISTORY],
         "/history columnar": [f"{HISTORY}&columnar=true"],
-        "/history, each another": [
+        "/history fresh": [
+            f"/api/v1/latency/h{number % TARGETS:03}.example/history?start={now - day - number * 61 * NS}"
+            f"&end={now - number * 61 * NS}"
+            for number in range(20_000)
+        ],
+        "/history sealed": [
             f"/api/v1/latency/h{number % TARGETS:03}.example/history?resolution=raw&limit=500"
-            f"&start={newest - DAYS * 86_400 * NS + number * 61 * NS}"
+            f"&start={now - days * day + number * 61 * NS}"
             for number in range(20_000)
         ],
         "/rankings": ["/api/v1/rankings"],
         "/metrics": ["/metrics"],
-    }.items():
-        rate, p99, failed = load(address, paths, seconds)
-        if failed:
-            raise Unavailable(f"{failed} requests of {name} failed")
-        found[name] = rate
-        found[f"{name} p99"] = p99
-    return {
-        name: found[name]
-        for name in found
-        if not name.startswith(("/rankings p", "/metrics p", "/history columnar p"))
     }
 
 
-def load(address: tuple[str, int], paths: list[str], seconds: float) -> tuple[float, float, int]:
-    """Requests a second, p99 in ms and failures, by a generator in a process of its own."""
+def measured(
+    server: tuple[tuple[str, int], int], days: int, seconds: float
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """One run of all questions: rates with p99, and the worker's CPU for a request in us."""
+    rates: dict[str, float | None] = {}
+    spent: dict[str, float | None] = {}
+    for name, paths in questions(days).items():
+        rates[name], p99, spent[name] = load(*server, paths, seconds)
+        if name in {"/targets", "/history", "/history fresh"}:
+            rates[f"{name} p99"] = p99
+    return rates, spent
+
+
+def load(
+    address: tuple[str, int], server: int, paths: list[str], seconds: float
+) -> tuple[float, float, float]:
+    """Requests a second, p99 in ms and the server's CPU for a request in us; the generator is a process of its own."""
     words = [sys.executable, "-m", "bench.api", address[0], str(address[1]), str(seconds)]
+    before = cpu_s(server)
     done = subprocess.run(words, input=json.dumps(paths), capture_output=True, text=True, check=True)
+    spent = cpu_s(server) - before
     told = json.loads(done.stdout)
-    return told["rate"], told["p99_ms"], told["failed"]
+    if told["failed"]:
+        raise Unavailable(f"{told['failed']} requests of {paths[0]} failed")
+    return told["rate"], told["p99_ms"], 1e6 * spent / max(1, told["number"])
 
 
-def fill(folder: Path, rows: int) -> float:
+def cpu_s(pid: int) -> float:
+    """CPU seconds a process has used, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def fill(folder: Path, rows: int, days: int) -> float:
     """Store rounds of one vantage, spread over the days; seconds it took."""
     from nettrace.hub.open import open_writer
     from nettrace.hub.place import Data
@@ -129,7 +165,7 @@ def fill(folder: Path, rows: int) -> float:
     started = time.monotonic()
     store = open_writer(Data(folder))
     now = time.time_ns() // NS * NS
-    begin = now - DAYS * 86_400 * NS
+    begin = now - days * 86_400 * NS
     hosts = [f"h{number:03}.example" for number in range(TARGETS)]
     store.put_targets(
         [
@@ -144,7 +180,7 @@ def fill(folder: Path, rows: int) -> float:
     store.put_token(EnrolToken(id="t", hash=b"t" * 32, region="nyc", created_at=begin, expires_at=now))
     store.enrol(b"t" * 32, Vantage(code="nyc", node="n", enrolled_at=begin), b"k" * 32, begin)
     each = rows // TARGETS
-    step = DAYS * 86_400 * NS // each
+    step = days * 86_400 * NS // each
     batch: list[Record] = []
     sent = 0
     for place in range(each):
@@ -190,8 +226,8 @@ def calls(folder: Path, number: int) -> None:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, int]]:
-    """A writer and one API worker; where it listens."""
+def served(folder: Path) -> Iterator[tuple[tuple[str, int], int]]:
+    """A writer and one API worker; where it listens, and its process."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     fd = listener.fileno()
     data = ["--data", str(folder)]
@@ -202,14 +238,14 @@ def served(folder: Path) -> Iterator[tuple[str, int]]:
         ),
     ]
     try:
-        yield _ready(listener)
+        yield _ready(listener), programs[1].pid
     finally:
         listener.close()
         _end(programs)
 
 
 @contextmanager
-def floor() -> Iterator[tuple[str, int]]:
+def floor() -> Iterator[tuple[tuple[str, int], int]]:
     """The same server with an application that only answers 70 kB."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     words = [
@@ -224,7 +260,7 @@ def floor() -> Iterator[tuple[str, int]]:
     words += ["--loop", "uvloop", "--http", "httptools", "--log-level", "error", "--lifespan", "off"]
     program = subprocess.Popen(words, pass_fds=(listener.fileno(),))
     try:
-        yield _ready(listener)
+        yield _ready(listener), program.pid
     finally:
         listener.close()
         _end([program])
@@ -321,6 +357,7 @@ async def generate(host: str, port: int, seconds: float, paths: list[str]) -> di
         "rate": len(took) / spent,
         "p50_ms": 1000 * (nearest_rank(took, 0.5) or 0),
         "p99_ms": 1000 * (nearest_rank(took, 0.99) or 0),
+        "number": len(took),
         "failed": sum(client.failed for client in clients),
     }
 

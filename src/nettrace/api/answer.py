@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from nettrace.api import tabular
-from nettrace.api.given import THREAD_FROM, Answer, Format, squeezed, tag_of
+from nettrace.api.given import THREAD_FROM, Answer, Format, json_bytes, squeezed, tag_of
 from nettrace.api.operation import Operation
 from nettrace.errors import Invalid, NotAcceptable
 
@@ -113,7 +113,7 @@ async def _encoded(operation: Operation, answer: Answer, form: Format) -> tuple[
     content = answer.content
     if answer.media_type is not None or form is Format.JSON:
         media_type = answer.media_type or operation.media_type
-        return (content if isinstance(content, bytes) else _encoder.encode(content)), media_type
+        return await json_bytes(content), media_type
     if isinstance(content, bytes):
         content = msgspec.json.decode(content, type=operation.answer)
     rows: list[msgspec.Struct] = content.data

@@ -1,14 +1,17 @@
 """What a handler gives back, and the forms it can travel in."""
 
+import asyncio
 import gzip
 import hashlib
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+ROWS_AT_ONCE = 250
+_encode = msgspec.json.Encoder().encode
 THREAD_FROM = 100_000
 """Work on more bytes than this is given to a thread: the event loop serves others meanwhile."""
 
@@ -59,3 +62,23 @@ def squeezed(body: bytes) -> bytes:
 def tag_of(body: bytes) -> str:
     """The strong validator of these bytes."""
     return hashlib.blake2b(body, digest_size=12).hexdigest()
+
+
+async def json_bytes(content: Any) -> bytes:
+    """The content as JSON.
+
+    Long lists are encoded in a thread, a few hundred rows at a time: one long encoding would hold the interpreter,
+    and with it the event loop, for as long as it takes.
+    """
+    if isinstance(content, bytes):
+        return content
+    rows: object = getattr(content, "data", None)
+    if not isinstance(rows, list) or len(cast("list[object]", rows)) <= ROWS_AT_ONCE:
+        return _encode(content)
+    return await asyncio.to_thread(_in_pieces, content, cast("list[object]", rows))
+
+
+def _in_pieces(page: msgspec.Struct, rows: list[object]) -> bytes:
+    pieces = [_encode(rows[at : at + ROWS_AT_ONCE])[1:-1] for at in range(0, len(rows), ROWS_AT_ONCE)]
+    head = _encode(msgspec.structs.replace(page, data=[]))
+    return head.replace(b'"data":[]', b'"data":[' + b",".join(pieces) + b"]", 1)

@@ -4,13 +4,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 
-import msgspec
-
-from nettrace.api.given import THREAD_FROM, Answer, squeezed, tag_of
+from nettrace.api.given import THREAD_FROM, Answer, json_bytes, squeezed, tag_of
 
 KEPT_BYTES = 64 << 20
 ENTRY_BYTES = 4 << 20
-_encode = msgspec.json.Encoder().encode
 
 
 class Answers:
@@ -63,7 +60,7 @@ def _size(answer: Answer) -> int:
 
 async def _frozen(answer: Answer) -> Answer:
     """The answer as bytes, with its validator and its compressed form."""
-    body = answer.content if isinstance(answer.content, bytes) else _encode(answer.content)
+    body = await json_bytes(answer.content)
     small = len(body) < THREAD_FROM
     gzipped = squeezed(body) if small else await asyncio.to_thread(squeezed, body)
     answer.squeeze = lambda: gzipped

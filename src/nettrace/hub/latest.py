@@ -21,6 +21,9 @@ HOUR_NS = 3600 * NS_PER_S
 SILENT_NS = 180 * NS_PER_S
 """A vantage that was not heard for so long counts as down."""
 
+MOST_WHOLE, MOST_KEPT = 200, 50_000
+"""Bounds on what is kept encoded, for whoever asks in a thousand ways."""
+
 T = TypeVar("T")
 
 
@@ -59,14 +62,17 @@ class Snapshot:
         if kept is not None and kept[0] == version:
             return kept[1]
         made = make()
-        self._kept[key] = (version, made)
+        if len(self._kept) < MOST_KEPT:
+            self._kept[key] = (version, made)
         return made
 
     def of_all(self, what: Hashable, make: Callable[[], T]) -> T:
         """What depends on everything here: made once for this snapshot."""
         found = self._whole.get(what)
         if found is None:
-            found = self._whole[what] = make()
+            found = make()
+            if len(self._whole) < MOST_WHOLE:
+                self._whole[what] = found
         return found  # type: ignore[return-value]
 
     def visible(self, account: str) -> list[Target]:

@@ -11,7 +11,7 @@ from nettrace.api import asked, schema, shapes
 from nettrace.api.asked import DAY_NS, AsOf, Paged, Region, Windowed
 from nettrace.api.call import Call
 from nettrace.api.doors.measurements import meant_not
-from nettrace.api.given import Answer, Format
+from nettrace.api.given import Answer
 from nettrace.api.idempotent import identifier
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.api.problems import BadRequest, Fault
@@ -23,13 +23,11 @@ from nettrace.hub.link import HubWriter
 from nettrace.model.account import Feature
 from nettrace.model.instant import Instant, rfc3339
 from nettrace.model.target import RoundMethod, Series
-from nettrace.store.port import Choice
-from nettrace.store.rows import Export, ExportState, Resolution, Window
+from nettrace.store.port import Choice, StoreReader
+from nettrace.store.rows import Export, ExportState, Resolution, Round, Window
 
 MOST_OPEN = 3
 SWEEP_S = 10.0
-_CHUNK = 500
-_encode = msgspec.json.Encoder().encode
 
 
 class ExportQuery(Windowed, frozen=True, kw_only=True):
@@ -58,27 +56,22 @@ async def export_host(call: Call) -> Answer:
         window=window, resolution=Resolution.RAW, quantiles=(), as_of=known_by, limit=wanted.limit,
     )  # fmt: skip
     after = None if place is None else (place[2], place[3])
-    rounds, more = await call.service.readers.run(lambda reader: query.raw_page(reader, question, after))
+
+    def read(reader: StoreReader) -> tuple[list[Round], list[schema.RawRow], bool]:
+        rounds, more = query.raw_page(reader, question, after)
+        return rounds, [shapes.raw_row(each) for each in rounds], more
+
+    rounds, rows, more = await call.service.readers.run(read)
     cursor = (
         asked.sealed(call, (window.start, window.end, rounds[-1].due, rounds[-1].series)) if more else None
     )
-    rows = await asyncio.to_thread(lambda: [shapes.raw_row(each) for each in rounds])
     page = schema.ExportPage(
         data=rows, host=target.host, window=shapes.window_shape(window), export_rows=len(rows),
         history_days=call.caller.tier.history_days, has_more=more, next_cursor=cursor,
     )  # fmt: skip
-    content = await asyncio.to_thread(_in_pieces, page) if call.form is Format.JSON else page
     return Answer(
-        content=content, next_cursor=cursor, fresh_s=60, immutable=asked.closed(call, window, known_by)
+        content=page, next_cursor=cursor, fresh_s=60, immutable=asked.closed(call, window, known_by)
     )
-
-
-def _in_pieces(page: schema.ExportPage) -> bytes:
-    """The page as JSON, encoded a few hundred rows at a time: the event loop gets its turn in between."""
-    rows = page.data
-    head = _encode(msgspec.structs.replace(page, data=[]))
-    pieces = [_encode(rows[first : first + _CHUNK])[1:-1] for first in range(0, len(rows), _CHUNK)]
-    return head.replace(b'"data":[]', b'"data":[' + b",".join(pieces) + b"]", 1)
 
 
 class JobQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

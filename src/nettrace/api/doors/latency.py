@@ -16,7 +16,7 @@ from nettrace.errors import NotFound
 from nettrace.hub import query
 from nettrace.model.instant import NS_PER_S, Instant, ms, rfc3339
 from nettrace.model.target import RoundMethod, Series, Target
-from nettrace.store.port import QUANTILES, Choice
+from nettrace.store.port import QUANTILES, Choice, StoreReader
 from nettrace.store.rows import Resolution, Round
 
 ALL = "all"
@@ -133,19 +133,25 @@ async def _raw(call: Call, question: query.Question, place: Place | None) -> Row
     if call.query.order not in {"asc", "desc"}:
         raise _wrong("order", "order is asc or desc")
     after = None if place is None else (place[2], place[3])
-    rounds, more = await call.service.readers.run(
-        lambda reader: query.raw_page(reader, question, after, newest_first=call.query.order == "desc")
-    )
-    last = (rounds[-1].due, rounds[-1].series) if rounds else None
-    return [shapes.raw_row(each) for each in rounds], more, last
+
+    def read(reader: StoreReader) -> Rows:
+        rounds, more = query.raw_page(reader, question, after, newest_first=call.query.order == "desc")
+        last = (rounds[-1].due, rounds[-1].series) if rounds else None
+        return [shapes.raw_row(each) for each in rounds], more, last
+
+    return await call.service.readers.run(read)
 
 
 async def _buckets(call: Call, question: query.Question, place: Place | None) -> Rows:
     after = None if place is None else (place[2], place[3])
-    found, more = await call.service.readers.run(lambda reader: query.buckets(reader, question, after))
     make = _shape(tuple(call.query.percentiles))
-    last = (found[-1].start, found[-1].columns.series) if found else None
-    return [_bucket_row(make, each) for each in found], more, last
+
+    def read(reader: StoreReader) -> Rows:
+        found, more = query.buckets(reader, question, after)
+        last = (found[-1].start, found[-1].columns.series) if found else None
+        return [_bucket_row(make, each) for each in found], more, last
+
+    return await call.service.readers.run(read)
 
 
 def _bucket_row(make: type[Any], bucket: query.Bucket) -> Any:
@@ -284,16 +290,16 @@ async def rounds(call: Call) -> Answer:
         window=window, resolution=Resolution.RAW, quantiles=(), as_of=known_by, limit=wanted.limit,
     )  # fmt: skip
     after = None if place is None else (place[2], place[3])
-    found: tuple[list[Round], bool] = ([], False)
-    if visible:
-        found = await call.service.readers.run(
-            lambda reader: query.raw_page(reader, question, after, newest_first=wanted.order == "desc")
-        )
-    rows, more = found
+
+    def read(reader: StoreReader) -> tuple[list[Round], list[schema.RoundRow], bool]:
+        found, more = query.raw_page(reader, question, after, newest_first=wanted.order == "desc")
+        return found, [shapes.round_row(each) for each in found], more
+
+    if not visible:
+        return Answer(content=schema.Page[schema.RoundRow](data=[]), fresh_s=1)
+    rows, shown, more = await call.service.readers.run(read)
     cursor = asked.sealed(call, (window.start, window.end, rows[-1].due, rows[-1].series)) if more else None
-    page = schema.Page[schema.RoundRow](
-        data=[shapes.round_row(each) for each in rows], has_more=more, next_cursor=cursor
-    )
+    page = schema.Page[schema.RoundRow](data=shown, has_more=more, next_cursor=cursor)
     return Answer(content=page, next_cursor=cursor, fresh_s=1, immutable=asked.closed(call, window, known_by))
 
 

@@ -47,7 +47,7 @@ async def targets(call: Call) -> Answer:
             fresh_s=_fresh(snapshot),
         )
     owners = tuple(sorted({target.account or "" for target in page}))
-    key = ("targets", call.raw_query, owners, asked.region)
+    key = ("targets", call.raw_query, owners, cursor)
 
     def whole() -> tuple[bytes, str]:
         body = _joined(snapshot, page, asked.region, cursor)
