@@ -5,12 +5,11 @@ from the protocols' annotations, so a method added there travels without a line 
 """
 
 import asyncio
-import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from inspect import Parameter, signature
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, get_typ
 import msgspec
 
 from nettrace.errors import NetTraceError, Unreachable, WireError
+from nettrace.hub.unix_socket import dial
 from nettrace.model.instant import Instant
 from nettrace.model.target import Target
 from nettrace.model.vantage import Clock, Vantage
@@ -219,37 +219,6 @@ def raised(met: Failure) -> NetTraceError:
         if kind.slug == met.slug and kind.__init__ is NetTraceError.__init__:
             return kind(met.detail, met.hint)
     return NetTraceError(met.detail, met.hint)
-
-
-@contextmanager
-def short_path(path: Path) -> Generator[str]:
-    """The path by way of an open folder: a Unix socket's name holds only 107 bytes."""
-    if len(os.fsencode(path)) <= 107:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
-def dial(path: Path) -> socket.socket:
-    """A connection to whoever listens there.
-
-    Raises:
-        Unreachable: nobody does.
-    """
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with short_path(path) as name:
-            link.connect(name)
-    except OSError as error:
-        link.close()
-        raise Unreachable(
-            f"the hub's writer does not answer at {path} ({error.strerror})", "Is `nettrace up` running?"
-        ) from error
-    return link
 
 
 class WriterLink:

@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 
 from nettrace.errors import NetTraceError
-from nettrace.hub.link import short_path
 from nettrace.hub.open import folder_of, open_recorder
 from nettrace.hub.place import Data
 from nettrace.hub.serving import WriterServer
+from nettrace.hub.unix_socket import short_path
 from nettrace.runtime.logs import Log
 
 

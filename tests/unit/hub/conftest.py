@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.unit.hub.memory_store import MemoryStore
 
-from nettrace.hub.link import WriterLink, short_path
+from nettrace.hub.link import WriterLink
 from nettrace.hub.recorder import Recorder
 from nettrace.hub.serving import WriterServer
+from nettrace.hub.unix_socket import short_path
 from nettrace.model.vantage import Vantage
 from nettrace.runtime.logs import Log
 from nettrace.store.port import NodeRow
