@@ -89,7 +89,7 @@ def refuse_taken(data: Data) -> None:
 def writer_program(data: Data) -> Program:
     """The one that writes."""
     command = [sys.executable, "-m", "nettrace.hub.writer", "--data", str(data.folder)]
-    return Program(name="writer", command=command, stage=WRITER_STAGE, ready=lambda: writes(data), end_s=2.0)
+    return Program(name="writer", command=command, stage=WRITER_STAGE, ready=lambda: writes(data), end_s=1.2)
 
 
 def api_program(
@@ -103,7 +103,7 @@ def api_program(
     for name in public_hosts:
         command += ["--public-host", name]
     return Program(
-        name=f"api-{number}", command=command, stage=API_STAGE, fds=fds, ready=answering(bind), end_s=1.5
+        name=f"api-{number}", command=command, stage=API_STAGE, fds=fds, ready=answering(bind), end_s=1.2
     )
 
 
@@ -111,7 +111,7 @@ def node_program(url: str, region: str, folder: Path, token: Path, prefix: Seque
     """A node that reports to a hub; `prefix` is what leads to the place where it runs."""
     command = [*prefix, sys.executable, "-m", "nettrace", "node", "--hub", url, "--region", region]
     command += ["--token-file", str(token), "--data", str(folder)]
-    return Program(name=f"node-{region}", command=command, stage=NODE_STAGE, end_s=1.3, needed=False)
+    return Program(name=f"node-{region}", command=command, stage=NODE_STAGE, end_s=2.3, needed=False)
 
 
 def writes(data: Data) -> bool:
