@@ -126,7 +126,7 @@ async def _encoded(operation: Operation, answer: Answer, form: Format) -> tuple[
 
 async def _compressed(body: bytes, coding: str, answer: Answer) -> bytes:
     if coding == "gzip" and answer.squeeze is not None:
-        return answer.squeeze()
+        return await asyncio.to_thread(answer.squeeze) if len(body) > THREAD_FROM else answer.squeeze()
     squeeze = squeezed if coding == "gzip" else tabular.zstd
     return await asyncio.to_thread(squeeze, body) if len(body) > THREAD_FROM else squeeze(body)
 

@@ -3,8 +3,9 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from functools import cache
 
-from nettrace.api.given import THREAD_FROM, Answer, json_bytes, squeezed, tag_of
+from nettrace.api.given import Answer, json_bytes, squeezed, tag_of
 
 KEPT_BYTES = 64 << 20
 ENTRY_BYTES = 4 << 20
@@ -55,15 +56,13 @@ class Answers:
 
 
 def _size(answer: Answer) -> int:
-    return len(answer.content) + len(answer.squeeze() if answer.squeeze is not None else b"")
+    return len(answer.content) * 5 // 4  # with room for its compressed form
 
 
 async def _frozen(answer: Answer) -> Answer:
-    """The answer as bytes, with its validator and its compressed form."""
+    """The answer as bytes, with its validator, and compressed once somebody asks for that."""
     body = await json_bytes(answer.content)
-    small = len(body) < THREAD_FROM
-    gzipped = squeezed(body) if small else await asyncio.to_thread(squeezed, body)
-    answer.squeeze = lambda: gzipped
+    answer.squeeze = cache(lambda: squeezed(body))
     answer.content = body
     answer.tag = tag_of(body)
     return answer

@@ -155,20 +155,28 @@ async def _buckets(call: Call, question: query.Question, place: Place | None) ->
 
 
 def _bucket_row(make: type[Any], bucket: query.Bucket) -> Any:
-    columns, index = bucket.columns, bucket.index
-    quantiles = {name: ms(values[index]) for name, values in columns.quantiles_ns.items()}
-    median = quantiles["p50"]
+    columns, index, series = bucket.columns, bucket.index, bucket.columns.series
+    median = ms(columns.quantiles_ns["p50"][index])
     at = rfc3339(bucket.start)
-    shown = {f"{name.replace('.', '_')}_ms": value for name, value in quantiles.items()}
+    sent, received = columns.sent[index], columns.received[index]
     return make(
-        at=at, region=columns.series.vantage, endpoint=columns.series.endpoint, method=columns.series.method.value,
+        at=at, region=series.vantage, endpoint=series.endpoint, method=series.method.value,
         outcome=query.bucket_outcome(columns, index).value, rtt_ms=median, rounds=columns.rounds[index],
         measured=columns.measured[index], failed=columns.failed[index], not_measured=columns.not_measured[index],
-        sent=columns.sent[index], received=columns.received[index],
-        loss=shapes.loss(columns.sent[index], columns.received[index]), min_ms=ms(columns.min_ns[index]),
+        sent=sent, received=received, loss=shapes.loss(sent, received), min_ms=ms(columns.min_ns[index]),
         mean_ms=ms(columns.mean_ns[index]), max_ms=ms(columns.max_ns[index]), total_rtt=median, timestamp=at,
-        **{name: value for name, value in shown.items() if name in make.__struct_fields__},
+        **{
+            field: ms(columns.quantiles_ns[name][index])
+            for name, field in _percentile_fields(make, tuple(columns.quantiles_ns))
+        },
     )  # fmt: skip
+
+
+@cache
+def _percentile_fields(make: type[Any], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Which quantile goes into which field; the median comes along unasked and may have none."""
+    fields = ((name, f"{name.replace('.', '_')}_ms") for name in names)
+    return tuple((name, field) for name, field in fields if field in make.__struct_fields__)
 
 
 @cache
