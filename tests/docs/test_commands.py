@@ -20,7 +20,7 @@ NO_FILE = re.compile(r"No such file|does not exist")
 def quoted(page: Path) -> Iterator[str]:
     """Command lines a page shows: in console blocks behind `$ ` (or alone), and as code in its prose."""
     for block in blocks(page, "console", "sh"):
-        lines = block.splitlines()
+        lines = block.replace("\\\n", " ").splitlines()
         shown = [line[2:] for line in lines if line.startswith("$ ")] or lines
         yield from (line.split(" #")[0] for line in shown)
     yield from INLINE.findall(prose(page))
@@ -76,7 +76,7 @@ def arguments(call: list[str]) -> list[str]:
         return words
     assert words[0].partition("|")[0] in dev_commands(), f"./dev has no {words[0]}"
     if words[0] == "demo":
-        return ["lab", "demo", *words[1:]]
+        return words
     return [word for word in words[1:] if word != "--"] if words[0] == "run" else []
 
 
