@@ -19,7 +19,7 @@ from nettrace.store.embedded.database import Connection
 from nettrace.store.embedded.hot import Hot, quantile_name
 from nettrace.store.embedded.raw import Raw
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S
-from nettrace.store.embedded.rounds import Names, round_id
+from nettrace.store.embedded.rounds import Names, round_id, round_of
 from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_US, STAGES
 from nettrace.store.embedded.segments import read_segment, requested_keys, whole, words
 from nettrace.store.embedded.tally import Tally
@@ -28,6 +28,8 @@ from nettrace.store.rows import STEP_S, Columns, Resolution, Round, Summary, Win
 Ints = npt.NDArray[np.int64]
 
 PAGE = 2_000
+SERIES_AT_ONCE = 32
+EVERY = 2**31
 
 
 class History:
@@ -76,24 +78,27 @@ class History:
     def _page(
         self, series: Mapping[int, Series], window: Window, limit: int, newest_first: bool, as_of: Instant | None  # noqa: FBT001
     ) -> list[Round]:  # fmt: skip
-        days = self._raw.days(window.start, window.end)
         hot = self._hot.rounds(series, window, limit=limit, newest_first=newest_first, as_of=as_of)
-        if not days:
-            return hot
+        sealed = self._sealed(series, window, limit, newest_first, as_of)
+        return _once(sealed, hot, newest_first)[:limit] if sealed else hot
+
+    def _sealed(
+        self, series: Mapping[int, Series], window: Window, limit: int, newest_first: bool, as_of: Instant | None  # noqa: FBT001
+    ) -> list[Round]:  # fmt: skip
+        """Sealed rounds among which the first `limit` by due are."""
         wanted = np.sort(np.fromiter(series, np.int64, len(series)))
-        sealed = [
+        return [
             each
-            for _, path in days
+            for _, path in self._raw.days(window.start, window.end)
             for each in sealed_rounds(
                 _first_rows(read_segment(path, wanted, window.start, window.end), limit, newest_first, as_of), series
             )
         ]  # fmt: skip
-        return _once(sealed, hot, newest_first)[:limit]
 
     def scan(
         self, series: Mapping[int, Series], window: Window, as_of: Instant | None = None
     ) -> Iterator[list[Round]]:
-        """As `StoreReader.scan`: one day's series at a time, in pages."""
+        """As `StoreReader.scan`: some series of one day at a time, in pages."""
         ordered = sorted(series, key=lambda number: series[number])
         first, last = self._hot.bounds()
         days = [day for day, _ in self._raw.days(window.start, window.end)]
@@ -102,13 +107,23 @@ class History:
         page: list[Round] = []
         for day in sorted(set(days)):
             span = Window(max(window.start, day * NS_PER_DAY), min(window.end, (day + 1) * NS_PER_DAY))
-            for number in ordered:
-                page += self._page({number: series[number]}, span, 2**31, newest_first=False, as_of=as_of)
+            for place in range(0, len(ordered), SERIES_AT_ONCE):
+                page += self._day(
+                    {number: series[number] for number in ordered[place : place + SERIES_AT_ONCE]},
+                    span,
+                    as_of,
+                )
                 while len(page) >= PAGE:
                     yield page[:PAGE]
                     page = page[PAGE:]
         if page:
             yield page
+
+    def _day(self, series: Mapping[int, Series], span: Window, as_of: Instant | None) -> list[Round]:
+        """All rounds of some series within a day, by (series, due)."""
+        hot = [round_of(row, self._names) for number in series for row in self._hot.rows(number, span, as_of)]
+        sealed = self._sealed(series, span, EVERY, newest_first=False, as_of=as_of)
+        return sorted(_once(sealed, hot, newest_first=False), key=lambda each: (each.series, each.due))
 
     def round(self, series: int, due: Instant) -> Round | None:
         """The round of a series that was due then."""

@@ -1,6 +1,6 @@
 """A sealed day as a Parquet file that anybody can read: its columns, how it is written, and how little of it is read.
 
-Rows are sorted by (series, due), some 16,000 to a row group, so that one series' day is one group. A file is written
+Rows are sorted by (series, due), some 8,000 to a row group, so that one series' day is one group. A file is written
 under another name, flushed, then renamed: what bears a segment's name is whole, and is never changed again.
 
 `samples_ns` is NULL where the one sample is `rtt_ns` itself, and empty where no probe counted. Smallest and largest RTT
@@ -27,7 +27,7 @@ from nettrace.store.embedded.schema import NS_PER_DAY, STAGES
 
 Ints = npt.NDArray[np.int64]
 
-GROUP_ROWS = 16_384
+GROUP_ROWS = 8_192
 PART = ".part"
 _WORD = pa.dictionary(pa.int32(), pa.string())
 
