@@ -61,6 +61,7 @@ def run(runs: int, quick: bool) -> list[Table]:
             Column("/history sealed", "req/s"),
             Column("/rankings", "req/s"),
             Column("/metrics", "req/s"),
+            Column("/livez beside exports p99", "ms", 50),
         ],
         note="/history: the newest 500 raw points, asked again and again; fresh: the last day in 15-minute "
         "buckets, another window every time; sealed: 500 raw points of long ago, another window every time",
@@ -78,6 +79,7 @@ def run(runs: int, quick: bool) -> list[Table]:
                 figures, spent = measured((address, worker), days, SECONDS / 3 if quick else SECONDS)
                 table.add(OURS, figures)
                 cpu.add(OURS, spent)
+            table.add(OURS, {"/livez beside exports p99": beside(address, worker, days)})
             calls(folder, 500_000)
             figures, spent = measured((address, worker), days, SECONDS / 3)
             table.add(f"{OURS}, 500k calls today", figures)
@@ -144,6 +146,20 @@ def load(
     if told["failed"]:
         raise Unavailable(f"{told['failed']} requests of {paths[0]} failed")
     return told["rate"], told["p99_ms"], 1e6 * spent / max(1, told["number"])
+
+
+def beside(address: tuple[str, int], worker: int, days: int) -> float:
+    """p99 of the smallest question in ms while eight clients read 10,000 rounds at a time."""
+    start = time.time_ns() - days * 86_400 * NS
+    path = f"/api/v1/export/h000.example?limit=10000&start={start}"
+    words = [sys.executable, "-m", "bench.api", address[0], str(address[1]), "6"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as heavy:
+        assert heavy.stdin is not None
+        heavy.stdin.write(json.dumps([path]))
+        heavy.stdin.close()
+        time.sleep(1)
+        _, p99, _ = load(address, worker, ["/livez"], 4)
+    return p99
 
 
 def cpu_s(pid: int) -> float:

@@ -128,13 +128,13 @@ class Newest:
         head = reader.head()
         self.looked_at = now
         tick = now - self._ticked_at >= TICK_NS
-        if head == old.seq and not tick:
+        stored = reader.targets_version()
+        if head == old.seq and stored == self._targets_version and not tick:
             return False
         version = old.version + 1
         news = reader.latest(max(0, old.seq)) if head != old.seq else []
         targets, vantages = old.targets, old.vantages
         versions = dict(old.versions)
-        stored = reader.targets_version()
         if stored != self._targets_version:
             targets = {
                 target.host: target for target in sorted(reader.targets(), key=lambda target: target.host)
