@@ -212,33 +212,38 @@ def _once(sealed: list[Round], hot: list[Round], newest_first: bool) -> list[Rou
 
 def sealed_rounds(table: Table, series: Mapping[int, Series]) -> list[Round]:
     """The rounds of a sealed day's rows."""
-    names = [name for name in table.column_names if name not in {"due", "begun_at", "stored_at"}]
-    columns = {name: words(table, name) for name in names}
-    times = zip(
+    times = (
         whole(table, "due").tolist(), (whole(table, "begun_at") * NS_PER_US).tolist(),
-        (whole(table, "stored_at") * NS_PER_MS).tolist(), strict=True,
+        (whole(table, "stored_at") * NS_PER_MS).tolist(),
     )  # fmt: skip
+    stages = [words(table, f"{name}_ns") for name in STAGES]
+    others = [words(table, name) for name in _OTHERS]
     return [
-        _round({name: column[row] for name, column in columns.items()}, due, at, stored, series)
-        for row, (due, at, stored) in enumerate(times)
-    ]
+        _round(series, *row) for row in zip(*times, zip(*stages, strict=True), *others, strict=True)
+    ]  # fmt: skip
 
 
-def _round(
-    row: dict[str, Any], due: Instant, at: Instant, stored: Instant, series: Mapping[int, Series]
-) -> Round:  # fmt: skip
-    rtt = row["rtt_ns"]
-    samples = (rtt,) if row["samples_ns"] is None else tuple(row["samples_ns"])
+_OTHERS = (
+    "series", "outcome", "reason", "address", "sent", "received", "not_measured", "rtt_ns", "error_ns", "grade",
+    "samples_ns", "status", "tls_version", "route", "hop_count", "clock", "request",
+)  # fmt: skip
+
+
+def _round(series: Mapping[int, Series], due: Instant, at: Instant, stored: Instant, *row: Any) -> Round:
+    """A round from the stages and `_OTHERS` of its row."""
+    (
+        stages, number, outcome, reason, address, sent, received, not_measured, rtt, error, grade, listed, status,
+        tls, route, hops, clock, request,
+    ) = row  # fmt: skip
+    samples = (rtt,) if listed is None else tuple(listed)
     answered = [each for each in samples if each is not None]
-    stages = {name: row[f"{name}_ns"] for name in STAGES}
     return Round(
-        id=round_id(row["series"], due), series=series[row["series"]], due=due, at=at, outcome=Outcome(row["outcome"]),
-        reason=None if row["reason"] is None else Reason(row["reason"]), address=row["address"], sent=row["sent"],
-        received=row["received"], not_measured=row["not_measured"], rtt_ns=rtt, min_ns=min(answered, default=None),
-        max_ns=max(answered, default=None), error_ns=row["error_ns"], grade=row["grade"], samples_ns=samples,
-        stages_ns={name: each for name, each in stages.items() if each is not None}, status=row["status"],
-        tls_version=row["tls_version"], route=row["route"], hop_count=row["hop_count"], clock=row["clock"],
-        request=row["request"], stored_at=stored,
+        id=round_id(number, due), series=series[number], due=due, at=at, outcome=Outcome(outcome),
+        reason=None if reason is None else Reason(reason), address=address, sent=sent, received=received,
+        not_measured=not_measured, rtt_ns=rtt, min_ns=min(answered, default=None),
+        max_ns=max(answered, default=None), error_ns=error, grade=grade, samples_ns=samples,
+        stages_ns={name: each for name, each in zip(STAGES, stages, strict=True) if each is not None},
+        status=status, tls_version=tls, route=route, hop_count=hops, clock=clock, request=request, stored_at=stored,
     )  # fmt: skip
 
 

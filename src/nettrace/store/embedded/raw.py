@@ -17,8 +17,8 @@ from nettrace.store.embedded.segments import read_segment, samples_of, whole
 
 Ints = npt.NDArray[np.int64]
 
-COUNTED = ("stored_at", "outcome", "sent", "received", "rtt_ns", "samples_ns")
-"""What counting needs of a sealed day's columns."""
+COUNTED = ("outcome", "sent", "received", "rtt_ns", "samples_ns")
+"""What counting needs of a sealed day's columns; what `as_of` asks by is read only for it."""
 
 _OUTCOME_CODE = {str(outcome): code for code, outcome in enumerate(OUTCOMES)}
 
@@ -111,11 +111,14 @@ def table_counted(table: Table) -> Counted:
     """Rounds of a sealed day's table."""
     if not table.num_rows:
         return nothing()
+    stored = (
+        whole(table, "stored_at") if "stored_at" in table.column_names else np.zeros(table.num_rows, np.int64)
+    )
     samples, owners = samples_of(table)
     column = table.column("outcome").unify_dictionaries().combine_chunks()
     codes = np.array([_OUTCOME_CODE[word] for word in column.dictionary.to_pylist()], np.int64)
     return Counted(
-        whole(table, "series"), whole(table, "due"), whole(table, "stored_at") * NS_PER_MS,
+        whole(table, "series"), whole(table, "due"), stored * NS_PER_MS,
         codes[column.indices.to_numpy(zero_copy_only=False)], whole(table, "sent"), whole(table, "received"),
         samples, owners,
     )  # fmt: skip
@@ -147,7 +150,9 @@ class Raw:
             return nothing()
         wanted = np.sort(np.array(series, np.int64))
         parts = [
-            table_counted(read_segment(path, wanted, start, end, COUNTED))
+            table_counted(
+                read_segment(path, wanted, start, end, COUNTED if as_of is None else (*COUNTED, "stored_at"))
+            )
             for _, path in self.days(start, end)
         ]
         parts.append(hot_counted(self.connection, series, start, end))

@@ -287,4 +287,6 @@ def day_of(at: Instant) -> int:
 
 def words(table: Table, name: str) -> list[Any]:
     """A column as Python values."""
+    if table.column(name).null_count == table.num_rows:
+        return [None] * table.num_rows
     return cast("list[Any]", table.column(name).to_pylist())
