@@ -122,7 +122,7 @@ class Hub:
         if name != "writer":
             assert self.listener is not None
             fds = [self.listener.fileno()]
-            command = [sys.executable, "-m", "nettrace.api.worker", "--data", str(self.data.folder)]
+            command = [sys.executable, "-m", "nettrace.serve.worker", "--data", str(self.data.folder)]
             command += ["--fd", str(fds[0]), "--bind", "127.0.0.1:0"]
         self.processes[name] = subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=fds)
 

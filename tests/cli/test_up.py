@@ -133,7 +133,7 @@ def ends_in_time(process, number: int) -> None:
 
 def test_a_crashed_writer_or_worker_is_started_again_and_said(tmp_path):
     with up(tmp_path / "d", "--no-node") as (process, url):
-        for word in (b"nettrace.hub.writer", b"nettrace.api.worker"):
+        for word in (b"nettrace.hub.writer", b"nettrace.serve.worker"):
             victims = [
                 pid for pid in family(process.pid) if word in Path(f"/proc/{pid}/cmdline").read_bytes()
             ]

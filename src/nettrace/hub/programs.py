@@ -97,7 +97,7 @@ def api_program(
 ) -> Program:
     """One API worker on listening sockets that all of them share."""
     fds = tuple(listener.fileno() for listener in listeners)
-    command = [sys.executable, "-m", "nettrace.api.worker", "--data", str(data.folder), "--bind", str(bind)]
+    command = [sys.executable, "-m", "nettrace.serve.worker", "--data", str(data.folder), "--bind", str(bind)]
     for fd in fds:
         command += ["--fd", str(fd)]
     for name in public_hosts:
