@@ -11,8 +11,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 from nettrace.errors import NetTraceError
@@ -41,6 +42,7 @@ class Program:
         fds: descriptors it inherits, under the same numbers.
         end_s: what it gets to end by itself after SIGTERM.
         needed: without it the service cannot start at all.
+        log: where what it says on stderr is appended; None is the supervisor's own stderr.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     end_s: float = 1.5
     needed: bool = True
+    log: Path | None = None
 
 
 @dataclass
@@ -151,14 +154,16 @@ class Supervisor:
 
     def _start(self, child: _Child) -> None:
         program, parent = child.program, os.getpid()
-        child.process = subprocess.Popen(  # noqa: S603 - commands of our own making
-            list(program.command),
-            stdin=subprocess.DEVNULL,
-            pass_fds=program.fds,
-            env={**os.environ, **program.environment},
-            process_group=0,
-            preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - this process has one thread
-        )
+        with program.log.open("ab") if program.log else nullcontext() as log:
+            child.process = subprocess.Popen(  # noqa: S603 - commands of our own making
+                list(program.command),
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=program.fds,
+                env={**os.environ, **program.environment},
+                process_group=0,
+                preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - this process has one thread
+            )
         child.pidfd = os.pidfd_open(child.process.pid)
         child.started, child.again_at = time.monotonic(), None
         self._selector.register(child.pidfd, selectors.EVENT_READ, child)
