@@ -130,7 +130,7 @@ class Sketches:
     def decode(cls, blobs: Sequence[bytes]) -> "Sketches":
         """The sketches that `encode` wrote, one owner a blob; `ValueError` for bytes it did not write."""
         data = np.frombuffer(b"".join(blobs), np.uint8)
-        lengths = np.fromiter((len(blob) for blob in blobs), np.int64, len(blobs))
+        lengths = np.fromiter(map(len, blobs), np.int64, len(blobs))
         numbers, starts = _read_varints(data)
         if len(numbers) % 2:
             raise ValueError("a sketch is cut off in the middle of a bucket")

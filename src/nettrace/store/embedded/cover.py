@@ -120,9 +120,13 @@ class Cover:
     def _take_hours(self, series: list[int], low: Instant, high: Instant, step: int) -> None:
         """Rollups of a step, and rounds for the hours that these do not hold yet."""
         rolled = fetch(self._connection, series, step, low // NS_PER_S, high // NS_PER_S)
-        hours = range(low // NS_PER_HOUR, -(-high // NS_PER_HOUR))
+        first, last = low // NS_PER_HOUR, -(-high // NS_PER_HOUR)
         wanted = set(series)
-        lacking = {hour: found for hour in hours if (found := self._dirty.get(hour, set()) & wanted)}
+        lacking = {
+            hour: some & wanted
+            for hour, some in self._dirty.items()
+            if first <= hour < last and some & wanted
+        }
         if step == QUARTER_S:
             for hour, some in sparse(self._connection, series, low // NS_PER_S, high // NS_PER_S).items():
                 lacking[hour] = lacking.get(hour, set()) | some
