@@ -107,8 +107,8 @@ def questions(days: int) -> dict[str, list[str]]:
         "/history": [HISTORY],
         "/history columnar": [f"{HISTORY}&columnar=true"],
         "/history fresh": [
-            f"/api/v1/latency/h{number % TARGETS:03}.example/history?start={now - day - number * 61 * NS}"
-            f"&end={now - number * 61 * NS}"
+            f"/api/v1/latency/h{number % TARGETS:03}.example/history?start={now - day - number * NS}"
+            f"&end={now - number * NS}"
             for number in range(20_000)
         ],
         "/history sealed": [

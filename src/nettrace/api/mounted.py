@@ -19,6 +19,6 @@ def doors(
     """What is mounted beside the table of operations. The service ends it with itself."""
     nodes = NodeDoors(open_reader, link, service.now)
     service.at_end(nodes.close)
-    feed = Feed(service.readers.run)
+    feed = Feed(service.following.run)
     service.begin(feed.follow)
     return [nodes_router(nodes), stream_door(service, feed)]

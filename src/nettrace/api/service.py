@@ -90,6 +90,10 @@ class Service:
         writer: the way to the one writer; `await service.writer.call(HubWriter.put_key, key)`.
         now: the clock.
         single_user: callers without a key are the owner while no key was ever made.
+
+    Attributes:
+        readers: for what callers ask.
+        following: a reader of its own for the live log, which long questions must not delay.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class Service:
         self.public_hosts = tuple(public_hosts)
         self.loopback = loopback
         self.readers = Readers(open_reader)
+        self.following = Readers(open_reader, 1)
         self.tiers = Tiers(data.folder / "tiers.toml")
         self.quota = Quota(data.quota)
         self._keys = open_reader()
@@ -165,7 +170,7 @@ class Service:
     async def refresh(self) -> bool:
         """Look for news; True when there were any."""
         try:
-            changed = await self.readers.run(lambda reader: self.newest.refresh(reader, self.now()))
+            changed = await self.following.run(lambda reader: self.newest.refresh(reader, self.now()))
         except Exception as error:
             self.problem = str(error)
             raise
@@ -185,7 +190,8 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for close in self._ends:
             await close()
-        await asyncio.get_running_loop().run_in_executor(None, self.readers.close)
+        for readers in (self.readers, self.following):
+            await asyncio.get_running_loop().run_in_executor(None, readers.close)
         await self.writer.close()
         self._keys.close()
         self.quota.close()

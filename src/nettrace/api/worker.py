@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None, pages: Pages = lambda _: ()) -> int
     )
     service.exporter = exports.start
     service.begin(lambda: exports.sweep(service))
-    sys.setswitchinterval(0.001)  # threads that encode give the event loop its turn sooner
+    sys.setswitchinterval(0.002)  # threads that encode give the event loop its turn sooner
     config = uvicorn.Config(
         make_app(service, [*doors(service, lambda: open_reader(data), link), *pages(service)]),
         uds=given.unix,
