@@ -33,10 +33,12 @@ def percentile(sorted_values: list[int], fraction: float) -> int | None:
 
     >>> percentile([10, 20, 30, 40], 0.5)
     20
+    >>> percentile(list(range(1, 101)), 0.07)  # 0.07 * 100 is a little more than 7 in binary
+    7
     """
     if not sorted_values:
         return None
-    return sorted_values[max(0, ceil(fraction * len(sorted_values)) - 1)]
+    return sorted_values[max(0, ceil(round(fraction * len(sorted_values), 9)) - 1)]
 
 
 def document(measurement: Measurement) -> Document:
