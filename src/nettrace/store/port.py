@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from nettrace.model.account import Key
+from nettrace.model.alert import AlertStep, Delivery, DeliveryState, Incident, IncidentState, Order
 from nettrace.model.instant import Instant
 from nettrace.model.target import Series, Target
 from nettrace.model.vantage import Clock, Vantage, VantageState
@@ -216,6 +217,29 @@ class StoreReader(Protocol):
         """The audit log, newest first."""
         ...
 
+    # -- alerts
+    def incidents(self, *, states: Sequence[IncidentState] = (), limit: int = 100) -> list[Incident]:
+        """Incidents, those opened last first."""
+        ...
+
+    def deliveries(
+        self, *, states: Sequence[DeliveryState] = (), incident: str | None = None, limit: int = 100
+    ) -> list[Delivery]:
+        """Deliveries, oldest first when only pending ones are asked for, else newest first."""
+        ...
+
+    def delivery(self, id: str) -> Delivery | None:  # noqa: A002
+        """One delivery by its `msg_...` id."""
+        ...
+
+    def alert_orders(self, after: int = 0) -> list[Order]:
+        """What people wanted done behind a number, in order."""
+        ...
+
+    def alert_state(self) -> dict[str, bytes]:
+        """Alerting's snapshots as last stored."""
+        ...
+
     def settings(self) -> dict[str, bytes]:
         """Small facts of the operator (tiers, opt-outs ...), each msgpack or JSON by its owner."""
         ...
@@ -284,6 +308,14 @@ class StoreWriter(Protocol):
 
     def put_audit(self, line: Audit) -> None:
         """Append to the audit log; lines are never changed."""
+        ...
+
+    def put_alerts(self, step: AlertStep) -> None:
+        """Add or replace incidents, deliveries and snapshots in one transaction."""
+        ...
+
+    def put_alert_order(self, order: Order) -> None:
+        """Append what a person wants done; its number is the store's."""
         ...
 
     def publish(self, events: Sequence[Event], at: Instant) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from nettrace.errors import NotFound
 from nettrace.model.account import Key
+from nettrace.model.alert import AlertStep, Order
 from nettrace.model.instant import Instant
 from nettrace.model.target import Lifecycle, Target
 from nettrace.model.vantage import Vantage
@@ -102,3 +103,21 @@ class Control:
             "INSERT INTO audit (at, actor, action, subject, outcome, detail) VALUES (?, ?, ?, ?, ?, ?)",
             (line.at, line.actor, line.action, line.subject, line.outcome, line.detail),
         )
+
+    def put_alerts(self, step: AlertStep) -> None:
+        """Add or replace incidents, deliveries and snapshots."""
+        for made in step.incidents:
+            self._connection.execute(
+                "REPLACE INTO incident VALUES (?, ?, ?, ?)",
+                (made.id, made.state, made.opened_at, _encode(made)),
+            )
+        for sent in step.deliveries:
+            self._connection.execute(
+                "REPLACE INTO delivery VALUES (?, ?, ?, ?, ?, ?)",
+                (sent.id, sent.channel, sent.incident, sent.state, sent.created_at, _encode(sent)),
+            )
+        self._connection.executemany("REPLACE INTO alert_state VALUES (?, ?)", step.state.items())
+
+    def put_alert_order(self, order: Order) -> None:
+        """Append an order."""
+        self._connection.execute("INSERT INTO alert_order (body) VALUES (?)", (_encode(order),))

@@ -9,6 +9,7 @@ import msgspec
 
 from nettrace.errors import NotFound
 from nettrace.model.account import Key
+from nettrace.model.alert import Delivery, DeliveryState, Incident, IncidentState, Order
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Series, Target
 from nettrace.model.vantage import Vantage
@@ -259,7 +260,59 @@ class EmbeddedReader:
                 for at, actor, action, subject, outcome, detail in rows
             ]
 
+    # -- alerts
+    def incidents(self, *, states: Sequence[IncidentState] = (), limit: int = 100) -> list[Incident]:
+        """See `StoreReader.incidents`."""
+        return self._bodies(
+            Incident,
+            "SELECT body FROM incident WHERE ?1 = '' OR instr(?1, ' ' || state || ' ')"
+            " ORDER BY opened_at DESC, id DESC LIMIT ?2",
+            _words(states), limit,
+        )  # fmt: skip
+
+    def deliveries(
+        self, *, states: Sequence[DeliveryState] = (), incident: str | None = None, limit: int = 100
+    ) -> list[Delivery]:
+        """See `StoreReader.deliveries`."""
+        if tuple(states) == (DeliveryState.PENDING,) and incident is None:
+            return self._bodies(
+                Delivery,
+                "SELECT body FROM delivery WHERE state = 'pending' ORDER BY created_at, id LIMIT ?",
+                limit,
+            )
+        return self._bodies(
+            Delivery,
+            "SELECT body FROM delivery WHERE (?1 = '' OR instr(?1, ' ' || state || ' '))"
+            " AND (?2 IS NULL OR incident = ?2) ORDER BY created_at DESC, id DESC LIMIT ?3",
+            _words(states), incident, limit,
+        )  # fmt: skip
+
+    def delivery(self, id: str) -> Delivery | None:  # noqa: A002
+        """See `StoreReader.delivery`."""
+        return next(iter(self._bodies(Delivery, "SELECT body FROM delivery WHERE id = ?", id)), None)
+
+    def alert_orders(self, after: int = 0) -> list[Order]:
+        """See `StoreReader.alert_orders`."""
+        with self._reading():
+            rows = self._connection.execute(
+                "SELECT number, body FROM alert_order WHERE number > ? ORDER BY number", (after,)
+            )
+            return [
+                msgspec.structs.replace(msgspec.msgpack.decode(body, type=Order), number=number)
+                for number, body in rows
+            ]
+
+    def alert_state(self) -> dict[str, bytes]:
+        """See `StoreReader.alert_state`."""
+        with self._reading():
+            return dict(self._pairs("SELECT name, value FROM alert_state"))
+
     def settings(self) -> dict[str, bytes]:
         """See `StoreReader.settings`."""
         with self._reading():
             return dict(self._pairs("SELECT name, value FROM setting"))
+
+
+def _words(states: Sequence[str]) -> str:
+    """Words to look one up in: empty is "any"."""
+    return f" {' '.join(states)} " if states else ""

@@ -127,7 +127,20 @@ CREATE TABLE detector_state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT,
 INSERT INTO meta VALUES ('targets_version', 1), ('live_head', 0);
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1,)
+VERSION_2 = """
+CREATE TABLE incident (
+  id TEXT PRIMARY KEY, state TEXT NOT NULL, opened_at INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE INDEX incident_opened ON incident (opened_at);
+CREATE TABLE delivery (
+  id TEXT PRIMARY KEY, channel TEXT NOT NULL, incident TEXT NOT NULL, state TEXT NOT NULL, created_at INTEGER NOT NULL,
+  body BLOB NOT NULL) STRICT;
+CREATE INDEX delivery_created ON delivery (created_at);
+CREATE INDEX delivery_pending ON delivery (created_at) WHERE state = 'pending';
+CREATE TABLE alert_order (number INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL) STRICT;
+CREATE TABLE alert_state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
 """Number n (from 1) leads from version n-1 to n. Written once, never changed, only appended to."""
 
 VERSION = len(MIGRATIONS)

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from nettrace.model.account import Key
+from nettrace.model.alert import AlertStep, Order
 from nettrace.model.instant import Instant
 from nettrace.model.target import Target
 from nettrace.model.vantage import Clock, Vantage, VantageState
@@ -189,6 +190,17 @@ class EmbeddedWriter:
         """See `StoreWriter.put_audit`."""
         with self._writing() as control:
             control.put_audit(line)
+
+    # -- alerts
+    def put_alerts(self, step: AlertStep) -> None:
+        """See `StoreWriter.put_alerts`."""
+        with self._writing() as control:
+            control.put_alerts(step)
+
+    def put_alert_order(self, order: Order) -> None:
+        """See `StoreWriter.put_alert_order`."""
+        with self._writing() as control:
+            control.put_alert_order(order)
 
     # -- upkeep
     def maintain(self, now: Instant, budget_s: float = 0.05) -> bool:
