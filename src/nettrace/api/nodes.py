@@ -52,7 +52,7 @@ def nodes_router(doors: NodeDoors) -> Router:
         """A node waits for on-demand rounds, `wait` seconds at most."""
         signed = (request.method, request.scope["path"])
         await request.body()
-        return await answered(lambda: doors.work(signed, dict(request.headers), wait, _gone(request)))
+        return await answered(lambda: doors.work(signed, dict(request.headers), wait, lambda: _gone(request)))
 
     return Router("/api/v1/nodes", route_handlers=[enrol, report, work], include_in_schema=False)
 

@@ -138,7 +138,7 @@ class NodeDoors:
         )
 
     async def work(
-        self, request: Request, headers: Mapping[str, str], wait_s: float, gone: Awaitable[None]
+        self, request: Request, headers: Mapping[str, str], wait_s: float, gone: Callable[[], Awaitable[None]]
     ) -> tuple[Work, ...]:
         """On-demand rounds for the node that asks, waited for as long as it says and until it has gone.
 
@@ -158,9 +158,9 @@ class NodeDoors:
             claim.cancel()
             enough.cancel()
 
-    async def _enough(self, gone: Awaitable[None]) -> None:
+    async def _enough(self, gone: Callable[[], Awaitable[None]]) -> None:
         """Returns when it makes no sense to wait on: the node has gone, or this hub is ending."""
-        waits = [asyncio.ensure_future(gone)]
+        waits = [asyncio.ensure_future(gone())]
         if self._ending is not None:
             waits.append(asyncio.create_task(self._ending.wait()))
         try:

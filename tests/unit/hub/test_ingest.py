@@ -175,7 +175,7 @@ async def test_a_hub_that_ends_lets_waiting_nodes_go_at_once(doors):
     import os
     import signal
 
-    waiting = asyncio.create_task(doors.work(WORK, headers(request=WORK), 25.0, for_ever()))
+    waiting = asyncio.create_task(doors.work(WORK, headers(request=WORK), 25.0, for_ever))
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(5):
         assert await waiting == ()
@@ -186,15 +186,15 @@ async def test_a_node_that_hangs_up_is_waited_for_no_longer(doors):
         return None
 
     async with asyncio.timeout(5):
-        assert await doors.work(WORK, headers(request=WORK), 25.0, hang_up()) == ()
+        assert await doors.work(WORK, headers(request=WORK), 25.0, hang_up) == ()
 
 
 async def test_work_reaches_only_the_vantage_it_is_for(doors, link):
     from tests.unit.hub.test_work import request as asked
 
-    waiting = asyncio.create_task(doors.work(WORK, headers(request=WORK), 20.0, for_ever()))
+    waiting = asyncio.create_task(doors.work(WORK, headers(request=WORK), 20.0, for_ever))
     await link.call(HubWriter.put_request, asked("a", deadline_s=10**9))
-    assert await doors.work(WORK, headers("node_lon", request=WORK), 0.0, for_ever()) == ()
+    assert await doors.work(WORK, headers("node_lon", request=WORK), 0.0, for_ever) == ()
     async with asyncio.timeout(5):
         assert [work.request for work in await waiting] == ["a"]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nettrace.hub.programs import Bind
     from nettrace.lab.session import RunningLab
     from nettrace.lab.world import Event, Site, Vantage, World
+    from nettrace.lab.world import Target as LabTarget
     from nettrace.model.target import Target
     from nettrace.runtime.supervise import Program, Supervisor
 
@@ -197,7 +198,11 @@ class LabScene(Scene):
         made: list[Target] = []
         for name in names:
             role = Role.ENGINE if name.startswith("engine.") else Role.API
-            endpoint = Endpoint(name="lab", host=name, role=role, url=f"https://{name}/", methods=methods)
+            place = self._engine_of(known[name])
+            endpoint = Endpoint(
+                name="lab", host=name, role=role, url=f"https://{name}/", methods=methods,
+                fronted_by="the lab's edges" if known[name].edges else None,
+            )  # fmt: skip
             made.append(
                 Target(
                     host=name,
@@ -205,10 +210,15 @@ class LabScene(Scene):
                     category=known[name].category or "Lab",
                     endpoints=(endpoint,),
                     note="A host of the lab: real packets, invented internet",
-                    tags=("demo",),
+                    tags=("demo", f"engine:{place}") if place else ("demo",),
                 )
             )
         return made
+
+    def _engine_of(self, target: "LabTarget") -> str | None:
+        """Where a lab target's engine stands, as the catalogue's tag has it."""
+        site = self._sites.get((target.origin.site if target.origin else target.site) or "")
+        return f"{site.latitude},{site.longitude}" if site else None
 
     def node(self, region: str, url: str, data: "Data") -> "Program":
         """The node inside a vantage, which says where that stands."""
