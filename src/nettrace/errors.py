@@ -14,11 +14,13 @@ class NetTraceError(Exception):
         status: what an HTTP door answers with (RFC 9457 problem).
         detail: what happened, to what.
         hint: what to do next, or an empty string.
+        request_id: the hub's name for the request that failed, or an empty string: what its operator asks for.
     """
 
     slug = "error"
     exit_code = 1
     status = 500
+    request_id = ""
 
     def __init__(self, detail: str, hint: str = "") -> None:
         super().__init__(detail)
@@ -129,11 +131,13 @@ class QuotaExceeded(AccessError):
     Attributes:
         retry_after_s: when the next call is allowed.
         policies: names of the quota policies that were violated.
+        resume: the cursor an iteration may go on from later, or None when nothing was read yet.
     """
 
     slug = "quota-exceeded"
     exit_code = 7
     status = 429
+    resume: str | None = None
 
     def __init__(self, detail: str, hint: str = "", *, retry_after_s: int, policies: tuple[str, ...]) -> None:
         super().__init__(detail, hint)

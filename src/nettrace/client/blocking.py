@@ -1,0 +1,247 @@
+"""`Client`: the calls of `calls` and `jobs` for programs without an event loop."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from functools import update_wrapper
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+import httpx2
+import msgspec
+
+from nettrace.client import calls, columns, exchange, jobs, transport
+from nettrace.client.answers import Page
+from nettrace.client.call import Call, Names
+from nettrace.client.call import Rows as Listing
+from nettrace.client.exchange import Heard, Link, Pause, Program, Request
+from nettrace.client.stream import ENDED, Follow, StreamEvent
+from nettrace.errors import QuotaExceeded
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class Rows(Generic[Row]):
+    """A list of the API: iterate over it, and pages are fetched as they are needed.
+
+    A used-up quota is waited for up to the client's `wait_s`; then `QuotaExceeded` is raised, whose `resume` is the
+    cursor that the same call with `cursor=` goes on from. Every row before it has been given.
+    """
+
+    def __init__(self, client: "Client", listing: Listing[Row]) -> None:
+        self._client = client
+        self._listing = listing
+
+    def pages(self) -> Iterator[Page[Row]]:
+        """Page by page; each `next_cursor` may be kept to go on later."""
+        cursor, more = self._listing.cursor, True
+        while more:
+            try:
+                page = self._client.run(exchange.answered(self._client.link, self._listing.page(cursor)))
+            except QuotaExceeded as used_up:
+                used_up.resume = cursor
+                raise
+            yield page
+            cursor, more = page.next_cursor, page.has_more and page.next_cursor is not None
+
+    def __iter__(self) -> Iterator[Row]:
+        """Row by row."""
+        for page in self.pages():
+            yield from page.data
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """All rows as a DataFrame with pandas' nullable types; `pd.NA` is "not measured".
+
+        Raises:
+            MissingLibrary: pandas is not installed.
+        """
+        return columns.to_pandas(list(self), self._listing.row)
+
+    def to_polars(self) -> "polars.DataFrame":
+        """All rows as a DataFrame of polars; null is "not measured".
+
+        Raises:
+            MissingLibrary: polars is not installed.
+        """
+        return columns.to_polars(list(self), self._listing.row)
+
+
+class _Method(Generic[P, T]):
+    """A method that is described elsewhere, once for both clients."""
+
+    def __init__(self, described: Callable[..., Any], does: "Callable[Concatenate[Client, P], T]") -> None:
+        update_wrapper(self, described)  # type: ignore[arg-type]
+        self._described = described
+        self._does = does
+
+    def __get__(self, client: "Client | None", owner: type) -> Callable[P, T]:
+        if client is None:
+            return self._described
+        does = self._does
+
+        def bound(*args: P.args, **named: P.kwargs) -> T:
+            return does(client, *args, **named)
+
+        update_wrapper(bound, self._described)
+        return bound
+
+
+def _one(described: Callable[P, Call[T]]) -> _Method[P, T]:
+    def does(client: "Client", *args: P.args, **named: P.kwargs) -> T:
+        return client.run(exchange.answered(client.link, described(*args, **named)))
+
+    return _Method(described, does)
+
+
+def _rows(described: Callable[P, Listing[Row]]) -> _Method[P, Rows[Row]]:
+    def does(client: "Client", *args: P.args, **named: P.kwargs) -> Rows[Row]:
+        return Rows(client, described(*args, **named))
+
+    return _Method(described, does)
+
+
+def _job(described: Callable[Concatenate[Link, P], Program[T]]) -> _Method[P, T]:
+    def does(client: "Client", *args: P.args, **named: P.kwargs) -> T:
+        return client.run(described(client.link, *args, **named))
+
+    return _Method(described, does)
+
+
+class Client:
+    """A hub, asked from a program without an event loop. May be used by several threads.
+
+    Args:
+        url: the hub's address, `https://hub.example`.
+        key: an API key; a hub of one user on loopback needs none.
+        timeout_s: how long each wait for the hub may last.
+        retries: how often what may be repeated is, after broken connections and 502, 503, 504.
+        wait_s: how long a call may wait in all for a used-up quota before `QuotaExceeded` is raised; 0 never waits.
+        transport: of httpx2, instead of the network.
+        pause: called to wait so many seconds, instead of `time.sleep`.
+    """
+
+    def __init__(
+        self, url: str, key: str | None = None, *, timeout_s: float = 30.0, retries: int = 3, wait_s: float = 60.0,
+        transport: httpx2.BaseTransport | None = None, pause: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        self.link = Link(url=url, key=key, retries=retries, wait_s=wait_s)
+        self._pause = pause
+        self._timeout_s = timeout_s
+        self._http = httpx2.Client(transport=transport, timeout=httpx2.Timeout(timeout_s))
+
+    targets = _rows(calls.targets)
+    target = _one(calls.target)
+    vantages = _rows(calls.vantages)
+    vantage = _one(calls.vantage)
+    latency = _one(calls.latency)
+    history = _rows(calls.history)
+    rounds = _rows(calls.rounds)
+    round = _one(calls.round)
+    raw = _rows(calls.raw)
+    routes = _one(calls.routes)
+    route_changes = _rows(calls.route_changes)
+    rankings = _one(calls.rankings)
+    compare = _one(calls.compare)
+    signals = _rows(calls.signals)
+    signal_summary = _one(calls.signal_summary)
+    events = _rows(calls.events)
+    measure = _job(jobs.measure)
+    measure_cost = _job(jobs.measure_cost)
+    create_measurement = _one(calls.create_measurement)
+    measurement = _one(calls.measurement)
+    measurements = _rows(calls.measurements)
+    export = _job(jobs.export)
+    export_cost = _job(jobs.export_cost)
+    create_export = _one(calls.create_export)
+    export_state = _one(calls.export_state)
+    exports = _rows(calls.exports)
+    download = _job(jobs.download)
+    limits = _one(calls.limits)
+    usage = _one(calls.usage)
+    keys = _one(calls.keys)
+    create_key = _one(calls.create_key)
+    revoke_key = _one(calls.revoke_key)
+
+    def stream(
+        self, *, topics: Names | None = None, host: Names | None = None, region: Names | None = None,
+        after: int | None = None, give_up_s: float = 300.0,
+    ) -> Generator[StreamEvent]:  # fmt: skip
+        """Everything that happens, as it happens, for as long as you iterate; each event once and in order.
+
+        Broken connections are opened again and go on behind the last event; what can no longer be had is a `Gap`.
+        Without `after` it begins with a `Snapshot`. `topics`: `round`, `trace`, `route_change`, `signal`, `vantage`,
+        `target`, `gap`, `measurement`; all when left out.
+
+        Raises:
+            NetTraceError: the hub refused; Unreachable when it was away for longer than `give_up_s`.
+        """
+        follow = Follow(self.link, topics=topics, host=host, region=region, after=after, give_up_s=give_up_s)
+        while True:
+            heard: Heard = ENDED
+            request = follow.request()
+            try:
+                with self._http.stream(
+                    request.method, request.url, headers=dict(request.headers),
+                    timeout=transport.stream_timeouts(self._timeout_s),
+                ) as answer:  # fmt: skip
+                    if answer.status_code != 200:
+                        answer.read()
+                        heard = transport.reply(answer)
+                    else:
+                        for piece in answer.iter_raw():
+                            yield from follow.feed(piece)
+            except httpx2.HTTPError as error:
+                heard = transport.broken(error)
+            self._pause(follow.broken(heard))
+
+    def run(self, program: Program[T]) -> T:
+        """What a program comes to."""
+        heard: Heard = None
+        while True:
+            try:
+                step = program.send(heard)
+            except StopIteration as end:
+                return end.value
+            heard = self._wait(step) if isinstance(step, Pause) else self._send(step)
+
+    def _wait(self, pause: Pause) -> None:
+        self._pause(pause.seconds)
+
+    def _send(self, request: Request) -> Heard:
+        try:
+            with self._http.stream(
+                request.method, request.url, headers=dict(request.headers), content=request.body
+            ) as answer:
+                sink = transport.sink_of(request, answer.status_code)
+                if sink is None:
+                    answer.read()
+                    return transport.reply(answer)
+                sink.begin(partial=answer.status_code == 206)
+                for piece in answer.iter_raw():
+                    sink.write(piece)
+                return exchange.Reply(answer.status_code, transport.headers(answer), b"")
+        except httpx2.HTTPError as error:
+            return transport.broken(error)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def __enter__(self) -> "Client":
+        """The client."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Client({self.link.url!r})"
