@@ -1,0 +1,167 @@
+"""One cause, one line: events that belong together, and the leg that explains them.
+
+A cable that breaks moves the round trips of every pair that crossed it, each a signal of its own. Events belong together
+when they happened close in time and are connected through targets or vantages they share; what merely happened at the
+same time elsewhere stays apart.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from nettrace.analysis.routes.blame import blame
+from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.model.route import Blame
+from nettrace.model.target import RoundMethod
+from nettrace.store.port import Choice, StoreReader
+from nettrace.store.rows import Event, Window
+
+NEAR_NS = 180 * NS_PER_S
+"""Events within three rounds of the usual cadence may have one cause."""
+
+BLAMED = frozenset({"shift", "loss", "route_change", "anomaly", "trend"})
+_SIDE_NS = 45 * 60 * NS_PER_S
+_TRACES = 4000
+_SEVERITIES = ("info", "notice", "warning", "critical")
+
+LegOf = Callable[["Cause"], Blame | None]
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that belong together.
+
+    Attributes:
+        id: of its earliest event, by which its page is found.
+        since: when the earliest is estimated to have happened; `detected_at` when the first was proven.
+        events: all of them, earliest first.
+        pairs: (vantage, target) affected.
+        slower, faster: pairs whose level went up or down.
+        added_ns: median change of the levels that moved, or None when none did.
+    """
+
+    id: str
+    since: Instant
+    detected_at: Instant
+    events: tuple[Event, ...]
+    kinds: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    slower: int
+    faster: int
+    added_ns: int | None
+    severity: str
+    confidence: float
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Targets affected, by name."""
+        return tuple(sorted({target for _, target in self.pairs}))
+
+    @property
+    def vantages(self) -> tuple[str, ...]:
+        """Vantages that see it, by name."""
+        return tuple(sorted({vantage for vantage, _ in self.pairs}))
+
+
+class _Body(msgspec.Struct):
+    """What is read of an event's document."""
+
+    direction: str | None = None
+    delta_ms: float | None = None
+    updates: bool = False
+
+
+def causes(events: Iterable[Event], near_ns: int = NEAR_NS) -> list[Cause]:
+    """The causes behind events, newest first. Updates of an event (confirmed, ended) are not events of their own."""
+    ordered = sorted(
+        (event for event in events if not _body(event).updates), key=lambda event: (event.at, event.id)
+    )
+    groups: list[list[Event]] = []
+    for event in ordered:
+        near = [group for group in groups if event.at - group[-1].at <= near_ns and _connected(group, event)]
+        joined = [each for group in near for each in group]
+        groups = [group for group in groups if group not in near]
+        groups.append(sorted([*joined, event], key=lambda each: (each.at, each.id)))
+    return sorted((_cause(group) for group in groups), key=lambda cause: (-cause.since, cause.id))
+
+
+def _connected(group: Sequence[Event], event: Event) -> bool:
+    """Whether an event shares a target or a vantage with a group; an event about neither stands alone."""
+    return any(
+        (event.target is not None and event.target == each.target)
+        or (event.vantage is not None and event.vantage == each.vantage)
+        for each in group
+    )
+
+
+def _cause(group: Sequence[Event]) -> Cause:
+    bodies = {event.id: _body(event) for event in group}
+    moved: dict[tuple[str, str], float] = {}
+    for event in group:
+        delta = bodies[event.id].delta_ms
+        if event.vantage and event.target and delta is not None and event.kind == "shift":
+            moved[event.vantage, event.target] = delta
+    levels = sorted(moved.values())
+    pairs = {(event.vantage, event.target) for event in group if event.vantage and event.target}
+    return Cause(
+        id=group[0].id,
+        since=group[0].at,
+        detected_at=min(event.detected_at for event in group),
+        events=tuple(group),
+        kinds=tuple(kind for kind, _ in Counter(event.kind for event in group).most_common()),
+        pairs=tuple(sorted(pairs)),
+        slower=sum(delta > 0 for delta in levels),
+        faster=sum(delta < 0 for delta in levels),
+        added_ns=round(levels[len(levels) // 2] * 1e6) if levels else None,
+        severity=max((event.severity for event in group), key=lambda word: _SEVERITIES.index(word) if word in _SEVERITIES else 0),
+        confidence=1 - _all_wrong(group),
+    )  # fmt: skip
+
+
+def _all_wrong(group: Sequence[Event]) -> float:
+    """How likely nothing happened at all; never below 1 in 1,000, for events of one cause are not independent."""
+    chance = 1.0
+    for event in group:
+        chance *= 1 - (event.confidence if event.confidence is not None else 0.5)
+    return max(0.001, chance)
+
+
+def in_words(cause: Cause) -> str:
+    """A cause in one line.
+
+    >>> event = Event(id="sig_1", kind="loss", at=0, detected_at=5, target="api.example", vantage="nyc")
+    >>> in_words(causes([event])[0])
+    'loss: api.example from nyc'
+    """
+    pairs, targets, vantages = len(cause.pairs), cause.targets, cause.vantages
+    if pairs <= 1:
+        where = f"{targets[0]} from {vantages[0]}" if pairs else (cause.events[0].target or "")
+    elif len(targets) == 1:
+        where = f"{targets[0]} from {len(vantages)} vantages"
+    elif len(vantages) == 1:
+        where = f"{len(targets)} targets from {vantages[0]}"
+    else:
+        where = f"{pairs} pairs: {len(targets)} targets from {len(vantages)} vantages"
+    if cause.added_ns is not None:
+        side = "slower" if cause.slower >= cause.faster else "faster"
+        return f"{side} by {abs(cause.added_ns) / 1e6:.3g} ms: {where}"
+    return f"{cause.kinds[0].replace('_', ' ')}: {where}"
+
+
+def leg_of(reader: StoreReader, cause: Cause) -> Blame:
+    """Which leg explains a cause, from the traces of everything its vantages and targets share, around its beginning."""
+    window = Window(cause.since - _SIDE_NS, cause.since + _SIDE_NS)
+    choice = Choice(vantages=cause.vantages, methods=(RoundMethod.TRACE.value,))
+    stored = reader.traces(choice, window, _TRACES)
+    named = [
+        msgspec.structs.replace(each.trace, vantage=each.series.vantage, target=each.series.target)
+        for each in stored
+    ]
+    return blame(sorted(named, key=lambda trace: trace.at), cause.since)
+
+
+def _body(event: Event) -> _Body:
+    try:
+        return msgspec.json.decode(event.body, type=_Body, strict=False)
+    except msgspec.DecodeError:
+        return _Body()
