@@ -6,7 +6,6 @@ from functools import update_wrapper
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-import httpx2
 import msgspec
 
 from nettrace.client import calls, columns, exchange, jobs, transport
@@ -15,6 +14,7 @@ from nettrace.client.call import Call, Names
 from nettrace.client.call import Rows as Listing
 from nettrace.client.exchange import Heard, Link, Pause, Program, Request
 from nettrace.client.stream import ENDED, Follow, StreamEvent
+from nettrace.client.transport import httpx2
 from nettrace.errors import QuotaExceeded
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class AsyncClient:
                         await answer.aread()
                         heard = transport.reply(answer)
                     else:
-                        async for piece in answer.aiter_raw():
+                        async for piece in answer.aiter_bytes():
                             for event in follow.feed(piece):
                                 yield event
             except httpx2.HTTPError as error:
@@ -228,7 +228,7 @@ class AsyncClient:
                     await answer.aread()
                     return transport.reply(answer)
                 sink.begin(partial=answer.status_code == 206)
-                async for piece in answer.aiter_raw():
+                async for piece in answer.aiter_bytes():
                     await asyncio.to_thread(sink.write, piece)
                 return exchange.Reply(answer.status_code, transport.headers(answer), b"")
         except httpx2.HTTPError as error:

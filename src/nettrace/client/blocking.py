@@ -6,7 +6,6 @@ from functools import update_wrapper
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-import httpx2
 import msgspec
 
 from nettrace.client import calls, columns, exchange, jobs, transport
@@ -15,6 +14,7 @@ from nettrace.client.call import Call, Names
 from nettrace.client.call import Rows as Listing
 from nettrace.client.exchange import Heard, Link, Pause, Program, Request
 from nettrace.client.stream import ENDED, Follow, StreamEvent
+from nettrace.client.transport import httpx2
 from nettrace.errors import QuotaExceeded
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Client:
                         answer.read()
                         heard = transport.reply(answer)
                     else:
-                        for piece in answer.iter_raw():
+                        for piece in answer.iter_bytes():
                             yield from follow.feed(piece)
             except httpx2.HTTPError as error:
                 heard = transport.broken(error)
@@ -222,7 +222,7 @@ class Client:
                     answer.read()
                     return transport.reply(answer)
                 sink.begin(partial=answer.status_code == 206)
-                for piece in answer.iter_raw():
+                for piece in answer.iter_bytes():
                     sink.write(piece)
                 return exchange.Reply(answer.status_code, transport.headers(answer), b"")
         except httpx2.HTTPError as error:

@@ -11,6 +11,8 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingExtra("client", "nettrace.client") from missing
 
+__all__ = ["broken", "headers", "httpx2", "reply", "sink_of", "stream_timeouts"]
+
 GOOD = frozenset({200, 206})
 """Answers whose body is what was asked for, and may go into a sink."""
 
