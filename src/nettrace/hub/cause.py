@@ -1,8 +1,8 @@
 """One cause, one line: events that belong together, and the leg that explains them.
 
 A cable that breaks moves the round trips of every pair that crossed it, each a signal of its own. Events belong together
-when they happened close in time and are connected through targets or vantages they share; what merely happened at the
-same time elsewhere stays apart.
+when they happened close in time, went the same way, and are connected through targets or vantages they share; what
+merely happened at the same time elsewhere stays apart, and so does the repair.
 """
 
 from collections import Counter
@@ -86,11 +86,13 @@ def causes(events: Iterable[Event], near_ns: int = NEAR_NS) -> list[Cause]:
 
 
 def _connected(group: Sequence[Event], event: Event) -> bool:
-    """Whether an event shares a target or a vantage with a group; an event about neither stands alone."""
+    """Whether an event shares a target or a vantage with one of a group that went no other way."""
+    way = _body(event).direction
     return any(
         (event.target is not None and event.target == each.target)
         or (event.vantage is not None and event.vantage == each.vantage)
         for each in group
+        if way is None or _body(each).direction in {None, way}
     )
 
 

@@ -14,7 +14,7 @@ MINUTE = 60 * NS_PER_S
 def event(
     name: str, at: int, target: str, vantage: str, delta_ms: float | None = 40.0, **more: object
 ) -> Event:
-    body = {"delta_ms": delta_ms, "direction": "up", **more}
+    body: dict[str, object] = {"delta_ms": delta_ms, "direction": "up"} | more
     return Event(
         id=f"sig_{name}", kind="shift", at=at, detected_at=at + MINUTE, target=target, vantage=vantage, severity="warning",
         confidence=0.7, body=msgspec.json.encode(body),
@@ -40,6 +40,12 @@ def test_the_same_minute_elsewhere_is_another_cause() -> None:
 def test_an_hour_later_is_another_cause() -> None:
     found = causes([event("1", 0, "a", "nyc"), event("2", 60 * MINUTE, "a", "nyc")])
     assert [cause.id for cause in found] == ["sig_2", "sig_1"]
+
+
+def test_the_repair_is_not_the_damage() -> None:
+    assert (
+        len(causes([event("1", 0, "a", "nyc"), event("2", MINUTE, "a", "nyc", -40.0, direction="down")])) == 2
+    )
 
 
 def test_one_pair_measured_two_ways_is_one_line() -> None:
