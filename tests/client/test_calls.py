@@ -64,6 +64,7 @@ def test_both_clients_have_the_same_methods_with_the_same_parameters() -> None:
     one, other = methods(Client), methods(AsyncClient)
     one["aclose"] = one.pop("close")
     assert one == other
+    assert [name for name, _ in one["measure"]][:3] == ["self", "host", "region"]
     assert inspect.getdoc(Client.latency) == "The newest round of every series of a target."
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
-from functools import update_wrapper
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -13,6 +12,7 @@ from nettrace.client.answers import Page
 from nettrace.client.call import Call, Names
 from nettrace.client.call import Rows as Listing
 from nettrace.client.exchange import Heard, Link, Pause, Program, Request
+from nettrace.client.method import Method
 from nettrace.client.stream import ENDED, Follow, StreamEvent
 from nettrace.client.transport import httpx2
 from nettrace.errors import QuotaExceeded
@@ -74,47 +74,27 @@ class AsyncRows(Generic[Row]):
         return columns.to_polars([row async for row in self], self._listing.row)
 
 
-class _Method(Generic[P, T]):
-    """A method that is described elsewhere, once for both clients."""
-
-    def __init__(
-        self, described: Callable[..., Any], does: "Callable[Concatenate[AsyncClient, P], T]"
-    ) -> None:
-        update_wrapper(self, described)  # type: ignore[arg-type]
-        self._described = described
-        self._does = does
-
-    def __get__(self, client: "AsyncClient | None", owner: type) -> Callable[P, T]:
-        if client is None:
-            return self._described
-        does = self._does
-
-        def bound(*args: P.args, **named: P.kwargs) -> T:
-            return does(client, *args, **named)
-
-        update_wrapper(bound, self._described)
-        return bound
-
-
-def _one(described: Callable[P, Call[T]]) -> _Method[P, Coroutine[Any, Any, T]]:
+def _one(described: Callable[P, Call[T]]) -> Method["AsyncClient", P, Coroutine[Any, Any, T]]:
     def does(client: "AsyncClient", *args: P.args, **named: P.kwargs) -> Coroutine[Any, Any, T]:
         return client.run(exchange.answered(client.link, described(*args, **named)))
 
-    return _Method(described, does)
+    return Method(described, does)
 
 
-def _rows(described: Callable[P, Listing[Row]]) -> _Method[P, AsyncRows[Row]]:
+def _rows(described: Callable[P, Listing[Row]]) -> Method["AsyncClient", P, AsyncRows[Row]]:
     def does(client: "AsyncClient", *args: P.args, **named: P.kwargs) -> AsyncRows[Row]:
         return AsyncRows(client, described(*args, **named))
 
-    return _Method(described, does)
+    return Method(described, does)
 
 
-def _job(described: Callable[Concatenate[Link, P], Program[T]]) -> _Method[P, Coroutine[Any, Any, T]]:
+def _job(
+    described: Callable[Concatenate[Link, P], Program[T]],
+) -> Method["AsyncClient", P, Coroutine[Any, Any, T]]:
     def does(client: "AsyncClient", *args: P.args, **named: P.kwargs) -> Coroutine[Any, Any, T]:
         return client.run(described(client.link, *args, **named))
 
-    return _Method(described, does)
+    return Method(described, does)
 
 
 class AsyncClient:

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from functools import update_wrapper
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
 import msgspec
 
@@ -13,6 +12,7 @@ from nettrace.client.answers import Page
 from nettrace.client.call import Call, Names
 from nettrace.client.call import Rows as Listing
 from nettrace.client.exchange import Heard, Link, Pause, Program, Request
+from nettrace.client.method import Method
 from nettrace.client.stream import ENDED, Follow, StreamEvent
 from nettrace.client.transport import httpx2
 from nettrace.errors import QuotaExceeded
@@ -71,45 +71,25 @@ class Rows(Generic[Row]):
         return columns.to_polars(list(self), self._listing.row)
 
 
-class _Method(Generic[P, T]):
-    """A method that is described elsewhere, once for both clients."""
-
-    def __init__(self, described: Callable[..., Any], does: "Callable[Concatenate[Client, P], T]") -> None:
-        update_wrapper(self, described)  # type: ignore[arg-type]
-        self._described = described
-        self._does = does
-
-    def __get__(self, client: "Client | None", owner: type) -> Callable[P, T]:
-        if client is None:
-            return self._described
-        does = self._does
-
-        def bound(*args: P.args, **named: P.kwargs) -> T:
-            return does(client, *args, **named)
-
-        update_wrapper(bound, self._described)
-        return bound
-
-
-def _one(described: Callable[P, Call[T]]) -> _Method[P, T]:
+def _one(described: Callable[P, Call[T]]) -> Method["Client", P, T]:
     def does(client: "Client", *args: P.args, **named: P.kwargs) -> T:
         return client.run(exchange.answered(client.link, described(*args, **named)))
 
-    return _Method(described, does)
+    return Method(described, does)
 
 
-def _rows(described: Callable[P, Listing[Row]]) -> _Method[P, Rows[Row]]:
+def _rows(described: Callable[P, Listing[Row]]) -> Method["Client", P, Rows[Row]]:
     def does(client: "Client", *args: P.args, **named: P.kwargs) -> Rows[Row]:
         return Rows(client, described(*args, **named))
 
-    return _Method(described, does)
+    return Method(described, does)
 
 
-def _job(described: Callable[Concatenate[Link, P], Program[T]]) -> _Method[P, T]:
+def _job(described: Callable[Concatenate[Link, P], Program[T]]) -> Method["Client", P, T]:
     def does(client: "Client", *args: P.args, **named: P.kwargs) -> T:
         return client.run(described(client.link, *args, **named))
 
-    return _Method(described, does)
+    return Method(described, does)
 
 
 class Client:
