@@ -16,6 +16,7 @@ from nettrace.model.instant import Instant
 from nettrace.model.target import Series, Target
 from nettrace.model.vantage import Clock, Vantage, VantageState
 from nettrace.store.rows import (
+    ROUND_FIELDS,
     Audit,
     Columns,
     Event,
@@ -24,6 +25,7 @@ from nettrace.store.rows import (
     Latest,
     LivePage,
     MeasurementRequest,
+    RawColumns,
     Resolution,
     Round,
     RouteState,
@@ -131,8 +133,21 @@ class StoreReader(Protocol):
         """Raw rounds by (due, series); `after` is the last one already had. Hot and sealed days alike."""
         ...
 
+    def raw(
+        self, choice: Choice, window: Window, *, fields: Sequence[str] = ROUND_FIELDS, limit: int,
+        newest_first: bool = False, after: tuple[Instant, Series] | None = None, as_of: Instant | None = None,
+    ) -> RawColumns:  # fmt: skip
+        """The same rounds as columns, those of `fields` alone: several times cheaper than `rounds`."""
+        ...
+
     def scan(self, choice: Choice, window: Window, as_of: Instant | None = None) -> Iterator[list[Round]]:
         """All raw rounds in pages, by day and then (series, due): for exports; memory stays bounded."""
+        ...
+
+    def raw_scan(
+        self, choice: Choice, window: Window, *, fields: Sequence[str] = ROUND_FIELDS, as_of: Instant | None = None
+    ) -> Iterator[RawColumns]:  # fmt: skip
+        """The same as columns, those of `fields` alone, in pages as they come."""
         ...
 
     def history(

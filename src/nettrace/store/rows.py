@@ -31,7 +31,7 @@ STEP_S = {Resolution.MINUTE: 60, Resolution.QUARTER: 900, Resolution.HOUR: 3600,
 """Bucket widths; buckets are aligned to UTC midnight."""
 
 
-class Round(msgspec.Struct, frozen=True, kw_only=True):
+class Round(msgspec.Struct, frozen=True, gc=False):
     """One stored round. Times in ns; None is "not measured", never 0.
 
     Attributes:
@@ -71,6 +71,46 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     clock: str | None = None
     request: str | None = None
     stored_at: Instant = 0
+
+
+ROUND_FIELDS = Round.__struct_fields__
+"""The names of a round's columns, in the order of `Round`."""
+
+
+class RawColumns(msgspec.Struct, frozen=True, kw_only=True):
+    """Raw rounds column by column, each named and meant as in `Round`; those that nobody asked for are empty.
+
+    `series` and `due` are always there.
+    """
+
+    series: list[Series]
+    due: list[Instant]
+    id: list[str] = []
+    at: list[Instant] = []
+    outcome: list[Outcome] = []
+    reason: list[Reason | None] = []
+    address: list[str | None] = []
+    sent: list[int] = []
+    received: list[int] = []
+    not_measured: list[int] = []
+    rtt_ns: list[int | None] = []
+    min_ns: list[int | None] = []
+    max_ns: list[int | None] = []
+    error_ns: list[int | None] = []
+    grade: list[str | None] = []
+    samples_ns: list[tuple[int | None, ...]] = []
+    stages_ns: list[dict[str, int]] = []
+    status: list[int | None] = []
+    tls_version: list[str | None] = []
+    route: list[str | None] = []
+    hop_count: list[int | None] = []
+    clock: list[str | None] = []
+    request: list[str | None] = []
+    stored_at: list[Instant] = []
+
+    def rounds(self) -> list[Round]:
+        """The rounds themselves, of columns that were all asked for."""
+        return list(map(Round, *(getattr(self, name) for name in ROUND_FIELDS)))
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,35 +1,43 @@
 """Answers about the past from hot rows, sealed days and rollups together: the `Past` of a folder with history."""
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from nettrace.analysis.sketches.quantile import FIRST, LAST, median_ranks
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
-from nettrace.model.measurement import Outcome, Reason
 from nettrace.model.target import Series
 from nettrace.store.embedded import tally
-from nettrace.store.embedded.arrow import Table, pa
+from nettrace.store.embedded.arrow import Table
+from nettrace.store.embedded.columns import (
+    Made,
+    hot_columns,
+    joined,
+    of_rows,
+    of_table,
+    ordered,
+    sealed_columns,
+    taken,
+)
 from nettrace.store.embedded.cover import Cover
 from nettrace.store.embedded.database import Connection
-from nettrace.store.embedded.hot import Hot, quantile_name
+from nettrace.store.embedded.hot import Asked, Hot, Sorting, quantile_name
 from nettrace.store.embedded.raw import Raw
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S
-from nettrace.store.embedded.rounds import Names, round_id, round_of
-from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_US, STAGES
-from nettrace.store.embedded.segments import read_segment, requested_keys, whole, words
+from nettrace.store.embedded.rounds import Names
+from nettrace.store.embedded.schema import NS_PER_DAY
+from nettrace.store.embedded.segments import read_segment, requested_keys, whole
 from nettrace.store.embedded.tally import Tally
-from nettrace.store.rows import STEP_S, Columns, Resolution, Round, Summary, Window
+from nettrace.store.rows import ROUND_FIELDS, STEP_S, Columns, RawColumns, Resolution, Round, Summary, Window
 
 Ints = npt.NDArray[np.int64]
 
-PAGE = 2_000
 SERIES_AT_ONCE = 32
-EVERY = 2**31
 
 
 class History:
@@ -42,98 +50,108 @@ class History:
         self._connection = connection
         self._segments = segments
         self._raw = Raw(connection, segments)
-        self._hot = Hot(connection, names)
+        self._hot = Hot(connection)
         self._names = names
 
     # -- rounds
-    def rounds(
-        self, series: Mapping[int, Series], window: Window, *, limit: int, newest_first: bool = False,
-        after: tuple[Instant, Series] | None = None, as_of: Instant | None = None,
-    ) -> list[Round]:  # fmt: skip
-        """As `StoreReader.rounds`: day by day as far as sealed days reach, until there are enough."""
-        if not series:
-            return []
-        start, end = window.start, window.end
-        if after is not None:
-            start, end = (start, min(end, after[0] + 1)) if newest_first else (max(start, after[0]), end)
-        found: list[Round] = []
-        for low, high in self._spans(start, end, newest_first=newest_first):
-            page = self._page(series, Window(low, high), limit + len(series), newest_first, as_of)
-            if after is not None:
-                page = [each for each in page if _behind((each.due, each.series), after, newest_first)]
-            found += page
-            if len(found) >= limit:
+    def raw(self, series: Mapping[int, Series], window: Window, asked: Asked) -> RawColumns:
+        """As `StoreReader.raw`: day by day as far as sealed days reach, until there are enough."""
+        parts: list[Made] = []
+        held = 0
+        for span in self._spans(asked.within(window), newest_first=asked.newest_first):
+            left = None if asked.limit is None else asked.limit - held
+            part = self._span(series, span, msgspec.structs.replace(asked, limit=left))
+            if part["due"]:
+                parts.append(part)
+                held += len(part["due"])
+            if asked.limit is not None and held >= asked.limit:
                 break
-        return found[:limit]
+        return joined(parts, asked.fields)
 
-    def _spans(self, start: Instant, end: Instant, *, newest_first: bool) -> list[tuple[Instant, Instant]]:
+    def _spans(self, window: Window, *, newest_first: bool) -> list[Window]:
         """The window cut at the bounds of sealed days; between them lie hot rows alone."""
-        cuts = {start, end}
-        for day, _ in self._raw.days(start, end):
+        cuts = {window.start, window.end}
+        for day, _ in self._raw.days(window.start, window.end):
             cuts |= {day * NS_PER_DAY, (day + 1) * NS_PER_DAY}
-        inside = sorted(cut for cut in cuts if start <= cut <= end)
-        spans = list(itertools.pairwise(inside))
+        inside = sorted(cut for cut in cuts if window.start <= cut <= window.end)
+        spans = [Window(*span) for span in itertools.pairwise(inside)]
         return spans[::-1] if newest_first else spans
 
-    def _page(
-        self, series: Mapping[int, Series], window: Window, limit: int, newest_first: bool, as_of: Instant | None  # noqa: FBT001
-    ) -> list[Round]:  # fmt: skip
-        hot = self._hot.rounds(series, window, limit=limit, newest_first=newest_first, as_of=as_of)
-        sealed = self._sealed(series, window, limit, newest_first, as_of)
-        return _once(sealed, hot, newest_first)[:limit] if sealed else hot
+    def _span(self, series: Mapping[int, Series], span: Window, asked: Asked) -> Made:
+        """Rounds of a stretch that no bound of a sealed day divides, each once: the sealed one where both have it."""
+        hot = self._hot.rows(series, span, hot_columns(asked.fields), asked)
+        days = self._raw.days(span.start, span.end)
+        if not days:
+            return of_rows(hot, asked.fields, self._names)
+        table = self._sealed(series, days[0][1], span, asked)
+        sealed = of_table(table, asked.fields, series)
+        if not hot:
+            return sealed
+        keys = set(zip(whole(table, "series").tolist(), sealed["due"], strict=True))
+        late = of_rows([row for row in hot if row[:2] not in keys], asked.fields, self._names)
+        both: Made = {field: [*column, *late[field]] for field, column in sealed.items()}
+        by_series = asked.order is Sorting.SERIES
+        places = sorted(
+            range(len(both["due"])),
+            key=lambda at: (both["series"][at], both["due"][at]) if by_series else (both["due"][at], both["series"][at]),
+            reverse=asked.newest_first,
+        )  # fmt: skip
+        return ordered(both, places[: asked.limit])
 
-    def _sealed(
-        self, series: Mapping[int, Series], window: Window, limit: int, newest_first: bool, as_of: Instant | None  # noqa: FBT001
-    ) -> list[Round]:  # fmt: skip
-        """Sealed rounds among which the first `limit` by due are."""
+    def _sealed(self, series: Mapping[int, Series], path: Path, span: Window, asked: Asked) -> Table:
+        """Rows of a sealed day, those wanted alone and in the order wanted, before any of them becomes an object."""
+        columns = (*sealed_columns(asked.fields), *(("stored_at",) if asked.as_of is not None else ()))
         wanted = np.sort(np.fromiter(series, np.int64, len(series)))
-        return [
-            each
-            for _, path in self._raw.days(window.start, window.end)
-            for each in sealed_rounds(
-                _first_rows(read_segment(path, wanted, window.start, window.end), limit, newest_first, as_of), series
-            )
-        ]  # fmt: skip
+        table = read_segment(path, wanted, span.start, span.end, columns)
+        names = sorted(series, key=lambda number: series[number])
+        rank = np.zeros(int(wanted[-1]) + 1 if len(wanted) else 0, np.int64)
+        rank[names] = np.arange(len(names))
+        due, place = whole(table, "due"), rank[whole(table, "series")]
+        kept = np.ones(len(due), bool)
+        if asked.as_of is not None:
+            kept &= whole(table, "stored_at") * NS_PER_MS <= asked.as_of
+        if asked.after is not None:
+            had, name = asked.after
+            if asked.newest_first:
+                kept &= (due < had) | (
+                    (due == had) & (place < bisect_left(names, name, key=series.__getitem__))
+                )
+            else:
+                kept &= (due > had) | (
+                    (due == had) & (place >= bisect_right(names, name, key=series.__getitem__))
+                )
+        places = np.flatnonzero(kept)
+        keys = (due, place) if asked.order is Sorting.SERIES else (place, due)
+        order = places[np.lexsort([key[places] for key in keys])]
+        if asked.newest_first:
+            order = order[::-1]
+        return taken(table, order[: asked.limit])
 
-    def scan(
-        self, series: Mapping[int, Series], window: Window, as_of: Instant | None = None
-    ) -> Iterator[list[Round]]:
-        """As `StoreReader.scan`: some series of one day at a time, in pages."""
-        ordered = sorted(series, key=lambda number: series[number])
+    def raw_scan(self, series: Mapping[int, Series], window: Window, asked: Asked) -> Iterator[RawColumns]:
+        """As `StoreReader.raw_scan`: some series of one day at a time."""
+        asked = msgspec.structs.replace(asked, order=Sorting.SERIES, limit=None)
+        ordered_series = sorted(series, key=lambda number: series[number])
         first, last = self._hot.bounds()
         days = [day for day, _ in self._raw.days(window.start, window.end)]
         if last >= first:
             days += range(max(window.start, first) // NS_PER_DAY, min(window.end - 1, last) // NS_PER_DAY + 1)
-        page: list[Round] = []
         for day in sorted(set(days)):
             span = Window(max(window.start, day * NS_PER_DAY), min(window.end, (day + 1) * NS_PER_DAY))
-            for place in range(0, len(ordered), SERIES_AT_ONCE):
-                page += self._day(
-                    {number: series[number] for number in ordered[place : place + SERIES_AT_ONCE]},
-                    span,
-                    as_of,
-                )
-                while len(page) >= PAGE:
-                    yield page[:PAGE]
-                    page = page[PAGE:]
-        if page:
-            yield page
-
-    def _day(self, series: Mapping[int, Series], span: Window, as_of: Instant | None) -> list[Round]:
-        """All rounds of some series within a day, by (series, due)."""
-        hot = [round_of(row, self._names) for number in series for row in self._hot.rows(number, span, as_of)]
-        sealed = self._sealed(series, span, EVERY, newest_first=False, as_of=as_of)
-        return sorted(_once(sealed, hot, newest_first=False), key=lambda each: (each.series, each.due))
+            for some in _batches(ordered_series, SERIES_AT_ONCE):
+                part = self._span({number: series[number] for number in some}, span, asked)
+                if part["due"]:
+                    yield joined([part], asked.fields)
 
     def round(self, series: int, due: Instant) -> Round | None:
         """The round of a series that was due then."""
-        found = self._hot.round(series, due)
-        if found is not None:
-            return found
+        found = self._hot.row(series, due, hot_columns(ROUND_FIELDS))
+        if found:
+            return joined([of_rows(found, ROUND_FIELDS, self._names)], ROUND_FIELDS).rounds()[0]
         for _, path in self._raw.days(due, due + 1):
-            table = read_segment(path, np.array([series]), due, due + 1)
+            table = read_segment(path, np.array([series]), due, due + 1, sealed_columns(ROUND_FIELDS))
             if table.num_rows:
-                return sealed_rounds(table, {series: self._names.series(series)})[0]
+                made = of_table(table, ROUND_FIELDS, {series: self._names.series(series)})
+                return joined([made], ROUND_FIELDS).rounds()[0]
         return None
 
     def requested(self, request: str, window: Window) -> list[Round]:
@@ -187,64 +205,8 @@ class History:
         )
 
 
-def _behind(place: tuple[Instant, Series], after: tuple[Instant, Series], newest_first: bool) -> bool:  # noqa: FBT001
-    return place < after if newest_first else place > after
-
-
-def _first_rows(table: Table, limit: int, newest_first: bool, as_of: Instant | None) -> Table:  # noqa: FBT001
-    """The rows that can be among the first `limit` by due, before any of them becomes an object."""
-    if as_of is not None:
-        table = table.take(pa.array(np.flatnonzero(whole(table, "stored_at") * NS_PER_MS <= as_of)))
-    if table.num_rows <= limit:
-        return table
-    due = whole(table, "due")
-    order = np.argsort(-due if newest_first else due, kind="stable")
-    edge = due[order[limit - 1]]
-    return table.take(pa.array(np.flatnonzero(due >= edge if newest_first else due <= edge)))
-
-
-def _once(sealed: list[Round], hot: list[Round], newest_first: bool) -> list[Round]:  # noqa: FBT001
-    """Both by (due, series), each round once; the sealed one stands where both have it."""
-    held = {each.id: each for each in hot}
-    held.update({each.id: each for each in sealed})
-    return sorted(held.values(), key=lambda each: (each.due, each.series), reverse=newest_first)
-
-
-def sealed_rounds(table: Table, series: Mapping[int, Series]) -> list[Round]:
-    """The rounds of a sealed day's rows."""
-    times = (
-        whole(table, "due").tolist(), (whole(table, "begun_at") * NS_PER_US).tolist(),
-        (whole(table, "stored_at") * NS_PER_MS).tolist(),
-    )  # fmt: skip
-    stages = [words(table, f"{name}_ns") for name in STAGES]
-    others = [words(table, name) for name in _OTHERS]
-    return [
-        _round(series, *row) for row in zip(*times, zip(*stages, strict=True), *others, strict=True)
-    ]  # fmt: skip
-
-
-_OTHERS = (
-    "series", "outcome", "reason", "address", "sent", "received", "not_measured", "rtt_ns", "error_ns", "grade",
-    "samples_ns", "status", "tls_version", "route", "hop_count", "clock", "request",
-)  # fmt: skip
-
-
-def _round(series: Mapping[int, Series], due: Instant, at: Instant, stored: Instant, *row: Any) -> Round:
-    """A round from the stages and `_OTHERS` of its row."""
-    (
-        stages, number, outcome, reason, address, sent, received, not_measured, rtt, error, grade, listed, status,
-        tls, route, hops, clock, request,
-    ) = row  # fmt: skip
-    samples = (rtt,) if listed is None else tuple(listed)
-    answered = [each for each in samples if each is not None]
-    return Round(
-        id=round_id(number, due), series=series[number], due=due, at=at, outcome=Outcome(outcome),
-        reason=None if reason is None else Reason(reason), address=address, sent=sent, received=received,
-        not_measured=not_measured, rtt_ns=rtt, min_ns=min(answered, default=None),
-        max_ns=max(answered, default=None), error_ns=error, grade=grade, samples_ns=samples,
-        stages_ns={name: each for name, each in zip(STAGES, stages, strict=True) if each is not None},
-        status=status, tls_version=tls, route=route, hop_count=hops, clock=clock, request=request, stored_at=stored,
-    )  # fmt: skip
+def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (numbers[place : place + size] for place in range(0, len(numbers), size))
 
 
 def _columns(

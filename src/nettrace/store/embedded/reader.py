@@ -15,6 +15,7 @@ from nettrace.model.target import Series, Target
 from nettrace.model.vantage import Vantage
 from nettrace.store.embedded.database import explained, open_reader, snapshot, value
 from nettrace.store.embedded.feed import live_page, newest_rounds
+from nettrace.store.embedded.hot import Asked, Sorting
 from nettrace.store.embedded.index import SeriesIndex, names_of
 from nettrace.store.embedded.memory import newest_live
 from nettrace.store.embedded.past import past
@@ -23,6 +24,7 @@ from nettrace.store.embedded.rounds import parse_round_id
 from nettrace.store.embedded.schema import DATABASE, NS_PER_DAY
 from nettrace.store.port import QUANTILES, Choice, NodeRow
 from nettrace.store.rows import (
+    ROUND_FIELDS,
     Audit,
     Columns,
     Event,
@@ -30,6 +32,7 @@ from nettrace.store.rows import (
     Latest,
     LivePage,
     MeasurementRequest,
+    RawColumns,
     Resolution,
     Round,
     RouteState,
@@ -43,8 +46,8 @@ T = TypeVar("T")
 LATE_NS = 60 * NS_PER_S
 """How long behind its deadline an on-demand round may still have come in."""
 
-
 EVER = Window(0, 2**62)
+PAGE = 2_000
 
 
 class EmbeddedReader:
@@ -105,20 +108,34 @@ class EmbeddedReader:
         after: tuple[Instant, Series] | None = None, as_of: Instant | None = None,
     ) -> list[Round]:  # fmt: skip
         """See `StoreReader.rounds`."""
+        return self.raw(
+            choice, window, limit=limit, newest_first=newest_first, after=after, as_of=as_of
+        ).rounds()
+
+    def raw(
+        self, choice: Choice, window: Window, *, fields: Sequence[str] = ROUND_FIELDS, limit: int,
+        newest_first: bool = False, after: tuple[Instant, Series] | None = None, as_of: Instant | None = None,
+    ) -> RawColumns:  # fmt: skip
+        """See `StoreReader.raw`."""
+        order = Sorting.BACKWARDS if newest_first else Sorting.DUE
+        asked = Asked(fields=tuple(fields), order=order, limit=limit, after=after, as_of=as_of)
         with self._reading():
-            return self._past.rounds(
-                self._index.chosen(choice),
-                window,
-                limit=limit,
-                newest_first=newest_first,
-                after=after,
-                as_of=as_of,
-            )
+            return self._past.raw(self._index.chosen(choice), window, asked)
 
     def scan(self, choice: Choice, window: Window, as_of: Instant | None = None) -> Iterator[list[Round]]:
-        """See `StoreReader.scan`. It has a connection of its own: one moment's view, whatever else is read meanwhile."""
+        """See `StoreReader.scan`."""
+        for columns in self.raw_scan(choice, window, as_of=as_of):
+            rounds = columns.rounds()
+            for start in range(0, len(rounds), PAGE):
+                yield rounds[start : start + PAGE]
+
+    def raw_scan(
+        self, choice: Choice, window: Window, *, fields: Sequence[str] = ROUND_FIELDS, as_of: Instant | None = None
+    ) -> Iterator[RawColumns]:  # fmt: skip
+        """See `StoreReader.raw_scan`. It has a connection of its own: one moment's view, whatever else is read."""
+        asked = Asked(fields=tuple(fields), as_of=as_of)
         with EmbeddedReader(self._folder) as other, other._reading():
-            yield from other._past.scan(other._index.chosen(choice), window, as_of)
+            yield from other._past.raw_scan(other._index.chosen(choice), window, asked)
 
     def __enter__(self) -> "EmbeddedReader":
         return self

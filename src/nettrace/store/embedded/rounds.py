@@ -2,8 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from nettrace.errors import NotFound
 from nettrace.model.instant import Instant
@@ -78,11 +80,6 @@ class Names:
         return found
 
 
-def rounds(rows: Iterable[tuple[object, ...] | Row], names: Names) -> list[Round]:
-    """The rounds that rows stand for."""
-    return [round_of(Row(*row), names) for row in rows]  # type: ignore[arg-type]
-
-
 def round_of(row: Row, names: Names) -> Round:
     """The round that a row stands for."""
     return Round(
@@ -123,6 +120,40 @@ def round_id(series: int, due: Instant) -> str:
     return (
         "ms_" + base64.b32encode(plain + binascii.crc_hqx(plain, 0).to_bytes(2)).decode().rstrip("=").lower()
     )
+
+
+_CHECKS = np.array([binascii.crc_hqx(bytes([each]), 0) for each in range(256)], np.uint32)
+_LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
+_BYTES = 12
+_LENGTH = 26
+
+
+def round_ids(series: Sequence[int], due: Sequence[Instant]) -> list[str]:
+    """`round_id` of many, all at once.
+
+    >>> round_ids([7], [1_767_225_600_000_000_000]) == [round_id(7, 1_767_225_600_000_000_000)]
+    True
+    """
+    plain = np.empty((len(due), _BYTES), np.uint8)
+    plain[:, :4] = np.array(series, ">u4").view(np.uint8).reshape(-1, 4)
+    plain[:, 4:] = np.array(due, ">u8").view(np.uint8).reshape(-1, 8)
+    check = np.zeros(len(due), np.uint32)
+    for column in range(_BYTES):
+        check = (check << 8 & 0xFFFF) ^ _CHECKS[check >> 8 ^ plain[:, column]]
+    high = plain[:, :8].copy().view(">u8").ravel().astype(np.uint64)
+    low = plain[:, 8:].copy().view(">u4").ravel().astype(np.uint64) << np.uint64(19) | check.astype(
+        np.uint64
+    ) << np.uint64(3)
+    text = np.empty((len(due), _LENGTH), np.uint8)
+    text[:, :3] = np.frombuffer(b"ms_", np.uint8)
+    for place in range(12):  # five bits a letter: twelve from the first 64 bits
+        text[:, 3 + place] = _LETTERS[high >> np.uint64(59 - 5 * place) & np.uint64(31)]
+    across = (high & np.uint64(15)) << np.uint64(1) | low >> np.uint64(50)
+    text[:, 15] = _LETTERS[across]
+    for place in range(10):  # ten from the other 48, and three bits of nothing
+        text[:, 16 + place] = _LETTERS[low >> np.uint64(45 - 5 * place) & np.uint64(31)]
+    whole = text.tobytes().decode("ascii")
+    return [whole[start : start + _LENGTH] for start in range(0, len(whole), _LENGTH)]
 
 
 def parse_round_id(text: str) -> tuple[int, Instant]:

@@ -60,6 +60,13 @@ def unpack_many(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All samples of many rounds in a row, `LOST` for a lost one, and how many each round has."""
     centre = np.fromiter((rtt or 0 for rtt in rtts_ns), np.int64, len(blobs))
+    numbers, counts = _numbers_of(blobs)
+    off = np.where(numbers & 1, numbers >> 1, -(numbers >> 1))
+    return np.where(numbers == 0, LOST, np.repeat(centre, counts) + off), counts
+
+
+def _numbers_of(blobs: Sequence[bytes | None]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All numbers of many blobs in a row, and how many each has."""
     sizes = np.fromiter((len(blob) if blob else 0 for blob in blobs), np.int64, len(blobs))
     data = np.frombuffer(b"".join(blob for blob in blobs if blob), np.uint8)
     last = data < 128
@@ -71,9 +78,23 @@ def unpack_many(
     numbers = np.add.reduceat((data & 127).astype(np.int64) << (7 * place), starts) if len(ends) else ends
     before = np.concatenate(([0], np.cumsum(last)))
     limits = np.concatenate(([0], np.cumsum(sizes)))
-    counts = before[limits[1:]] - before[limits[:-1]]
-    off = np.where(numbers & 1, numbers >> 1, -(numbers >> 1))
-    return np.where(numbers == 0, LOST, np.repeat(centre, counts) + off), counts
+    return numbers, before[limits[1:]] - before[limits[:-1]]
+
+
+def tuples_of(values: NDArray[np.int64], counts: NDArray[np.int64]) -> list[tuple[int | None, ...]]:
+    """The samples of `unpack_many` round by round, None for a lost one.
+
+    >>> tuples_of(np.array([10_000, LOST, 7]), np.array([2, 0, 1]))
+    [(10000, None), (), (7,)]
+    """
+    flat: list[int | None] = values.tolist()
+    for place in np.flatnonzero(values < 0).tolist():
+        flat[place] = None
+    if len(counts) == len(flat) and (counts == 1).all():
+        return list(zip(flat, strict=True))
+    ends = np.cumsum(counts)
+    starts = ends - counts
+    return [tuple(flat[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
 def pack_stages(stages_ns: Mapping[str, int]) -> bytes | None:

@@ -33,6 +33,7 @@ def agree(reader: StoreReader, oracle: Oracle) -> None:
     assert [reader.round(each.id) for each in found[:5]] == found[:5]
     assert reader.series(Choice()) == sorted({each.series for each in expected})
     _agree_pages(reader, expected)
+    _agree_columns(reader, found)
     _agree_latest(reader, oracle)
     _agree_live(reader, oracle)
     scanned = [each for page in reader.scan(Choice(), ALL) for each in plain(page)]
@@ -75,6 +76,22 @@ def _agree_pages(reader: StoreReader, expected: list[Round]) -> None:
         assert plain(reader.rounds(Choice(), window, limit=100)) == [
             each for each in expected if each.due == middle
         ]
+
+
+def _agree_columns(reader: StoreReader, found: list[Round]) -> None:
+    """Columns hold what rounds hold, whichever of them are asked for."""
+    for fields in (
+        ("rtt_ns",),
+        ("id", "outcome", "max_ns", "stages_ns"),
+        ("samples_ns", "at", "stored_at", "reason"),
+    ):
+        columns = reader.raw(Choice(), ALL, fields=fields, limit=10_000)
+        for name in ("series", "due", *fields):
+            assert getattr(columns, name) == [getattr(each, name) for each in found]
+        assert columns.not_measured == []
+        pages = [getattr(page, fields[0]) for page in reader.raw_scan(Choice(), ALL, fields=fields)]
+        scanned = [getattr(each, fields[0]) for page in reader.scan(Choice(), ALL) for each in page]
+        assert [each for page in pages for each in page] == scanned
 
 
 def _agree_latest(reader: StoreReader, oracle: Oracle) -> None:
