@@ -155,3 +155,17 @@ async def test_without_the_library_it_says_which_part_is_missing() -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()
     assert out == b"client\n"
+
+
+async def test_looking_again_costs_nothing_while_nothing_is_new(hub: Hub) -> None:
+    waits: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+
+    async with asked(hub, secret(hub, "enterprise"), pause=pause) as client:
+        found = await client.measure(HOST, region="nyc", wait_s=30)
+        assert (found.results, len(waits) > 5) == ((), True)
+        assert [each.used for each in (await client.limits()).policies] == [
+            2
+        ]  # asked for, and looked at once
