@@ -1,0 +1,27 @@
+"""Rules that come ready: the seed table's fixed thresholds, and those that know each pair by its own past.
+
+Fixed thresholds in ms fit one distance at most: 100 ms is a fault from next door and normal across an ocean. The table
+is here for those who want it; `derived` is what we would use. Replication lag, which the table also has, is nothing a
+network measurement sees.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "latency-warning": {"metric": "p95", "above": 100.0, "recover": 90.0, "severity": "warning"},
+    "latency-critical": {"metric": "p95", "above": 500.0, "recover": 450.0, "severity": "critical"},
+    "down": {"metric": "failed", "above": 1, "recover": 0, "for": "1m", "severity": "critical"},
+    "errors-warning": {"metric": "errors", "above": 5.0, "recover": 1.0, "window": "30m", "severity": "warning"},
+    "errors-critical": {"metric": "errors", "above": 20.0, "recover": 5.0, "window": "30m", "severity": "critical"},
+    "derived": {"metric": "p50", "mads": 8.0, "severity": "warning"},
+    "silent-node": {"metric": "silence", "above": 180, "for": "0s", "severity": "critical"},
+    "blind-node": {"metric": "blind", "above": 80.0, "recover": 50.0, "for": "2m", "severity": "critical"},
+    "route-change": {"metric": "route", "classes": ["as_path", "destination"], "confidence": 0.8, "for": "0s",
+                     "severity": "notice"},
+    "shift": {"metric": "signal", "kinds": ["shift"], "least_severity": "warning", "confidence": 0.8, "for": "0s",
+              "severity": "warning"},
+    "degraded-leg": {"metric": "signal", "kinds": ["degraded_leg"], "confidence": 0.8, "for": "0s",
+                     "severity": "warning"},
+}  # fmt: skip
+"""name -> fields of a rule; what the rule itself says goes before them."""
