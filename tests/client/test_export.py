@@ -13,7 +13,7 @@ from tests.api.test_stream import Served
 from tests.client.conftest import asked, breaking
 
 from nettrace.client import AsyncClient, Client
-from nettrace.client.jobs import Timeout
+from nettrace.client.jobs import NotDone
 from nettrace.errors import SourceError
 
 START, END = datetime(2026, 11, 20, 10, tzinfo=UTC), datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -50,7 +50,7 @@ async def test_it_waits_until_the_export_is_done_and_checks_the_files(hub: Hub, 
         (export,) = [each async for each in client.exports()]
         assert [path.name for path in paths] == [file.name for file in export.files]
         assert pq.read_table(paths[0]).num_rows == export.rows > 300
-        with pytest.raises(Timeout, match="Fetch it later: download"):
+        with pytest.raises(NotDone, match="Fetch it later: download"):
             await client.export(START, END, tmp_path / "never", host="b.example.com", wait_s=2)
     assert not (tmp_path / "never").exists()
 

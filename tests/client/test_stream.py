@@ -9,8 +9,9 @@ from tests.api.test_stream import Served
 from tests.client.conftest import breaking
 
 from nettrace.client import AsyncClient, Client, Gap, LiveRound, Notice, Snapshot
-from nettrace.client.stream import Parser
-from nettrace.errors import Invalid, NotAllowed, Unauthenticated, Unreachable
+from nettrace.client.exchange import Link, Reply
+from nettrace.client.stream import Follow, Parser
+from nettrace.errors import Invalid, NotAllowed, QuotaExceeded, Unauthenticated, Unreachable
 
 PATIENCE_S = 20
 
@@ -86,8 +87,6 @@ async def test_what_can_no_longer_be_had_is_a_gap_and_the_stream_goes_on(served:
 
 
 async def test_a_vantages_own_gap_is_a_notice_not_a_hole_of_the_stream() -> None:
-    from nettrace.client.stream import Follow, Link
-
     follow = Follow(Link(url="http://hub.example"), after=6)
     (event,) = follow.feed(b'id: 7\nevent: gap\ndata: {"object":"gap","region":"nyc","reason":"full"}\n\n')
     assert isinstance(event, Notice)
@@ -119,3 +118,11 @@ def test_events_may_be_cut_anywhere() -> None:
     for at in range(len(text)):
         parser = Parser()
         assert [*parser.feed(text[:at]), *parser.feed(text[at:])] == whole
+
+
+def test_a_stream_too_many_is_waited_for_as_long_as_the_client_waits() -> None:
+    many = Reply(429, {"retry-after": "10"}, b'{"code":"quota-exceeded","detail":"2 streams at once"}')
+    follow = Follow(Link(url="http://hub.example", wait_s=25))
+    assert [follow.broken(many), follow.broken(many)] == [10, 10]
+    with pytest.raises(QuotaExceeded, match="2 streams"):
+        follow.broken(many)

@@ -33,7 +33,7 @@ _UNCHANGED = 304
 _OUTSIDE = 416
 
 
-class Timeout(NetTraceError):
+class NotDone(NetTraceError):
     """The export was not done in the time given; it goes on, and `export_state` knows it."""
 
     slug = "unreachable"
@@ -71,7 +71,7 @@ def export(  # noqa: PLR0913 - the API's parameters
     """An export as files in `folder`, one for each UTC day, each checked against its SHA-256.
 
     Raises:
-        Timeout: it was not done within `wait_s`; `download` fetches it later.
+        NotDone: it was not done within `wait_s`; `download` fetches it later.
         SourceError: it failed, or a file is not what the manifest says.
     """
     ask = calls.create_export(
@@ -102,7 +102,7 @@ def download(
     """
     found = yield from _followed(link, calls.export_state(id), wait_s)
     if found is None or found.state in _OPEN:
-        raise Timeout(f"export {id} is not done after {wait_s:g} s", f"Fetch it later: download('{id}', ...)")
+        raise NotDone(f"export {id} is not done after {wait_s:g} s", f"Fetch it later: download('{id}', ...)")
     if found.state != "done":
         raise SourceError(f"export {id} is {found.state}: {found.problem}", "Ask for a smaller one")
     place = Path(folder)
