@@ -24,6 +24,14 @@ COMMANDS = {
     "routes": ("nettrace.cli.commands.routes", "How the routes of recorded traces changed."),
     "blame": ("nettrace.cli.commands.blame", "Which leg got worse, from traces of many vantages."),
     "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),
+    "where": (
+        "nettrace.cli.commands.where",
+        "Where a host stands, edge and origin, by light from many places.",
+    ),
+    "registry": (
+        "nettrace.cli.commands.registry",
+        "Facts of venues and sites: where, since when, who says so.",
+    ),
     "up": ("nettrace.cli.commands.up", "Run a hub and measure from here, all day."),
     "demo": ("nettrace.cli.commands.demo", "The main job in an internet of our own; Ctrl-C ends all of it."),
     "fleet": ("nettrace.cli.commands.fleet", "Nodes elsewhere: tokens to enrol them, drain, revoke."),
@@ -44,6 +52,10 @@ COMMANDS = {
     "import": ("nettrace.cli.commands.import_", "Read other people's measurements into NetTrace's shape."),
     "query": ("nettrace.cli.commands.query", "Read-only SQL over everything a hub has stored."),
     "export": ("nettrace.cli.commands.export", "What a hub has stored, as CSV, NDJSON, Parquet or Arrow."),
+    "mcp": (
+        "nettrace.cli.commands.mcp",
+        "Tools for an assistant: the Model Context Protocol on stdio or HTTP.",
+    ),
     "store": ("nettrace.cli.commands.store", "A hub's data: check, back up, restore."),
     "databases": ("nettrace.cli.commands.databases", "AS and place databases: list, add, update."),
     "completion": ("nettrace.cli.commands.completion", "Shell completion for bash, zsh or fish."),

@@ -1,0 +1,89 @@
+"""What changes or measures: only after a plan was confirmed, written down, and never twice by one token."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.mcp.conftest import EVERYTHING, World, document, session, text
+
+from nettrace.errors import Conflict, Unreachable
+from nettrace.hub.access import Caller
+from nettrace.mcp.confirm import LASTS_S, Confirmations
+from nettrace.model.account import Scope
+from nettrace.model.instant import NS_PER_S
+
+
+async def plan(client: Any, **arguments: Any) -> dict[str, Any]:
+    return document(await client.call_tool("drain", arguments))
+
+
+async def test_a_machine_is_drained_by_the_token_of_its_plan_and_only_once(world: World) -> None:
+    async with session(world.desk(*EVERYTHING)) as client:
+        shown = await plan(client, machine="nyc")
+        assert not shown["applied"]
+        assert shown["rows"] == [{"node": "node-nyc", "region": "nyc", "from": "active", "to": "drained"}]
+        assert set(world.states().values()) == {"active"}
+
+        done = await plan(client, machine="nyc", confirm=shown["confirm"])
+        assert done["applied"]
+        assert world.states() == {"node-fra": "active", "node-nyc": "drained", "node-sin": "active"}
+
+        again = await client.call_tool("drain", {"machine": "nyc", "confirm": shown["confirm"]})
+        assert text(again).startswith("conflict")
+        back = await plan(client, machine="node-nyc", undo=True)
+        await plan(client, machine="node-nyc", undo=True, confirm=back["confirm"])
+        assert set(world.states().values()) == {"active"}
+    lines = [(line.actor, line.action, line.outcome) for line in world.audit()]
+    assert set(lines) == {("mcp:self", "mcp.drain", "allowed"), ("mcp:self", "mcp.drain", "conflict")}
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize("other", [{"machine": "sin"}, {"machine": "nyc", "undo": True}])
+async def test_a_token_holds_for_no_other_arguments(world: World, other: dict[str, Any]) -> None:
+    async with session(world.desk(*EVERYTHING)) as client:
+        shown = await plan(client, machine="nyc")
+        answer = await client.call_tool("drain", {**other, "confirm": shown["confirm"]})
+        assert text(answer).startswith("conflict: the confirm token does not hold")
+    assert set(world.states().values()) == {"active"}
+
+
+async def test_a_token_ends_after_five_minutes(world: World) -> None:
+    async with session(world.desk(*EVERYTHING)) as client:
+        shown = await plan(client, machine="nyc")
+        world.clock += LASTS_S * NS_PER_S
+        answer = await client.call_tool("drain", {"machine": "nyc", "confirm": shown["confirm"]})
+        assert "over after five minutes" in text(answer)
+    assert set(world.states().values()) == {"active"}
+
+
+@given(st.text(max_size=120))
+def test_no_text_is_a_token(made_up: str) -> None:
+    with pytest.raises(Conflict):
+        Confirmations().take(made_up, "key", "drain", {}, 0)
+
+
+async def test_a_measurement_costs_nothing_until_it_is_meant_and_needs_a_running_hub(world: World) -> None:
+    async with session(world.desk(Scope.MEASURE)) as client:
+        preview = document(await client.call_tool("scan_remote", {"target": "api.example.com"}))
+        assert preview["preview"]["regions"] == ["nyc", "sin"]  # fra is silent
+        answer = await client.call_tool("scan_remote", {"target": "api.example.com", "dry_run": False})
+        assert text(answer).startswith(Unreachable.slug)
+        retired = await client.call_tool("scan_remote", {"target": "gone.example.com"})
+        assert text(retired).startswith("unmeasurable")
+    assert {line.action for line in world.audit()} == {"mcp.scan_remote"}
+
+
+async def test_a_key_has_only_watched_targets_measured_from_here(world: World) -> None:
+    desk = world.desk()
+    secret = world.key(scopes=EVERYTHING)
+    caller: Caller = world.access.caller(f"Bearer {secret}", None, world.clock)
+    for tool, arguments in (
+        ("scan", {"host": "127.0.0.1", "dry_run": True}),
+        ("diag", {"name": "ping", "host": "127.0.0.1"}),
+    ):
+        answer = await desk.call(tool, arguments, caller)
+        assert text(answer).startswith("not-allowed: only targets of this hub")
+    answer = await desk.call("scan", {"host": "api.example.com", "dry_run": True}, caller)
+    assert document(answer)["preview"]["probes"] == 5
+    await desk.close()
