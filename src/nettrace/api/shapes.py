@@ -132,19 +132,6 @@ def round_row(stored: Round) -> schema.RoundRow:
     )  # fmt: skip
 
 
-def raw_row(stored: Round) -> schema.RawRow:
-    """A round as one point of a history."""
-    series, rtt_ms = stored.series, ms(stored.rtt_ns)
-    due = rfc3339(stored.due)
-    return schema.RawRow(
-        at=due, region=series.vantage, endpoint=series.endpoint, method=series.method, outcome=stored.outcome,
-        reason=stored.reason, rtt_ms=rtt_ms, min_ms=ms(stored.min_ns), max_ms=ms(stored.max_ns),
-        error_ms=ms(stored.error_ns), sent=stored.sent, received=stored.received,
-        loss=loss(stored.sent, stored.received), hop_count=stored.hop_count, route=stored.route, round=stored.id,
-        total_rtt=rtt_ms, route_hash=stored.route, timestamp=due,
-    )  # fmt: skip
-
-
 def hop_shape(hop: Hop) -> schema.HopShape:
     """One hop, with its earlier names."""
     return schema.HopShape(

@@ -25,19 +25,20 @@ from nettrace.errors import NetTraceError, StoreError
 from nettrace.hub.open import open_reader, writer
 from nettrace.hub.place import Data
 from nettrace.model.instant import NS_PER_S, Instant, rfc3339
+from nettrace.model.target import Series
 from nettrace.store.port import QUANTILES, Choice, StoreReader, StoreWriter
-from nettrace.store.rows import Columns, Export, ExportFile, ExportState, Resolution, Round, Window
+from nettrace.store.rows import Columns, Export, ExportFile, ExportState, RawColumns, Resolution, Window
 
 FORMS = ("parquet", "csv", "ndjson", "arrow")
 KEPT_NS = 7 * 86_400 * NS_PER_S
 """How long the files of a finished export are kept."""
 DAY_NS = 86_400 * NS_PER_S
-_PAGE = 5_000
 _OPEN = (ExportState.QUEUED, ExportState.RUNNING)
 BYTES_PER_ROW = {"parquet": 40, "csv": 160, "ndjson": 420, "arrow": 200}
 """What a raw round takes, for previews only."""
 
-Row = dict[str, Any]
+Page = dict[str, list[Any]]
+"""Rows of a file as columns."""
 
 
 @cache
@@ -79,36 +80,44 @@ def bucket_schema() -> Any:
     )  # fmt: skip
 
 
-def raw_row(stored: Round) -> Row:
-    """A round as a row of a file."""
-    series = stored.series
+_RAW_FIELDS = (
+    "id", "at", "outcome", "reason", "address", "sent", "received", "not_measured", "rtt_ns", "min_ns", "max_ns",
+    "error_ns", "grade", "samples_ns", "stages_ns", "status", "tls_version", "route", "hop_count", "stored_at",
+)  # fmt: skip
+_STAGES = ("dns", "connect", "tls", "ttfb", "total")
+
+
+def raw_page(rounds: RawColumns) -> Page:
+    """Rounds as columns of a file."""
+    stages = {
+        f"{stage}_ns": [each.get(stage) for each in rounds.stages_ns] if any(rounds.stages_ns) else [None] * len(rounds.due)
+        for stage in _STAGES
+    }  # fmt: skip
     return {
-        "id": stored.id, "target": series.target, "vantage": series.vantage, "endpoint": series.endpoint,
-        "method": series.method.value, "due_ns": stored.due, "at_ns": stored.at, "outcome": stored.outcome.value,
-        "reason": stored.reason.value if stored.reason else None, "address": stored.address, "sent": stored.sent,
-        "received": stored.received, "not_measured": stored.not_measured, "rtt_ns": stored.rtt_ns,
-        "min_ns": stored.min_ns, "max_ns": stored.max_ns, "error_ns": stored.error_ns, "grade": stored.grade,
-        "samples_ns": list(stored.samples_ns),
-        **{f"{stage}_ns": stored.stages_ns.get(stage) for stage in ("dns", "connect", "tls", "ttfb", "total")},
-        "status": stored.status, "tls_version": stored.tls_version, "route": stored.route,
-        "hop_count": stored.hop_count, "stored_at_ns": stored.stored_at,
+        "id": rounds.id, **_names(rounds.series), "due_ns": rounds.due, "at_ns": rounds.at,
+        "outcome": rounds.outcome, "reason": rounds.reason, "address": rounds.address, "sent": rounds.sent,
+        "received": rounds.received, "not_measured": rounds.not_measured, "rtt_ns": rounds.rtt_ns,
+        "min_ns": rounds.min_ns, "max_ns": rounds.max_ns, "error_ns": rounds.error_ns, "grade": rounds.grade,
+        "samples_ns": rounds.samples_ns, **stages, "status": rounds.status, "tls_version": rounds.tls_version,
+        "route": rounds.route, "hop_count": rounds.hop_count, "stored_at_ns": rounds.stored_at,
     }  # fmt: skip
 
 
-def bucket_rows(columns: Columns) -> list[Row]:
-    """Buckets as rows of a file."""
-    series = columns.series
-    return [
-        {
-            "target": series.target, "vantage": series.vantage, "endpoint": series.endpoint,
-            "method": series.method.value, "start_ns": start, "rounds": columns.rounds[at],
-            "measured": columns.measured[at], "failed": columns.failed[at],
-            "not_measured": columns.not_measured[at], "sent": columns.sent[at], "received": columns.received[at],
-            "min_ns": columns.min_ns[at], "mean_ns": columns.mean_ns[at], "max_ns": columns.max_ns[at],
-            **{f"{name}_ns": values[at] for name, values in columns.quantiles_ns.items()},
-        }
-        for at, start in enumerate(columns.start)
-    ]  # fmt: skip
+def bucket_page(columns: Columns) -> Page:
+    """Buckets as columns of a file."""
+    return {
+        **_names([columns.series] * len(columns.start)), "start_ns": columns.start, "rounds": columns.rounds,
+        "measured": columns.measured, "failed": columns.failed, "not_measured": columns.not_measured,
+        "sent": columns.sent, "received": columns.received, "min_ns": columns.min_ns, "mean_ns": columns.mean_ns,
+        "max_ns": columns.max_ns, **{f"{name}_ns": values for name, values in columns.quantiles_ns.items()},
+    }  # fmt: skip
+
+
+def _names(series: list[Series]) -> Page:
+    return {
+        "target": [each.target for each in series], "vantage": [each.vantage for each in series],
+        "endpoint": [each.endpoint for each in series], "method": [each.method.value for each in series],
+    }  # fmt: skip
 
 
 def days(window: Window) -> Iterator[Window]:
@@ -124,25 +133,24 @@ def days(window: Window) -> Iterator[Window]:
         start = end
 
 
-def pages(reader: StoreReader, export: Export, window: Window) -> Iterator[list[Row]]:
+def pages(reader: StoreReader, export: Export, window: Window) -> Iterator[Page]:
     """The rows of a window in pages; memory stays bounded. Nothing stored after the export was asked for."""
     choice = Choice(
         targets=export.targets, vantages=export.vantages, methods=tuple(each.value for each in export.methods)
     )
     if export.resolution is Resolution.RAW:
-        for page in reader.scan(choice, window, export.created_at):
-            for first in range(0, len(page), _PAGE):
-                yield [raw_row(stored) for stored in page[first : first + _PAGE]]
+        for found in reader.raw_scan(choice, window, fields=_RAW_FIELDS, as_of=export.created_at):
+            yield raw_page(found)
         return
     for columns in reader.history(choice, window, export.resolution, QUANTILES):
-        yield bucket_rows(columns)
+        yield bucket_page(columns)
 
 
 class Sink(Protocol):
     """Where rows go."""
 
-    def write(self, rows: list[Row]) -> None:
-        """Append rows."""
+    def write(self, page: Page) -> None:
+        """Append rows, given as columns."""
         ...
 
     def close(self) -> None:
@@ -165,10 +173,10 @@ class _Arrow:
         else:
             self._writer = pa.csv.CSVWriter(file, self._shown)
 
-    def write(self, rows: list[Row]) -> None:
-        if self._flat:
-            rows = [{name: _text(value) for name, value in row.items()} for row in rows]
-        self._writer.write_table(_arrow().Table.from_pylist(rows, schema=self._shown))
+    def write(self, page: Page) -> None:
+        if self._flat and "samples_ns" in page:
+            page = page | {"samples_ns": [msgspec.json.encode(each).decode() for each in page["samples_ns"]]}
+        self._writer.write_table(_arrow().Table.from_pydict(page, schema=self._shown))
 
     def close(self) -> None:
         self._writer.close()
@@ -181,8 +189,9 @@ class _Lines:
         self._file = file
         self._encode = msgspec.json.Encoder().encode_lines
 
-    def write(self, rows: list[Row]) -> None:
-        self._file.write(self._encode(rows))
+    def write(self, page: Page) -> None:
+        rows = zip(*page.values(), strict=True)
+        self._file.write(self._encode([dict(zip(page, row, strict=True)) for row in rows]))
 
     def close(self) -> None:
         self._file.flush()
@@ -200,10 +209,6 @@ def _flattened(schema: Any) -> Any:
     return pa.schema(
         [pa.field(each.name, pa.string() if pa.types.is_nested(each.type) else each.type) for each in schema]
     )
-
-
-def _text(value: Any) -> Any:
-    return msgspec.json.encode(value).decode() if isinstance(value, list) else value
 
 
 class _Hashing:
@@ -254,7 +259,7 @@ def write_day(reader: StoreReader, export: Export, window: Window, folder: Path)
     try:
         out = sink(file, export.form, export.resolution)
         for page in pages(reader, export, window):
-            rows += len(page)
+            rows += len(page["target"])
             out.write(page)
         out.close()
     finally:

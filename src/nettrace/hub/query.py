@@ -14,11 +14,12 @@ from nettrace.model.measurement import Outcome
 from nettrace.model.target import Endpoint, Role, RoundMethod, Series, Target
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import (
+    ROUND_FIELDS,
     STEP_S,
     Columns,
     Latest,
+    RawColumns,
     Resolution,
-    Round,
     RouteState,
     StoredTrace,
     Summary,
@@ -205,14 +206,16 @@ def raw_page(
     question: Question,
     after: tuple[Instant, Series] | None,
     *,
+    fields: Sequence[str] = ROUND_FIELDS,
     newest_first: bool = False,
-) -> tuple[list[Round], bool]:
-    """A page of raw rounds by (due, series), and whether more follow."""
-    rows = reader.rounds(
-        question.choice, question.window, limit=question.limit + 1, newest_first=newest_first, after=after,
-        as_of=question.as_of,
+) -> tuple[RawColumns, bool]:
+    """A page of raw rounds by (due, series), `fields` of them alone, and whether more follow."""
+    found = reader.raw(
+        question.choice, question.window, fields=fields, limit=question.limit + 1, newest_first=newest_first,
+        after=after, as_of=question.as_of,
     )  # fmt: skip
-    return rows[: question.limit], len(rows) > question.limit
+    more = len(found.due) > question.limit
+    return found.first(question.limit) if more else found, more
 
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):

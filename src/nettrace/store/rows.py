@@ -108,6 +108,10 @@ class RawColumns(msgspec.Struct, frozen=True, kw_only=True):
     request: list[str | None] = []
     stored_at: list[Instant] = []
 
+    def first(self, count: int) -> "RawColumns":
+        """The first so many."""
+        return RawColumns(**{name: getattr(self, name)[:count] for name in self.__struct_fields__})
+
     def rounds(self) -> list[Round]:
         """The rounds themselves, of columns that were all asked for."""
         return list(map(Round, *(getattr(self, name) for name in ROUND_FIELDS)))

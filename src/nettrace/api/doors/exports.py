@@ -14,6 +14,7 @@ from nettrace.api.doors.measurements import meant_not
 from nettrace.api.given import Answer
 from nettrace.api.idempotent import identifier
 from nettrace.api.operation import NoQuery, Operation
+from nettrace.api.points import FIELDS, points
 from nettrace.api.problems import BadRequest, Fault
 from nettrace.api.service import Service
 from nettrace.errors import Conflict, IdempotencyMismatch, Invalid, NetTraceError, NotFound
@@ -24,7 +25,7 @@ from nettrace.model.account import Feature
 from nettrace.model.instant import Instant, rfc3339
 from nettrace.model.target import RoundMethod, Series
 from nettrace.store.port import Choice, StoreReader
-from nettrace.store.rows import Export, ExportState, Resolution, Round, Window
+from nettrace.store.rows import Export, ExportState, RawColumns, Resolution, Window
 
 MOST_OPEN = 3
 SWEEP_S = 10.0
@@ -57,13 +58,13 @@ async def export_host(call: Call) -> Answer:
     )  # fmt: skip
     after = None if place is None else (place[2], place[3])
 
-    def read(reader: StoreReader) -> tuple[list[Round], list[schema.RawRow], bool]:
-        rounds, more = query.raw_page(reader, question, after)
-        return rounds, [shapes.raw_row(each) for each in rounds], more
+    def read(reader: StoreReader) -> tuple[RawColumns, list[schema.RawRow], bool]:
+        rounds, more = query.raw_page(reader, question, after, fields=FIELDS)
+        return rounds, points(rounds), more
 
     rounds, rows, more = await call.service.readers.run(read)
     cursor = (
-        asked.sealed(call, (window.start, window.end, rounds[-1].due, rounds[-1].series)) if more else None
+        asked.sealed(call, (window.start, window.end, rounds.due[-1], rounds.series[-1])) if more else None
     )
     page = schema.ExportPage(
         data=rows, host=target.host, window=shapes.window_shape(window), export_rows=len(rows),

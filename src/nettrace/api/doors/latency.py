@@ -11,6 +11,7 @@ from nettrace.api.asked import HOUR_NS, AsOf, Region, Tabled, Windowed
 from nettrace.api.call import Call
 from nettrace.api.given import Answer, Format
 from nettrace.api.operation import NoQuery, Operation
+from nettrace.api.points import FIELDS, points
 from nettrace.api.problems import BadRequest, Fault
 from nettrace.errors import NotFound
 from nettrace.hub import query
@@ -135,9 +136,11 @@ async def _raw(call: Call, question: query.Question, place: Place | None) -> Row
     after = None if place is None else (place[2], place[3])
 
     def read(reader: StoreReader) -> Rows:
-        rounds, more = query.raw_page(reader, question, after, newest_first=call.query.order == "desc")
-        last = (rounds[-1].due, rounds[-1].series) if rounds else None
-        return [shapes.raw_row(each) for each in rounds], more, last
+        found, more = query.raw_page(
+            reader, question, after, fields=FIELDS, newest_first=call.query.order == "desc"
+        )
+        last = (found.due[-1], found.series[-1]) if found.due else None
+        return list(points(found)), more, last
 
     return await call.service.readers.run(read)
 
@@ -300,7 +303,8 @@ async def rounds(call: Call) -> Answer:
     after = None if place is None else (place[2], place[3])
 
     def read(reader: StoreReader) -> tuple[list[Round], list[schema.RoundRow], bool]:
-        found, more = query.raw_page(reader, question, after, newest_first=wanted.order == "desc")
+        columns, more = query.raw_page(reader, question, after, newest_first=wanted.order == "desc")
+        found = columns.rounds()
         return found, [shapes.round_row(each) for each in found], more
 
     if not visible:

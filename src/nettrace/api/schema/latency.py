@@ -176,7 +176,7 @@ class HistoryRow(msgspec.Struct, kw_only=True):
     timestamp: str | None = None
 
 
-class RawRow(msgspec.Struct, kw_only=True):
+class RawRow(msgspec.Struct, gc=False):
     """One round of a history with `resolution=raw`; `timestamp`, `total_rtt`, `route_hash` are earlier names."""
 
     at: str

@@ -122,7 +122,7 @@ def _from_folder(
         with _binary(out) as file:
             sink = job.sink(file, wanted.form, wanted.resolution)
             for page in job.pages(reader, wanted, wanted.window):
-                rows += len(page)
+                rows += len(page["target"])
                 sink.write(page)
             sink.close()
         return rows
