@@ -115,7 +115,7 @@ class Shield:
 
 
 class _Answer:
-    """Adds what every answer carries, and drops bodies of HEAD."""
+    """Adds what every answer carries unless it brings its own, and drops bodies of HEAD."""
 
     def __init__(self, send: Send, request_id: str, *, body: bool) -> None:
         self._send = send
@@ -130,7 +130,10 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
-            message["headers"] = [*message.get("headers", ()), *self._added]
+            given = list(message.get("headers", ()))
+            # a page's own Referrer-Policy holds: with "no-referrer" besides, its forms would come from nowhere
+            names = {name.lower() for name, _ in given}
+            message["headers"] = [*given, *(each for each in self._added if each[0] not in names)]
         elif message["type"] == "http.response.body" and not self._body:
             message["body"] = b""
         await self._send(message)

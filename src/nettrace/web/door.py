@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, get
@@ -11,12 +12,13 @@ from litestar.response import Redirect
 from nettrace.errors import NetTraceError, NotAllowed
 from nettrace.hub.access import Caller
 from nettrace.hub.latest import Snapshot
+from nettrace.hub.session import COOKIE
 from nettrace.model.account import Feature
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.rows import Window
 from nettrace.web.hub import Hub
-from nettrace.web.site import page
-from nettrace.web.visitor import visitor
+from nettrace.web.site import headers, packed, page
+from nettrace.web.visitor import form_token, visitor
 
 WINDOWS = {
     "3h": 3 * 3600,
@@ -36,6 +38,7 @@ class Visit(msgspec.Struct, frozen=True):
         caller: None is a stranger, who sees public pages only.
         query: the URL's parameters; all state of a page is there.
         path: the parameters in its path.
+        session: the visitor's session as its cookie has it; forms carry a token made from it.
     """
 
     hub: Hub
@@ -45,6 +48,22 @@ class Visit(msgspec.Struct, frozen=True):
     now: Instant
     snapshot: Snapshot
     url: str
+    session: str = ""
+
+    @property
+    def token(self) -> str:
+        """What a form of this visitor must bring back (CSRF)."""
+        return form_token(self.session, self.hub.secret)
+
+    @property
+    def live(self) -> bool:
+        """Whether this visitor may follow the stream."""
+        return self.caller is not None and Feature.STREAM in self.caller.tier.features
+
+    def page(self, template: str, told: Mapping[str, Any], *, embed: bool = False) -> Response[bytes]:
+        """A rendered page that knows who looks."""
+        known = {"live": self.live, "signed_in": self.caller is not None and self.caller.key is not None}
+        return page(template, self.now, {**known, **told}, embed=embed)
 
     @property
     def account(self) -> str:
@@ -69,22 +88,38 @@ def door(
 
     async def handler(request: Request[Any, Any, Any]) -> Response[Any]:
         now = hub.now()
-        caller = visitor(hub.access, hub.secret, request, now)
-        visit = Visit(
-            hub=hub, caller=caller, query=dict(request.query_params), now=now, snapshot=hub.snapshot,
-            path={name: str(value) for name, value in request.path_params.items()}, url=str(request.url.path),
-        )  # fmt: skip
+        visit = visit_of(hub, request)
+        caller, now = visit.caller, visit.now
         if caller is None and not public:
-            return Redirect(f"/login?next={request.url.path}")
+            asked = f"?{request.url.query}" if request.url.query else ""
+            return guarded(Redirect(f"/login?next={quote(request.url.path + asked)}"))
         try:
             if feature is not None and caller is not None:
                 hub.access.require(caller, feature)
-            return await show(visit)
+            shown = await show(visit)
         except NetTraceError as error:
-            return refused(error, now)
+            shown = refused(error, now)
+        return packed(guarded(shown), request.headers.get("accept-encoding", ""))
 
     handler.__name__ = "page_" + "".join(sign if sign.isalnum() else "_" for sign in path)
     return get(path, name=handler.__name__, include_in_schema=False)(handler)
+
+
+def visit_of(hub: Hub, request: Request[Any, Any, Any]) -> Visit:
+    """Who looks at what, now."""
+    now = hub.now()
+    return Visit(
+        hub=hub, caller=visitor(hub.access, hub.secret, request, now), query=dict(request.query_params), now=now,
+        path={name: str(value) for name, value in request.path_params.items()}, url=str(request.url.path),
+        snapshot=hub.snapshot, session=request.cookies.get(COOKIE, ""),
+    )  # fmt: skip
+
+
+def guarded(answer: Response[Any]) -> Response[Any]:
+    """The answer with the headers of every page, unless it brings its own policy."""
+    if "Content-Security-Policy" not in answer.headers:
+        answer.headers.update(headers())
+    return answer
 
 
 def refused(error: NetTraceError, now: Instant) -> Response[bytes]:

@@ -11,18 +11,20 @@ from nettrace.errors import NetTraceError, NotFound, Unauthenticated
 from nettrace.hub.access import Caller
 from nettrace.hub.query import known_regions
 from nettrace.hub.session import sealed
+from nettrace.web.account import account_doors
 from nettrace.web.badges import badge_doors
-from nettrace.web.door import Visit, door, refused
+from nettrace.web.door import Visit, door, guarded, refused
 from nettrace.web.events import event_doors
 from nettrace.web.hub import Hub
 from nettrace.web.map import map_doors
 from nettrace.web.overview import overview_doors
 from nettrace.web.path import path_doors
+from nettrace.web.playground import playground_doors
 from nettrace.web.rankings import ranking_doors
 from nettrace.web.site import digest, page, serve_static
 from nettrace.web.status import status_doors
 from nettrace.web.targets import target_doors
-from nettrace.web.visitor import cookie
+from nettrace.web.visitor import cookie, same_origin
 
 
 def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
@@ -36,6 +38,8 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *path_doors(hub),
         *status_doors(hub),
         *badge_doors(hub),
+        *playground_doors(hub),
+        *account_doors(hub),
         *_session_doors(hub),
         door(hub, "/palette.json", _palette, public=True),
         _static_door(hub),
@@ -44,11 +48,11 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
 
 def _static_door(hub: Hub) -> HTTPRouteHandler:
     @get("/static/{stamp:str}/{name:path}", include_in_schema=False)
-    async def static(stamp: str, name: str) -> Response[bytes]:
+    async def static(request: Request[Any, Any, Any], stamp: str, name: str) -> Response[bytes]:
         try:
             if stamp != digest():
                 raise NotFound("this file is of another version of NetTrace", "Load the page again")
-            return serve_static(name.lstrip("/"))
+            return serve_static(name.lstrip("/"), request.headers.get("accept-encoding", ""))
         except NetTraceError as error:
             return refused(error, hub.now())
 
@@ -83,20 +87,21 @@ def _session_doors(hub: Hub) -> list[HTTPRouteHandler]:
         onward = _inside(str(sent.get("next", "/")))
         now = hub.now()
         try:
-            if not _same_origin(request):
+            if not same_origin(request):
                 raise Unauthenticated("this form was sent from another site")
             caller: Caller = hub.access.caller(f"Bearer {str(sent.get('key', ''))[:200]}", None, now)
         except Unauthenticated as error:
             return _login_page(hub, onward, str(error), status=401)
         secure = request.url.scheme == "https"
         session = cookie(sealed(caller.key or "", hub.secret, now), secure=secure)
-        return Redirect(onward, status_code=303, cookies=[session])
+        return guarded(Redirect(onward, status_code=303, cookies=[session]))
 
     @post("/logout", include_in_schema=False, status_code=303)
     async def logout(request: Request[Any, Any, Any]) -> Response[Any]:
-        if not _same_origin(request):
+        if not same_origin(request):
             return _login_page(hub, "/", "this form was sent from another site", status=401)
-        return Redirect("/", status_code=303, cookies=[cookie("", secure=request.url.scheme == "https")])
+        gone = cookie("", secure=request.url.scheme == "https")
+        return guarded(Redirect("/", status_code=303, cookies=[gone]))
 
     return [form, login, logout]
 
@@ -109,12 +114,3 @@ def _inside(path: str) -> str:
     """A path of ours to go on to; anything that could lead elsewhere is the first page."""
     ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if ours and len(path) < 500 else "/"
-
-
-def _same_origin(request: Request[Any, Any, Any]) -> bool:
-    """Whether a form came from our own page: browsers say so in Sec-Fetch-Site or Origin; programs say nothing."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    origin = request.headers.get("origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("host")

@@ -16,9 +16,8 @@ from nettrace.store.rows import Event, Resolution, Window
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.overview import VantageLine, vantage_lines
-from nettrace.web.site import page
 from nettrace.web.smoke import Mark, smoke
-from nettrace.web.targets import event_row
+from nettrace.web.targets import event_row, may_see
 
 KINDS = ("shift", "anomaly", "trend", "loss", "divergence", "route_change", "degraded_leg", "address_change")
 _AROUND_NS = 6 * 3600 * NS_PER_S
@@ -52,17 +51,17 @@ async def events_page(visit: Visit) -> Response[Any]:
         lambda reader: reader.events(window, kinds=(kind,) if kind in KINDS else (), choice=choice, limit=200)
     )
     told = {
-        "page": "events", "events": [event_row(event) for event in found if _visible(visit, event)], "kinds": KINDS, "kind": kind,
+        "page": "events", "events": [event_row(event) for event in found if may_see(visit, event)], "kinds": KINDS, "kind": kind,
         "host": host, "region": region, "regions": known_regions(visit.snapshot), "window": name, "windows": list(WINDOWS),
     }  # fmt: skip
-    return page("events.html", visit.now, told)
+    return visit.page("events.html", told)
 
 
 async def event_page(visit: Visit) -> Response[Any]:
     """One event: what, since when, how sure, who else, and the hours around it."""
     wanted = visit.path["id"]
     event = await _find(visit, wanted)
-    if event is None or not _visible(visit, event):
+    if event is None or not may_see(visit, event):
         raise NotFound(f"no event '{wanted[:60]}'", "Events older than this hub keeps are gone; see the list")
     around = Window(event.at - _AROUND_NS, min(visit.now, event.detected_at + _AROUND_NS))
     host, charts = event.target, list[tuple[str, str]]()
@@ -85,7 +84,7 @@ async def event_page(visit: Visit) -> Response[Any]:
         "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by,
         "others": [event_row(each) for each in others if each.id != event.id],
     }  # fmt: skip
-    return page("event.html", visit.now, told)
+    return visit.page("event.html", told)
 
 
 async def _find(visit: Visit, wanted: str) -> Event | None:
@@ -98,14 +97,6 @@ async def _find(visit: Visit, wanted: str) -> Event | None:
     return next((event for event in found if event.id == wanted), None)
 
 
-def _visible(visit: Visit, event: Event) -> bool:
-    """Custom targets' events are for their account only."""
-    if event.target is None:
-        return True
-    target = visit.snapshot.targets.get(event.target)
-    return target is None or target.account in {None, visit.account}
-
-
 async def fleet_page(visit: Visit) -> Response[Any]:
     """Every vantage: heard of when, permitted what, how far its clock is off, what its spool had to drop."""
     lines = vantage_lines(visit.snapshot, visit.now)
@@ -115,4 +106,4 @@ async def fleet_page(visit: Visit) -> Response[Any]:
         Fleet(line, visit.snapshot.vantages.get(line.code), sum(code == line.code for code, _ in gaps))
         for line in lines
     ]
-    return page("fleet.html", visit.now, {"page": "fleet", "rows": rows})
+    return visit.page("fleet.html", {"page": "fleet", "rows": rows})

@@ -1,14 +1,17 @@
 """What pages need of the hub: the newest rounds, questions to the store, the time."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from nettrace.hub.access import Access
 from nettrace.hub.latest import Snapshot
+from nettrace.hub.link import HubWriter
 from nettrace.model.instant import Instant
 from nettrace.store.port import StoreReader
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 
 class Questions(Protocol):
@@ -19,8 +22,18 @@ class Questions(Protocol):
         ...
 
 
+class Orders(Protocol):
+    """The way to the one writer."""
+
+    async def call(
+        self, method: Callable[Concatenate[HubWriter, P], R], *args: P.args, **keywords: P.kwargs
+    ) -> R:
+        """What the writer's method answers."""
+        ...
+
+
 class Hub(Protocol):
-    """The hub as pages see it; `nettrace.hub.service.Service` is one."""
+    """The hub as pages see it; `nettrace.api.service.Service` is one."""
 
     now: Callable[[], Instant]
     access: Access
@@ -29,6 +42,11 @@ class Hub(Protocol):
     @property
     def snapshot(self) -> Snapshot:
         """The newest rounds there are."""
+        ...
+
+    @property
+    def writer(self) -> Orders:
+        """The way to the writer."""
         ...
 
     @property

@@ -16,7 +16,6 @@ from nettrace.model.path import Place
 from nettrace.model.target import Lifecycle, Target
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
-from nettrace.web.site import page
 from nettrace.web.targets import Row, row_of
 
 WIDTH = 1000
@@ -84,7 +83,7 @@ async def map_page(visit: Visit) -> Response[Any]:
         "unplaced": sum(place is None for _, place in placed), "category": category,
         "categories": sorted({target.category for target in visible}),
     }  # fmt: skip
-    return page("map.html", visit.now, told)
+    return visit.page("map.html", told)
 
 
 @cache

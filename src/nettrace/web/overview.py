@@ -13,8 +13,7 @@ from nettrace.model.instant import Instant
 from nettrace.model.target import Lifecycle, Target
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
-from nettrace.web.site import page
-from nettrace.web.targets import Row, event_row, row_of
+from nettrace.web.targets import Row, event_row, may_see, row_of
 
 _WORST = 8
 _WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
@@ -67,9 +66,9 @@ async def overview_page(visit: Visit) -> Response[Any]:
     told = {
         "page": "overview", "headline": headline(categories, vantages, len(troubles)), "vantages": vantages, "troubles": troubles[:_WORST],
         "more": max(0, len(troubles) - _WORST), "categories": categories, "stranger": visit.caller is None,
-        "events": [event_row(event) for event in visit.snapshot.events_1h[:20]] if visit.caller else [],
+        "events": [event_row(event) for event in visit.snapshot.events_1h if may_see(visit, event)][:20] if visit.caller else [],
     }  # fmt: skip
-    return page("overview.html", visit.now, told)
+    return visit.page("overview.html", told)
 
 
 def vantage_lines(snapshot: Snapshot, now: Instant) -> list[VantageLine]:

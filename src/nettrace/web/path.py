@@ -17,7 +17,6 @@ from nettrace.store.rows import Window
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.pathgraph import draw, graph
-from nettrace.web.site import page
 from nettrace.web.targets import event_row
 
 _BACK_NS = 24 * 3600 * NS_PER_S
@@ -47,7 +46,7 @@ async def path_page(visit: Visit) -> Response[Any]:
         "differences": {vantage: _difference(before.get(vantage), trace) for vantage, trace in paths.items()} if was is not None else {},
         "at": rfc3339(at)[:16], "was": rfc3339(was)[:16] if was is not None else "", "changes": [event_row(event) for event in changes],
     }  # fmt: skip
-    return page("path.html", visit.now, told)
+    return visit.page("path.html", told)
 
 
 def _paths(routes: list[RouteNow]) -> dict[str, Trace]:

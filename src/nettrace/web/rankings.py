@@ -29,7 +29,6 @@ from nettrace.store.port import Choice
 from nettrace.store.rows import Columns, Summary, Window
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
-from nettrace.web.site import page
 from nettrace.web.smoke import smoke
 
 _WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
@@ -88,7 +87,7 @@ async def leaderboard_page(visit: Visit) -> Response[Any]:
         "unranked": unranked, "categories": categories, "category": category, "regions": regions, "region": region,
         "window": name, "windows": list(WINDOWS),
     }  # fmt: skip
-    return page("leaderboard.html", visit.now, told)
+    return visit.page("leaderboard.html", told)
 
 
 def _bar(summary: Summary, slowest: int) -> tuple[float, float, float]:
@@ -137,7 +136,7 @@ async def matrix_page(visit: Visit) -> Response[Any]:
         "quantile": quantile, "quantiles": list(_QUANTILES), "difference": difference,
         "categories": sorted({target.category for target in visit.snapshot.visible(visit.account)}),
     }  # fmt: skip
-    return page("matrix.html", visit.now, told)
+    return visit.page("matrix.html", told)
 
 
 _Pairs = dict[Any, Summary]
@@ -219,7 +218,7 @@ async def compare_page(visit: Visit) -> Response[Any]:
         told.update(await _compared(visit, targets, region, window))
     elif targets:
         raise Invalid("no vantage has measured anything yet", "Nodes report within a minute of starting")
-    return page("compare.html", visit.now, told)
+    return visit.page("compare.html", told)
 
 
 async def _compared(visit: Visit, targets: Sequence[Target], region: str, window: Window) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What every page shares: templates, static files under their digest, the headers that keep strangers out."""
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -35,8 +36,14 @@ LIVE = ("overview", "targets", "events", "fleet", "map", "matrix")
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; manifest-src 'self'; frame-ancestors {ancestors}"
+    "form-action 'self'; base-uri 'none'; manifest-src 'self'; frame-ancestors 'none'"
 )
+_FRAMED = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors *"
+"""Embeds have no script and no form: there is nothing in them a page around them could make somebody click."""
+
+_SMALL = 1000
+"""Bytes below which packing gains nothing."""
+
 _TYPES = {
     "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml",
     "json": "application/json", "txt": "text/plain; charset=utf-8",
@@ -46,7 +53,7 @@ _TYPES = {
 def headers(*, embed: bool = False) -> dict[str, str]:
     """What goes with every page: no script or style but our own, no frames but embeds, no referrer, no sniffing."""
     return {
-        "Content-Security-Policy": _POLICY.format(ancestors="*" if embed else "'none'"),
+        "Content-Security-Policy": _FRAMED if embed else _POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -62,6 +69,39 @@ def page(
     body = _environment().get_template(template).render(now=now, **context).encode()
     told = {**headers(embed=embed), "Cache-Control": "no-cache"}
     return Response(body, media_type=MediaType.HTML, status_code=status, headers=told)
+
+
+def packed(answer: Response[Any], accepted: str) -> Response[Any]:
+    """The answer as gzip, where the client takes that and it is worth the trouble.
+
+    What a page repeats of its request beside a secret cannot be guessed by its size (BREACH): sessions are
+    SameSite=Strict, so nobody else's page can make a browser ask as somebody.
+    """
+    answer.headers.setdefault("Vary", "Accept-Encoding")
+    body = answer.content
+    if not isinstance(body, bytes) or len(body) < _SMALL or not _takes_gzip(accepted):
+        return answer
+    answer.content = gzip.compress(body, 5, mtime=0)
+    answer.headers["Content-Encoding"] = "gzip"
+    return answer
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether an Accept-Encoding header allows it.
+
+    >>> _takes_gzip("br, gzip;q=0.5"), _takes_gzip("gzip;q=0"), _takes_gzip("")
+    (True, False, False)
+    """
+    for part in accepted.lower().split(","):
+        name, _, rest = part.partition(";")
+        if name.strip() == "gzip":
+            return rest.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
+
+
+@cache
+def _packed_asset(name: str) -> bytes:
+    return gzip.compress(asset(name)[0], 9, mtime=0)
 
 
 @cache
@@ -96,10 +136,14 @@ def digest() -> str:
     return total.hexdigest()[:12]
 
 
-def serve_static(name: str) -> Response[bytes]:
+def serve_static(name: str, accepted: str = "") -> Response[bytes]:
     """A static file as an answer that never goes stale."""
     body, etag = asset(name)
-    told = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{etag}"', **headers()}
+    told = {"Cache-Control": "public, max-age=31536000, immutable", **headers(), "Vary": "Accept-Encoding"}
+    if len(body) >= _SMALL and _takes_gzip(accepted):
+        body, etag = _packed_asset(name), f"{etag}-gzip"
+        told["Content-Encoding"] = "gzip"
+    told["ETag"] = f'"{etag}"'
     return Response(body, media_type=_TYPES[name.rpartition(".")[2]], headers=told)
 
 
@@ -155,7 +199,14 @@ def _environment() -> Environment:
     filters.update(ms=milliseconds, rfc3339=rfc3339, clock=clock, ago=ago, svg=Markup)
     known: dict[str, Any] = made.globals
     known.update(
-        static=static, navigation=NAVIGATION, version=__version__, percent=percent, theme="", live_pages=LIVE
+        static=static,
+        navigation=NAVIGATION,
+        version=__version__,
+        percent=percent,
+        live_pages=LIVE,
+        live=False,
+        signed_in=False,
+        embedded=False,
     )
     return made
 

@@ -18,9 +18,9 @@ from nettrace.store.port import Choice
 from nettrace.store.rows import Columns, Event, Resolution, Window
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
-from nettrace.web.site import headers, page
+from nettrace.web.site import headers
 from nettrace.web.smoke import smoke
-from nettrace.web.targets import Row, event_row, row_of
+from nettrace.web.targets import Row, embedded, event_row, row_of
 from nettrace.web.xml import text
 
 DAYS = 90
@@ -54,9 +54,8 @@ async def status_page(visit: Visit) -> Response[Any]:
     grouped = [(name, list(rows)) for name, rows in groupby(lines, key=lambda line: line[0].category)]
     known = [row for _, row in lines if row is not None]
     down = [target.name for target, row in lines if row is not None and row.state == "failed"]
-    return page(
+    return visit.page(
         "status.html",
-        visit.now,
         {"page": "status", "grouped": grouped, "headline": said(len(lines), len(known), down)},
     )
 
@@ -97,11 +96,14 @@ async def status_of(visit: Visit) -> Response[Any]:
         (each.series.vantage, smoke(each, day, f"{target.name} from {each.series.vantage}, 24 hours"))
         for each in near
     ]
+    if "embed" in visit.query:
+        alone = [{"vantage": vantage, "svg": chart} for vantage, chart in charts]
+        return embedded(visit, target, row.method if row else "tcp", alone)
     told = {
         "page": "status", "target": target, "row": row, "days": days_of(history, months), "charts": charts,
         "events": [event_row(event) for event in events],
     }  # fmt: skip
-    return page("status_of.html", visit.now, told)
+    return visit.page("status_of.html", told)
 
 
 def days_of(history: Sequence[Columns], window: Window) -> list[Day]:

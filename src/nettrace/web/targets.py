@@ -18,7 +18,6 @@ from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Columns, Event, Latest, Resolution, Window
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
-from nettrace.web.site import page
 from nettrace.web.smoke import Mark, smoke
 from nettrace.web.spark import sparkline
 
@@ -97,7 +96,7 @@ async def targets_page(visit: Visit) -> Response[Any]:
         "page": "targets", "rows": rows, "categories": categories, "wanted": wanted, "order": order,
         "retired": "retired" in visit.query,
     }  # fmt: skip
-    return page("targets.html", visit.now, told)
+    return visit.page("targets.html", told)
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,9 +182,19 @@ async def target_page(visit: Visit) -> Response[Any]:
     told = {
         "page": "targets", "target": target, "endpoint": endpoint, "group": group_of(endpoint).value, "rows": rows,
         "charts": charts, "window": name, "windows": list(WINDOWS), "method": method, "methods": sorted({row.method for row in rows}),
-        "events": [event_row(event) for event in events], "resolution": resolution.value, "start": rfc3339(window.start), "end": rfc3339(window.end),
+        "events": [event_row(event) for event in events], "resolution": resolution.value, "url": visit.url, "start": rfc3339(window.start), "end": rfc3339(window.end),
     }  # fmt: skip
-    return page("target.html", visit.now, told)
+    return (
+        embedded(visit, target, method, charts) if "embed" in visit.query else visit.page("target.html", told)
+    )
+
+
+def embedded(visit: Visit, target: Target, method: str, charts: list[dict[str, Any]]) -> Response[Any]:
+    """The charts alone, without a script, for frames in other people's pages; `v=` picks vantages."""
+    wanted = {code for code in visit.query.get("v", "").split(",") if code}
+    shown = [chart for chart in charts if not wanted or chart["vantage"] in wanted]
+    told = {"page": "embed", "embedded": True, "target": target, "method": method, "charts": shown}
+    return visit.page("embed.html", told, embed=True)
 
 
 async def pair_page(visit: Visit) -> Response[Any]:
@@ -222,7 +231,15 @@ async def pair_page(visit: Visit) -> Response[Any]:
         "start": rfc3339(window.start), "end": rfc3339(window.end),
         "stages": next((row.stages_ns for row in here if row.method == "http" and row.stages_ns), None),
     }  # fmt: skip
-    return page("pair.html", visit.now, told)
+    return visit.page("pair.html", told)
+
+
+def may_see(visit: Visit, event: Event) -> bool:
+    """Custom targets' events are for their account only."""
+    if event.target is None:
+        return True
+    target = visit.snapshot.targets.get(event.target)
+    return target is None or target.account in {None, visit.account}
 
 
 def event_row(event: Event) -> dict[str, Any]:
