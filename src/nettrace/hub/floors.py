@@ -7,14 +7,19 @@ from nettrace.model.path import Place
 from nettrace.model.target import Target
 from nettrace.model.vantage import Vantage
 from nettrace.outside.places import find
+from nettrace.placement.registry.load import built_in
+from nettrace.placement.registry.places import engine_of_host
 
 _TAG = "engine:"
 
 
 def engine_place(target: Target) -> Place | None:
-    """Where a target's engine stands, by its tag `engine:PLACE` (a city, a cloud region, LAT,LON); None is "not known"."""
+    """Where a target's engine stands: by its tag `engine:PLACE` (a city, a cloud region, LAT,LON), else by the registry.
+
+    None is "not known".
+    """
     named = next((tag.removeprefix(_TAG) for tag in target.tags if tag.startswith(_TAG)), None)
-    return None if named is None else _place(named)
+    return _registered(target.host) if named is None else _place(named)
 
 
 def vantage_place(vantage: Vantage) -> Place | None:
@@ -36,3 +41,8 @@ def floor_to(vantage: Vantage | None, target: Target) -> Floor | None:
 @lru_cache(maxsize=1024)
 def _place(named: str) -> Place | None:
     return find(named)
+
+
+@lru_cache(maxsize=1024)
+def _registered(host: str) -> Place | None:
+    return engine_of_host(built_in(), host, find)

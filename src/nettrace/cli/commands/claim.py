@@ -1,11 +1,18 @@
-"""`nettrace claim check`: what physics says of a latency claim."""
+"""`nettrace claim`: what physics, the registry and a hub's measurements say of latency claims."""
 
+import time
 from collections.abc import Sequence
-from typing import TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from nettrace.cli.facts import read_text, registry_option, registry_with
+from nettrace.cli.folder import data_option
 from nettrace.cli.output import FORMATS, Document, Emitter, milliseconds
+
+if TYPE_CHECKING:
+    from nettrace.placement.registry.claims import RegisteredClaim
 
 _COLOURS = {"possible": "green", "implausible": "yellow", "impossible": "red", "unknown_place": "magenta"}
 
@@ -52,6 +59,126 @@ def check(texts: Sequence[str], file: TextIO | None, output: str | None) -> None
     for text in claims:
         emitter.emit(claim_document(judge(parse_claim(text.strip()), find)))
     emitter.close()
+
+
+_claims_option = click.option(
+    "-f",
+    "--file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Claims (TOML). Default: the ones that ship.",
+)
+_form_option = click.option(
+    "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
+)
+
+
+@command.command("list")
+@_claims_option
+@_form_option
+def show(file: Path | None, output: str | None) -> None:
+    """The registry of claims, word for word, with document and line."""
+    import msgspec
+
+    emitter = Emitter(output, _ListView())
+    for claim in _claims(file):
+        emitter.emit({"schema": "nettrace.registered_claim/1"} | msgspec.to_builtins(claim))
+    emitter.close()
+
+
+@command.command("audit")
+@_claims_option
+@registry_option
+@click.option(
+    "--hours",
+    default=48.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="How far back to look into a hub's measurements.",
+)
+@_form_option
+@data_option
+def audit(
+    file: Path | None, registry: Path | None, hours: float, output: str | None, data: Path | None
+) -> None:
+    """Judge every claim of the registry: by light, by what is known of the venue, and by measurement.
+
+    The verdict is the worse of two: to the place the document names (the best of several), and to where the registry
+    puts the venue. With --data, the hub's measurements from near the claimed place say within or contradicted.
+    """
+    from nettrace.hub.claims import audit as audited
+    from nettrace.hub.claims import audit_document, measured
+    from nettrace.hub.open import folder_of, open_reader
+    from nettrace.outside.places import find
+    from nettrace.store.rows import Window
+
+    facts, now = registry_with(registry), time.time_ns()
+    reader = open_reader(folder_of(data)) if data is not None else None
+    try:
+        window = Window(now - round(hours * 3600e9), now)
+        emitter = Emitter(output, _AuditView())
+        for claim in _claims(file):
+            evidence = measured(claim, facts, reader, window, find) if reader else None
+            emitter.emit(audit_document(audited(claim, facts, find), evidence))
+        emitter.close()
+    finally:
+        if reader is not None:
+            reader.close()
+
+
+def _claims(file: Path | None) -> "tuple[RegisteredClaim, ...]":
+    from nettrace.placement.registry.claims import built_in_claims, read_claims
+
+    return built_in_claims() if file is None else read_claims(read_text(file), str(file))
+
+
+def _said(document: Document) -> str:
+    """What was claimed, in one line."""
+    if document["kind"] == "location":
+        return f"{document['venue']} stands in {', '.join(document['said'])}"
+    low, high = document["low_ms"], document["high_ms"]
+    span = f"{high:g}" if low == high else f"{low:g}-{high:g}"
+    far = document["venue"] or ", ".join(document["said"])
+    way = " one way" if document.get("one_way") or document.get("direction") == "one_way" else ""
+    trips = f" for {document['round_trips']} round trips" if document["round_trips"] > 1 else ""
+    return f"{document.get('origin') or document.get('from')} -> {far} {span} ms{way}{trips}"
+
+
+class _ListView:
+    """A claim and where it stands written."""
+
+    fields = ("id", "kind", "origin", "venue", "said", "low_ms", "high_ms", "document", "line", "quote")
+
+    def heading(self) -> str | None:
+        """Nothing."""
+        return None
+
+    def lines(self, document: Document) -> Sequence[str]:
+        """The claim; below it the words."""
+        where = f"{document['document']}, line {document['line']}"
+        return [f"{document['id']:<28}  {_said(document)}", f'{"":<28}  "{document["quote"]}" ({where})']
+
+
+class _AuditView:
+    """A verdict, the claim and the reasons."""
+
+    fields = (
+        "id", "verdict", "registry", "kind", "from", "venue", "low_ms", "high_ms", "document", "line", "quote", "why",
+    )  # fmt: skip
+
+    def heading(self) -> str | None:
+        """Nothing: each claim stands for itself."""
+        return None
+
+    def lines(self, document: Document) -> Sequence[str]:
+        """Verdict and claim; below them document and reasons."""
+        verdict = document["verdict"] or f"registry {document['registry']}"
+        said = click.style(f"{verdict.replace('_', ' '):<20}", fg=_COLOURS.get(verdict, "white"), bold=True)
+        seen = document["measured"]
+        told = f" [measured: {seen['verdict'].replace('_', ' ')}]" if seen else ""
+        return [
+            f"{said}  {_said(document)}{told}",
+            f"{'':<20}  {document['document']}, line {document['line']}. {document['why']}",
+        ]
 
 
 class _ClaimView:
