@@ -141,7 +141,7 @@ class LiveKind(StrEnum):
     SIGNAL = "signal"
     VANTAGE = "vantage"
     TARGET = "target"
-    GAP = "gap"
+    GAP = "vantage_gap"
     MEASUREMENT = "measurement"
 
 

@@ -243,22 +243,21 @@ def _summaries(
         np.where(edges[:, 0] >= 0, np.maximum(FIRST[edges[:, 0]], whole_of.low), -1),
         np.where(edges[:, 1] >= 0, np.minimum(LAST[edges[:, 1]], whole_of.high), -1),
     ))  # fmt: skip
-    made: list[Summary] = []
-    for row, number in enumerate(whole_of.series.tolist()):
-        count = int(answered[row])
-        counts = [int(each[row]) for each in whole_of[2:8]]
-        low, high = _or_none(interval[row])
-        values = _or_none(found[row])
-        made.append(
-            Summary(
-                series=series[number], window=window, rounds=counts[0], measured=counts[1], failed=counts[2],
-                not_measured=counts[3], sent=counts[4], received=counts[5],
-                min_ns=int(whole_of.low[row]) if count else None, max_ns=int(whole_of.high[row]) if count else None,
-                mean_ns=int(whole_of.total[row]) // count if count else None,
-                quantiles_ns={quantile_name(each): values[place] for place, each in enumerate(quantiles)},
-                low_p50_ns=low, high_p50_ns=high,
-            )
-        )  # fmt: skip
+    names = [quantile_name(each) for each in quantiles]
+    counts = [each.tolist() for each in whole_of[2:8]]
+    low, high, low_p50, high_p50 = map(_or_none, (whole_of.low, whole_of.high, *interval.T))
+    values = _or_none(found.ravel())
+    totals, means = answered.tolist(), (whole_of.total // np.maximum(answered, 1)).tolist()
+    made = [
+        Summary(
+            series=series[number], window=window, rounds=counts[0][row], measured=counts[1][row],
+            failed=counts[2][row], not_measured=counts[3][row], sent=counts[4][row], received=counts[5][row],
+            min_ns=low[row], max_ns=high[row], mean_ns=means[row] if totals[row] else None,
+            quantiles_ns=dict(zip(names, values[row * len(names) : (row + 1) * len(names)], strict=True)),
+            low_p50_ns=low_p50[row], high_p50_ns=high_p50[row],
+        )
+        for row, number in enumerate(whole_of.series.tolist())
+    ]  # fmt: skip
     return sorted(made, key=lambda each: each.series)
 
 
@@ -268,4 +267,7 @@ def _bounded(buckets: Tally, found: Ints) -> Ints:
 
 
 def _or_none(values: Ints) -> list[int | None]:
-    return [None if each < 0 else each for each in values.tolist()]
+    found: list[int | None] = values.tolist()
+    for place in np.flatnonzero(values < 0).tolist():
+        found[place] = None
+    return found

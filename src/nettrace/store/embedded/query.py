@@ -166,10 +166,7 @@ class Query:
         if not wanted:
             return
         names = {number: series for number, *series in self._store.execute("SELECT id, vantage, target, endpoint, method FROM series")}  # fmt: skip
-        rows = self._store.execute(
-            "SELECT series, start, rounds, measured, failed, not_measured, sent, received, min_ns, max_ns, sum_ns, sketch, "
-            "step FROM rollup"
-        )
+        rows = self._store.execute(f"SELECT {tally.ROLLUP_COLUMNS}, r.step FROM rollup r")  # noqa: S608
         while some := list(islice(rows, ROWS_AT_ONCE)):
             self._append("rollups", _rollup_table(some, names))
 

@@ -42,8 +42,7 @@ def fetch(connection: Connection, series: list[int], step: int, start: int, end:
     return tally.of_rows(
         list(
             connection.execute(
-                "SELECT r.series, r.start, r.rounds, r.measured, r.failed, r.not_measured, r.sent, r.received, "
-                "r.min_ns, r.max_ns, r.sum_ns, r.sketch FROM json_each(?) j CROSS JOIN rollup r "
+                f"SELECT {tally.ROLLUP_COLUMNS} FROM json_each(?) j CROSS JOIN rollup r "  # noqa: S608
                 "ON r.series = j.value AND r.step = ? AND r.start >= ? AND r.start < ?",
                 (msgspec.json.encode(series).decode(), step, start, end),
             )

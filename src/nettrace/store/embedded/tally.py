@@ -1,5 +1,6 @@
 """Counts and sketches of many buckets at once: what a rollup's row says, made from rounds or from finer buckets."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,12 @@ NONE = -1
 """Stands for "nothing was answered" in `low` and `high`."""
 
 _UNREACHED = 2**62
+
+ROLLUP_COLUMNS = (
+    "r.series, r.start, r.rounds, r.measured, r.failed, r.not_measured, r.sent, r.received, "
+    f"ifnull(r.min_ns, {NONE}), ifnull(r.max_ns, {NONE}), r.sum_ns, ifnull(r.sketch, x'')"
+)
+"""What `of_rows` takes of `rollup r`."""
 
 
 class Tally(NamedTuple):
@@ -43,6 +50,8 @@ class Tally(NamedTuple):
 
     def merged(self, start: Ints) -> "Tally":
         """Sums by (series, start), where `start` is the new bucket of each old one; by series, then start."""
+        if _ascends(self.series, start):  # every bucket is its own sum
+            return self._replace(start=start)
         series, starts, groups, size = _groups(self.series, start)
         low = np.full(size, _UNREACHED)
         np.minimum.at(low, groups, np.where(self.low >= 0, self.low, _UNREACHED))
@@ -95,17 +104,12 @@ def of_rounds(counted: Counted, start: Ints) -> Tally:
 
 
 def of_rows(rows: Sequence[tuple[Any, ...]]) -> Tally:
-    """Buckets from rows of `rollup`: series, start, then the columns in their order."""
+    """Buckets from rows of `rollup`, as `ROLLUP_COLUMNS` gives them."""
     if not rows:
         return empty()
-    columns = list(zip(*rows, strict=True))
-    counts = [np.array(column, np.int64) for column in columns[:8]]
-    low, high = (
-        np.fromiter((NONE if each is None else each for each in column), np.int64, len(rows))
-        for column in columns[8:10]
-    )
-    sketches = Sketches.decode([each or b"" for each in columns[11]])
-    return Tally._make([*counts, low, high, np.array(columns[10], np.int64), sketches])
+    *columns, sketches = zip(*rows, strict=True)
+    numbers = np.fromiter(itertools.chain.from_iterable(columns), np.int64, len(columns) * len(rows))
+    return Tally._make([*numbers.reshape(len(columns), len(rows)), Sketches.decode(sketches)])
 
 
 def rows_of(tally: Tally, step: int) -> list[tuple[Any, ...]]:
@@ -120,6 +124,12 @@ def rows_of(tally: Tally, step: int) -> list[tuple[Any, ...]]:
             strict=True,
         )
     )  # fmt: skip
+
+
+def _ascends(series: Ints, start: Ints) -> bool:
+    """Whether (series, start) only grow, so that no two are the same."""
+    same = series[1:] == series[:-1]
+    return bool(((series[1:] > series[:-1]) | (same & (start[1:] > start[:-1]))).all())
 
 
 def _groups(series: Ints, start: Ints) -> tuple[Ints, Ints, Ints, int]:
