@@ -191,9 +191,11 @@ async def _go_on(
             await outlet.close(_REVOKED)
             return
         if asyncio.get_running_loop().time() >= beat:
-            await outlet.frame(
-                "heartbeat", feed.position, msgspec.json.encode({"head": feed.position}), numbered=False
-            )
+            if (
+                not subscriber.waiting
+            ):  # everything up to where the feed stands has been sent or was not wanted
+                last = max(last, feed.position)
+            await outlet.frame("heartbeat", last, msgspec.json.encode({"head": feed.position}))
             beat = asyncio.get_running_loop().time() + HEARTBEAT_S
 
 
