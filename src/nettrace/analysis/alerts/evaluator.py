@@ -71,6 +71,11 @@ class Evaluator:
         """The incidents that are not closed."""
         return [memory.incident for memory in self._state.incidents.values()]
 
+    def attach(self, incident: str, traces: tuple[str, ...]) -> Incident | None:
+        """Measurements that were started because of an incident belong to it; the incident, when it is still there."""
+        self._incidents.attach(incident, traces)
+        return self._changed.pop(incident, None)
+
     def feed(self, now: Instant, facts: Sequence[Fact] = ()) -> Turn:
         """Take these facts, learnt at `now`, and look at everything whose time has come."""
         state = self._state
@@ -130,10 +135,11 @@ class Evaluator:
         if seen.due <= gauge.last_due:
             return  # late, out of a spool's depth: it proves nothing about the present
         latched = state.bad.get(key, [])
-        gauge.take(seen, bad=bool(latched))
+        rules = self._rules_for(key, gauge)
+        gauge.take(seen, bad=bool(latched), learn=any(rule.mads is not None for rule in rules))
         if gauge.stale(now):
             return
-        for rule in self._rules_for(key, gauge):
+        for rule in rules:
             if rule.metric is Metric.AGE:
                 continue
             found, bounds = gauge.measure(rule, now, state.since), gauge.thresholds(rule)

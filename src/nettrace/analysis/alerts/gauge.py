@@ -54,8 +54,8 @@ class Gauge(msgspec.Struct, kw_only=True):
     spread_ns: int = 0
     frozen_since: Instant | None = None
 
-    def take(self, seen: RoundSeen, *, bad: bool) -> None:
-        """Remember a round; `bad`: a rule holds for this series."""
+    def take(self, seen: RoundSeen, *, bad: bool, learn: bool) -> None:
+        """Remember a round; `bad`: a rule holds for this series, `learn`: one is derived from its past."""
         reach = STALE_INTERVALS * max(self.interval_ns, seen.interval_ns) + SLACK_NS
         if self.last_due >= 0 and seen.due - self.last_due > reach:
             self.rows, self.failed = [], 0
@@ -69,7 +69,7 @@ class Gauge(msgspec.Struct, kw_only=True):
         self.rows.append(Row(seen.due, seen.rtt_ns if answered else None, seen.sent, seen.received))
         if len(self.rows) > MOST_ROUNDS:
             del self.rows[: -MOST_ROUNDS // 2]
-        if answered and seen.rtt_ns is not None:
+        if learn and answered and seen.rtt_ns is not None:
             self._learn(seen.rtt_ns, seen.due, bad=bad)
 
     def _learn(self, rtt_ns: int, at: Instant, *, bad: bool) -> None:

@@ -95,6 +95,14 @@ class Incidents:
                 memory.incident, state=IncidentState.ACKNOWLEDGED, acknowledged_at=now, acknowledged_by=actor
             ))  # fmt: skip
 
+    def attach(self, incident: str, traces: tuple[str, ...]) -> None:
+        """Measurements that were started because of it."""
+        memory = self._by_id(incident)
+        if memory is not None:
+            self._keep(
+                memory, msgspec.structs.replace(memory.incident, traces=_with(memory.incident.traces, traces))
+            )
+
     def close(self, incident: str, actor: str, now: Instant) -> tuple[str, ...]:
         """A person ends it; the units that still hold, which shall not open it again before they were over."""
         memory = self._by_id(incident)

@@ -150,14 +150,24 @@ class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     least_severity: Severity = Severity.INFO
 
 
+RETRY = ("5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h")
+"""After each failed attempt, as Standard Webhooks proposes: more than three days in all."""
+
+
 class RuleBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything a file of rules says."""
+    """Everything a file of rules says.
+
+    Attributes:
+        trace: measure the path when an incident opens.
+        retry: how long after each failed attempt a delivery is tried again; behind the last it has failed.
+    """
 
     rule: tuple[Rule, ...] = ()
     session: dict[str, Session] = {}
     maintenance: tuple[Maintenance, ...] = ()
     channel: dict[str, ChannelSpec] = {}
     trace: bool = True
+    retry: tuple[str, ...] = RETRY
 
 
 def seconds(text: str) -> float:
@@ -259,6 +269,8 @@ def _named(name: str | None, known: Mapping[str, Any], what: str, where: str) ->
 
 def _check(book: RuleBook) -> None:
     seen: set[str] = set()
+    for text in book.retry:
+        seconds(text)
     for rule in book.rule:
         where = f"rule '{rule.name}'"
         if rule.name in seen or not rule.name.strip():
