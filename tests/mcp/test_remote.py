@@ -4,8 +4,9 @@ import httpx2
 import pytest
 from tests.api.conftest import NOW, Hub, running
 from tests.mcp.conftest import EVERYTHING, World, document, session, text
+from tests.mcp.hostile import PATHS
 
-from nettrace.errors import Unauthenticated, Unreachable
+from nettrace.errors import NotFound, Unauthenticated, Unreachable
 from nettrace.hub.access import OWNER
 from nettrace.mcp.desk import TOOLS, Desk
 from nettrace.mcp.remote import Remote
@@ -89,3 +90,24 @@ async def test_problems_of_the_hub_are_told_as_ours(world: World) -> None:
     with pytest.raises(Unreachable):
         await silent.limits(OWNER)
     await silent.close()
+
+
+@pytest.mark.parametrize("host", PATHS)
+async def test_no_host_leads_to_another_path_of_the_api(host: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.raw_path.decode())
+        return httpx2.Response(200, json={"data": []})
+
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://hub.example")
+    remote = Remote("http://hub.example", None, client)
+    try:
+        await remote.latency(OWNER, host, None)
+    except NotFound:
+        assert set(host) <= {"."}
+    await remote.close()
+    for path in asked:
+        assert path.startswith("/api/v1/latency/")
+        assert path.count("/") == 4
+        assert "?" not in path.rstrip("?")
