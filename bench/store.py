@@ -35,6 +35,8 @@ CMP7D = """
 SELECT series, count(*), percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY rtt_us)
 FROM sample WHERE series = ANY(%s) AND ts >= %s AND ts < %s GROUP BY 1 ORDER BY 1
 """
+RAW_FIELDS = ("rtt_ns", "sent", "received", "outcome", "status")
+"""What `RAW24` gives too."""
 RAW24 = "SELECT ts, rtt_us, jitter_us, loss, status FROM sample WHERE series = %s AND ts >= %s AND ts < %s ORDER BY ts"
 
 
@@ -60,12 +62,13 @@ def measure(rows: int, asks: int) -> Table:
         [
             Column("ds30d", "ms p50"), Column("ds30d times", "x", 15, at_least=True), Column("ds30d p99", "ms"),
             Column("cmp7d", "ms p50"), Column("cmp7d times", "x", 25, at_least=True), Column("cmp7d p99", "ms"),
-            Column("raw24", "ms p50"), Column("raw24 p99", "ms"),
+            Column("raw24", "ms p50"), Column("raw24 times", "x", 2, at_least=True), Column("raw24 p99", "ms"),
+            Column("raw24 rounds", "ms p50"), Column("raw24 of a sealed day", "ms p50"),
             Column("sealed", "bytes/row"), Column("sealed part", "of PostgreSQL", 1 / 12), Column("all", "bytes/row"),
             Column("error", "%", 1.0),
         ],
-        note="hour buckets of 30 days; 5 targets x 7 vantages over 7 days; 1,440 raw rounds; in turn, one process. "
-        "`sealed` is Parquet alone, `all` with rollups and 2 days of hot rows",
+        note="hour buckets of 30 days; 5 targets x 7 vantages over 7 days; 1,440 raw rounds, the columns PostgreSQL gives, "
+        "and as whole `Round` objects (`raw24 rounds`); in turn, one process. `sealed` is Parquet alone, `all` with rollups and 2 days of hot rows",
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as name:
         Path(name).chmod(0o755)
@@ -96,6 +99,7 @@ def _ask_both(table: Table, plan: Plan, reader: EmbeddedReader, peer: Postgres, 
     name = f"PostgreSQL {peer.version.split()[0]}"
     fast = np.flatnonzero(plan.interval_s == 60)
     month, week, day = (Window(END - days * NS_PER_DAY, END) for days in (30, 7, 1))
+    old = Window(END - 10 * NS_PER_DAY, END - 9 * NS_PER_DAY)
     errors: list[float] = []
     taken: dict[tuple[str, str], list[float]] = {}
 
@@ -124,13 +128,23 @@ def _ask_both(table: Table, plan: Plan, reader: EmbeddedReader, peer: Postgres, 
         errors += _errors(
             [tuple(each.quantiles_ns.values()) for each in found], [each.rounds for each in found], theirs
         )  # type: ignore[attr-defined, arg-type]
-        timed("raw24", OURS, lambda c=choice: reader.rounds(c, day, limit=10_000))
-        timed("raw24", name, lambda n=number: peer.ask(RAW24, n + 1, *_ms(day)))
+        mine = timed("raw24", OURS, lambda c=choice: reader.raw(c, day, fields=RAW_FIELDS, limit=10_000))
+        theirs = timed("raw24", name, lambda n=number: peer.ask(RAW24, n + 1, *_ms(day)))
+        if [each // 10**6 for each in mine.due] != [row[0] for row in theirs]:  # type: ignore[attr-defined]
+            raise AssertionError("NetTrace and PostgreSQL do not give the same rounds")
+        timed("raw24 rounds", OURS, lambda c=choice: reader.rounds(c, day, limit=10_000))
+        timed(
+            "raw24 of a sealed day",
+            OURS,
+            lambda c=choice: reader.raw(c, old, fields=RAW_FIELDS, limit=10_000),
+        )
     for who in (OURS, name):
         for kind in ("ds30d", "cmp7d", "raw24"):
             values = taken[kind, who]
             table.add(who, {kind: nearest_rank(values, 0.5), f"{kind} p99": nearest_rank(values, 0.99)})
-    for kind in ("ds30d", "cmp7d"):
+    for kind in ("raw24 rounds", "raw24 of a sealed day"):
+        table.add(OURS, {kind: nearest_rank(taken[kind, OURS], 0.5)})
+    for kind in ("ds30d", "cmp7d", "raw24"):
         table.add(OURS, {f"{kind} times": float(np.median(taken[kind, name]) / np.median(taken[kind, OURS]))})
     table.add(OURS, {"error": 100 * max(errors)})
 

@@ -51,10 +51,8 @@ def _distinct(fields: Sequence[str], sources: Mapping[str, tuple[str, ...]]) -> 
     return tuple(dict.fromkeys([*_KEY, *(name for each in fields for name in sources.get(each, (each,)))]))
 
 
-def of_rows(rows: Sequence[tuple[Any, ...]], fields: Sequence[str], names: Names) -> Made:
-    """Rows of `hot_columns(fields)` as columns."""
-    columns = hot_columns(fields)
-    held = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(columns, ())
+def of_hot(held: Mapping[str, Sequence[Any]], fields: Sequence[str], names: Names) -> Made:
+    """Hot rows, with `hot_columns(fields)`, as columns."""
     return {field: _hot(field, held, names) for field in dict.fromkeys((*_KEY, *fields))}
 
 
@@ -89,9 +87,13 @@ def _hot(field: str, held: Mapping[str, Sequence[Any]], names: Names) -> list[An
         case "stages_ns":
             return [{} if blob is None else unpack_stages(blob) for blob in held["stages"]]
         case "tls_version":
-            return list(held["tls"])
+            return _listed(held["tls"])
         case _:
-            return list(held[field])
+            return _listed(held[field])
+
+
+def _listed(values: Sequence[T]) -> list[T]:
+    return values if isinstance(values, list) else list(values)
 
 
 def _looked(values: Sequence[V], ask: Callable[[V], T]) -> list[T]:

@@ -18,7 +18,7 @@ from nettrace.store.embedded.columns import (
     Made,
     hot_columns,
     joined,
-    of_rows,
+    of_hot,
     of_table,
     ordered,
     sealed_columns,
@@ -79,16 +79,17 @@ class History:
 
     def _span(self, series: Mapping[int, Series], span: Window, asked: Asked) -> Made:
         """Rounds of a stretch that no bound of a sealed day divides, each once: the sealed one where both have it."""
-        hot = self._hot.rows(series, span, hot_columns(asked.fields), asked)
+        hot = self._hot.held(series, span, hot_columns(asked.fields), asked)
         days = self._raw.days(span.start, span.end)
         if not days:
-            return of_rows(hot, asked.fields, self._names)
+            return of_hot(hot, asked.fields, self._names)
         table = self._sealed(series, days[0][1], span, asked)
         sealed = of_table(table, asked.fields, series)
-        if not hot:
-            return sealed
         keys = set(zip(whole(table, "series").tolist(), sealed["due"], strict=True))
-        late = of_rows([row for row in hot if row[:2] not in keys], asked.fields, self._names)
+        places = [at for at, key in enumerate(zip(hot["series"], hot["due"], strict=True)) if key not in keys]
+        if not places:
+            return sealed
+        late = ordered(of_hot(hot, asked.fields, self._names), places)
         both: Made = {field: [*column, *late[field]] for field, column in sealed.items()}
         by_series = asked.order is Sorting.SERIES
         places = sorted(
@@ -145,8 +146,8 @@ class History:
     def round(self, series: int, due: Instant) -> Round | None:
         """The round of a series that was due then."""
         found = self._hot.row(series, due, hot_columns(ROUND_FIELDS))
-        if found:
-            return joined([of_rows(found, ROUND_FIELDS, self._names)], ROUND_FIELDS).rounds()[0]
+        if found["due"]:
+            return joined([of_hot(found, ROUND_FIELDS, self._names)], ROUND_FIELDS).rounds()[0]
         for _, path in self._raw.days(due, due + 1):
             table = read_segment(path, np.array([series]), due, due + 1, sealed_columns(ROUND_FIELDS))
             if table.num_rows:

@@ -92,6 +92,32 @@ def _agree_columns(reader: StoreReader, found: list[Round]) -> None:
         pages = [getattr(page, fields[0]) for page in reader.raw_scan(Choice(), ALL, fields=fields)]
         scanned = [getattr(each, fields[0]) for page in reader.scan(Choice(), ALL) for each in page]
         assert [each for page in pages for each in page] == scanned
+    for series in {each.series for each in found[:3]}:
+        _agree_one(reader, series, [each for each in found if each.series == series])
+
+
+def _agree_one(reader: StoreReader, series: Series, rounds: list[Round]) -> None:
+    """One series' columns, a few at a time, from either end."""
+    one = Choice(
+        targets=(series.target,), vantages=(series.vantage,), endpoints=(series.endpoint,), methods=(series.method,)
+    )  # fmt: skip
+    for newest_first in (False, True):
+        walked: list[tuple[Instant, int | None, str | None]] = []
+        after = None
+        while True:
+            page = reader.raw(
+                one, ALL, fields=("rtt_ns", "address"), limit=4, newest_first=newest_first, after=after
+            )
+            if not page.due:
+                break
+            walked += zip(page.due, page.rtt_ns, page.address, strict=True)
+            after = (page.due[-1], page.series[-1])
+        expected = [(each.due, each.rtt_ns, each.address) for each in rounds]
+        assert walked == (expected[::-1] if newest_first else expected)
+    if rounds:
+        moment = rounds[len(rounds) // 2].stored_at
+        known = reader.raw(one, ALL, fields=("rtt_ns",), limit=10_000, as_of=moment)
+        assert known.due == [each.due for each in rounds if each.stored_at <= moment]
 
 
 def _agree_latest(reader: StoreReader, oracle: Oracle) -> None:
