@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.mcp.conftest import EVERYTHING, World, document, session, text
 
-from nettrace.errors import Conflict, Unreachable
+from nettrace.errors import Conflict, StoreBusy, Unreachable
 from nettrace.hub.access import Caller
 from nettrace.mcp.confirm import LASTS_S, Confirmations
+from nettrace.mcp.http import PlainLines
 from nettrace.model.account import Scope
 from nettrace.model.instant import NS_PER_S
 
@@ -87,3 +88,39 @@ async def test_a_key_has_only_watched_targets_measured_from_here(world: World) -
     answer = await desk.call("scan", {"host": "api.example.com", "dry_run": True}, caller)
     assert document(answer)["preview"]["probes"] == 5
     await desk.close()
+
+
+async def test_a_tool_that_breaks_says_so_and_the_session_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = world.desk()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("secret\ndetails")
+
+    monkeypatch.setattr(desk.hub, "vantages", broken)
+    answer = await desk.call("fleet_status", {}, desk.owner)
+    assert text(answer).startswith("error: something broke here")
+    assert "secret" not in text(answer)
+    (record,) = caplog.records
+    line = PlainLines("%(message)s").format(record)
+    assert "RuntimeError" in line
+    assert line.isprintable()
+    monkeypatch.undo()
+    assert len(document(await desk.call("fleet_status", {}, desk.owner))["rows"]) == 3
+    await desk.close()
+
+
+async def test_what_cannot_be_written_down_is_not_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise StoreBusy("another process writes this folder")
+
+    desk = world.desk(*EVERYTHING, audited=True)
+    shown = document(await desk.call("drain", {"machine": "nyc"}, desk.owner))
+    monkeypatch.setattr("nettrace.mcp.desk.writer", refuse)
+    for tool, arguments in (("overview", {}), ("drain", {"machine": "nyc", "confirm": shown["confirm"]})):
+        assert text(await desk.call(tool, arguments, desk.owner)).startswith("store-busy")
+    await desk.close()
+    assert set(world.states().values()) == {"active"}

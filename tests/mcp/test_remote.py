@@ -2,12 +2,13 @@
 
 import httpx2
 import pytest
-from tests.api.conftest import NOW, Hub, running
+from tests.api.conftest import NOW, Hub, ping, running
 from tests.mcp.conftest import EVERYTHING, World, document, session, text
 from tests.mcp.hostile import PATHS
 
 from nettrace.errors import NotFound, Unauthenticated, Unreachable
 from nettrace.hub.access import OWNER
+from nettrace.mcp import measuring
 from nettrace.mcp.desk import TOOLS, Desk
 from nettrace.mcp.remote import Remote
 from nettrace.model.account import Scope
@@ -66,6 +67,25 @@ async def test_tools_of_the_folder_are_absent_and_a_keys_scopes_hold(world: Worl
             assert document(await client.call_tool("scan_remote", asked))["preview"]["probes"] == 5
             with hub.reading() as reader:
                 assert reader.requests() == []
+
+
+async def test_a_measurement_is_asked_for_and_its_results_read_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "PATIENCE_S", 0.01)
+    async with (
+        running(world.data.folder) as hub,
+        session(Desk(over(hub, {}), None, now=lambda: NOW, scopes=EVERYTHING)) as client,
+    ):
+        asked = {"target": "api.example.com", "regions": ["nyc"], "dry_run": False}
+        answer = await client.call_tool("scan_remote", asked)
+        waiting = document(answer)
+        assert waiting["rows"] == []
+        assert "Not yet: nyc" in text(answer)
+        hub.report("nyc", [(NOW, "api.example.com", ping("api.example.com", 12.5, NOW))], waiting["id"])
+        done = document(await client.call_tool("scan_remote", {"id": waiting["id"]}))
+        assert [(row["region"], row["outcome"]) for row in done["rows"]] == [("nyc", "measured")]
+        assert 12.5 <= done["rows"][0]["rtt_ms"] < 12.6
 
 
 async def test_without_any_hub_what_needs_none_is_there() -> None:

@@ -165,3 +165,14 @@ async def test_without_keys_the_machines_user_has_what_was_allowed_until_the_fir
 def test_ways_that_exclude_each_other_are_a_usage_error(options: list[str]) -> None:
     answer = CliRunner().invoke(command, options)
     assert (answer.exit_code, "goes with neither" in answer.output) == (2, True)
+
+
+@pytest.mark.parametrize(("missing", "extra"), [("mcp", "mcp"), ("apsw", "hub")])
+async def test_a_part_that_is_not_installed_is_named(missing: str, extra: str) -> None:
+    code = f"import sys; sys.modules['{missing}'] = None; from nettrace.cli.root import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, "mcp", stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == 2
+    assert f"pip install 'nettrace[{extra}]'".encode() in said

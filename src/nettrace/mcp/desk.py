@@ -98,7 +98,7 @@ class Desk:
         except (
             Exception
         ) as error:  # the supervisor of tools: one that breaks must not take the session with it
-            _log.error("tool %s broke: %s", tool.name, plain(repr(error)))
+            _log.error("tool %s broke", tool.name, exc_info=error)
             return _wrong(
                 NetTraceError("something broke here", "Tell the operator; the log of this server says where")
             )

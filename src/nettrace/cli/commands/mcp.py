@@ -38,16 +38,12 @@ def command(
     try:
         from nettrace.mcp.opening import Wanted, serve
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {
-            "mcp",
-            "mcp_types",
-            "pydantic",
-            "starlette",
-            "uvicorn",
-            "httpx2",
-        }:
-            raise
-        raise MissingExtra("mcp", "nettrace mcp") from None
+        missing = (error.name or "").partition(".")[0]
+        if missing in {"mcp", "mcp_types", "starlette", "httpx2"}:
+            raise MissingExtra("mcp", "nettrace mcp") from None
+        if missing in {"apsw", "numpy", "pyarrow", "uvicorn"}:
+            raise MissingExtra("hub", "nettrace mcp") from None
+        raise
     from nettrace.hub.place import Data, default_folder
     from nettrace.hub.programs import Bind
     from nettrace.model.account import Scope
