@@ -43,6 +43,7 @@ COMMANDS = {
         "nettrace.cli.commands.signals",
         "Find shifts, spikes, trends and loss in recorded RTT series.",
     ),
+    "alerts": ("nettrace.cli.commands.alerts", "Rules, incidents, and where they are told."),
     "lab": ("nettrace.cli.commands.lab", "An internet in a box: real packets, known truth."),
     "node": ("nettrace.cli.commands.node", "Measure from here for a hub, and bring everything home."),
     "doctor": (

@@ -210,6 +210,8 @@ def read_book(raw: Mapping[str, Any]) -> RuleBook:
         where = f"rule '{written.get('name', f'number {number}')}'"
         _known(written, Rule, where)
         rules.append({**_preset(written, where), **written})
+        if (metric := str(rules[-1].get("metric"))) not in set(Metric):
+            raise ConfigError(f"{where}: there is no metric '{metric}'", _meant(metric, list(Metric)))
         _convert(rules[-1], Rule, where)
     for number, window in enumerate(_list(raw, "maintenance"), start=1):
         _known(window, Maintenance, f"maintenance {number}")
