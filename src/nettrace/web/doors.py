@@ -21,7 +21,7 @@ from nettrace.web.overview import overview_doors
 from nettrace.web.path import path_doors
 from nettrace.web.playground import playground_doors
 from nettrace.web.rankings import ranking_doors
-from nettrace.web.site import digest, page, serve_static
+from nettrace.web.site import asset, digest, headers, page, serve_static
 from nettrace.web.status import status_doors
 from nettrace.web.targets import target_doors
 from nettrace.web.visitor import cookie, same_origin
@@ -43,6 +43,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *_session_doors(hub),
         door(hub, "/palette.json", _palette, public=True),
         _static_door(hub),
+        _icon_door(),
     ]
 
 
@@ -57,6 +58,17 @@ def _static_door(hub: Hub) -> HTTPRouteHandler:
             return refused(error, hub.now())
 
     return static
+
+
+def _icon_door() -> HTTPRouteHandler:
+    @get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response[bytes]:
+        """For pages that name no icon, such as the API's own: browsers ask for this path unbidden."""
+        body, _ = asset("icon.svg")
+        told = {**headers(), "Cache-Control": "public, max-age=86400"}
+        return Response(body, media_type="image/svg+xml", headers=told)
+
+    return icon
 
 
 async def _palette(visit: Visit) -> Response[Any]:

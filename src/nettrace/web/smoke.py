@@ -60,8 +60,11 @@ def smoke(
         *_floor(floor_ns, y),
         *(_mark(mark, x) for mark in marks if window.start <= mark.at < window.end),
     ]
+    role = (
+        "group" if marks else "img"
+    )  # marks are links: what is inside an image cannot be reached by keyboard
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="{role}" aria-label="{text(title)}">'
         f"<title>{text(title)}</title>{''.join(body)}</svg>"
     )
 

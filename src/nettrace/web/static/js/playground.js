@@ -177,7 +177,7 @@ async function demo(why = "") {
 
 /** @param {string} name @param {string} data */
 function heard(name, data) {
-  const row = document.createElement("li");
+  const row = document.createElement("div");
   const kind = document.createElement("b"); kind.textContent = name;
   row.append(kind, " ", data.length > 400 ? `${data.slice(0, 400)}…` : data);
   const list = at("stream");
@@ -212,7 +212,7 @@ async function listen() {
       for (const block of blocks) {
         const lines = block.split("\n");
         const part = (/** @type {string} */ name) => lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
-        heard(part("event") ?? "message", part("data") ?? "");
+        if (part("data") !== undefined) heard(part("event") ?? "message", part("data") ?? "");
       }
     }
     if (listening === mine) { listening = null; streaming("failed", "the stream ended"); }

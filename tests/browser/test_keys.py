@@ -1,0 +1,65 @@
+"""By keyboard alone: the palette, the list of keys, the matrix, the colours."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+from tests.browser import world
+from tests.browser.conftest import opened
+from tests.browser.served import Served
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_palette_finds_a_target_and_goes_there(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url)
+    one.go("/")
+    one.page.keyboard.press("Control+k")
+    one.page.keyboard.type("northg")
+    expect(one.page.get_by_role("option", selected=True)).to_contain_text("Northgate")
+    one.page.keyboard.press("Enter")
+    one.page.wait_for_url(f"**/t/{world.MOVED}")
+    one.page.keyboard.press("Control+k")
+    one.page.keyboard.press("Escape")
+    expect(one.page.locator("#palette")).not_to_be_visible()
+    one.page.keyboard.press("?")
+    expect(one.page.get_by_role("dialog", name="Keys")).to_contain_text("find")
+    one.page.keyboard.press("Escape")
+    one.page.keyboard.press("g")
+    one.page.keyboard.press("m")
+    one.page.wait_for_url("**/matrix")
+    assert not one.complaints
+    one.page.context.close()
+
+
+def test_arrows_move_between_cells_of_the_matrix(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url)
+    one.go("/matrix")
+    cell = "document.activeElement.closest('td, th').cellIndex + ',' + document.activeElement.closest('tr').rowIndex"
+    one.page.locator("#heat tbody tr").nth(0).locator("td a").nth(0).focus()
+    assert one.page.evaluate(cell) == "1,1"
+    for key, lands in (("ArrowRight", "2,1"), ("ArrowDown", "2,2"), ("ArrowLeft", "1,2"), ("ArrowUp", "1,1")):
+        one.page.keyboard.press(key)
+        assert one.page.evaluate(cell) == lands
+    one.page.context.close()
+
+
+def test_colours_are_chosen_and_kept(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url, color_scheme="light")
+    one.go("/")
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    light = one.page.evaluate(paper)
+    one.page.locator("#theme").press("Enter")
+    dark = one.page.evaluate(paper)
+    assert dark != light
+    one.go("/targets")
+    assert one.page.evaluate(paper) == dark
+    one.page.context.close()
+
+
+def test_the_first_stop_of_the_tab_key_skips_the_bar(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url)
+    one.go("/targets")
+    one.page.keyboard.press("Tab")
+    assert one.page.evaluate("document.activeElement.textContent") == "Skip to content"
+    one.page.keyboard.press("Enter")
+    assert one.page.evaluate("document.activeElement.id") == "main"
+    one.page.context.close()

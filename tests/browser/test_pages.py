@@ -1,0 +1,147 @@
+"""Every page: it loads, says nothing in the console, asks nobody else, fits a phone, and everybody can use it."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser
+from tests.browser import world
+from tests.browser.conftest import opened
+from tests.browser.served import Served
+
+pytestmark = pytest.mark.browser
+AXE = (Path(__file__).with_name("vendor") / "axe.min.js").read_text()
+PAGES = (
+    "/", "/targets", f"/t/{world.MOVED}", f"/t/{world.ODD}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path",
+    "/matrix", "/matrix?diff=1", "/map", "/leaderboard", f"/compare?hosts={world.MOVED},{world.BROKEN}", "/compare", "/events",
+    "/events/ev_odd", "/signals", "/fleet", "/status", f"/status/{world.MOVED}", f"/status/{world.ODD}", "/playground",
+    "/pricing", "/account", "/login", f"/t/{world.MOVED}?embed=1", f"/status/{world.MOVED}?embed=1",
+)  # fmt: skip
+MAIN = ("/", "/targets", f"/t/{world.MOVED}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path", "/matrix", "/map", "/status", "/playground")  # fmt: skip
+PAGE_BYTES = 200_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_free_of_errors_and_strangers_and_of_what_bars_people(
+    chromium: Browser, alone: Served, scheme: str
+) -> None:
+    one = opened(chromium, alone.url, color_scheme=scheme, bypass_csp=True)
+    found: list[str] = []
+    for path in PAGES:
+        assert one.go(path) == 200, path
+        one.page.evaluate(AXE)
+        if path == "/playground":
+            one.page.wait_for_selector("#playground:not([hidden])")
+        for each in one.page.evaluate("axe.run().then(done => done.violations)"):
+            found += [
+                f"{path} {each['id']}: {node['target']} {node['failureSummary']}"
+                for node in each["nodes"][:2]
+            ]
+    one.page.context.close()
+    assert not found, "\n".join(found)
+    assert not one.complaints
+    assert not one.strangers
+
+
+def test_every_page_fits_a_phone_and_obeys_its_own_policy(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url, viewport={"width": 360, "height": 740})
+    wide: dict[str, int] = {}
+    for path in PAGES:
+        one.go(path)
+        if path == "/playground":
+            one.page.wait_for_selector("#playground:not([hidden])")
+        if (width := one.page.evaluate("document.documentElement.scrollWidth")) > 360:
+            wide[path] = width
+    one.page.context.close()
+    assert not wide
+    assert not one.complaints  # among them every breach of the content security policy
+    assert not one.strangers
+
+
+def test_what_a_status_page_says_needs_no_script(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url, java_script_enabled=False)
+    one.go("/status")
+    one.page.get_by_role("link", name="Northgate").click()
+    assert one.page.locator("h1").inner_text().startswith("Northgate")
+    assert one.page.locator("svg.uptime rect").count() == 90
+    assert one.page.locator("svg.smoke").count() == len(world.CITIES)
+    one.go("/targets")
+    assert one.page.locator("tbody tr").count() == len(world.VENUES) + 1
+    one.go("/playground")
+    assert "needs JavaScript" in one.page.locator("noscript").inner_html()
+    one.page.context.close()
+
+
+def test_a_name_in_markup_is_text_wherever_it_stands(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url)
+    alarms: list[str] = []
+    one.page.on("dialog", lambda dialog: (alarms.append(dialog.message), dialog.dismiss()))
+    shown = ["/", "/targets", f"/t/{world.ODD}", f"/t/{world.ODD}/from/lon", f"/t/{world.ODD}/path", "/matrix", "/map", "/leaderboard",
+             f"/compare?hosts={world.ODD},{world.MOVED}", "/events", "/events/ev_odd", "/status", f"/status/{world.ODD}"]  # fmt: skip
+    for path in shown:
+        one.go(path)
+        assert one.page.locator("main script, main b b, main i, h1 b, h1 i, th b b, u").count() == 0, path
+    for path in (f"/t/{world.ODD}", f"/status/{world.ODD}"):
+        one.go(path)
+        assert world.MARKUP in one.page.locator("h1").inner_text()
+    for path in ("/targets", "/status"):
+        one.go(path)
+        assert one.page.get_by_text(world.MARKUP, exact=True).count() == 1
+    for path in (f"/widget/{world.ODD}", f"/badge/{world.ODD}/rtt.svg", f"/status/{world.ODD}/feed.xml"):
+        read = one.page.evaluate(
+            "path => fetch(path).then(a => a.text()).then(t => { const d = new DOMParser().parseFromString(t, 'text/xml');"
+            " return [d.getElementsByTagName('parsererror').length, d.getElementsByTagName('script').length]; })",
+            path,
+        )
+        assert read == [0, 0], path
+    one.go("/?from=%3Cscript%3Ealert(2)%3C/script%3E")
+    one.go("/leaderboard?category=%22%3E%3Cscript%3Ealert(3)%3C/script%3E")
+    one.go("/t/%3Cscript%3Ealert(4)%3C%2Fscript%3E")
+    one.page.context.close()
+    assert not alarms
+
+
+@pytest.mark.parametrize("path", MAIN)
+def test_a_main_page_with_all_it_loads_weighs_little(
+    chromium: Browser, alone: Served, path: str, record_property: Callable[[str, object], None]
+) -> None:
+    one = opened(chromium, alone.url)
+    answers = []
+    one.page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - playwright sets an attribute on it
+    one.go(path)
+    weights = {
+        answer.url.removeprefix(alone.url): _weight(answer.url)
+        for answer in answers
+        if "/stream" not in answer.url
+    }
+    one.page.context.close()
+    total = sum(weights.values())
+    record_property("bytes", total)
+    assert total <= PAGE_BYTES, weights
+    assert any(name.endswith("app.css") for name in weights)
+
+
+def _weight(url: str) -> int:
+    """Bytes of an answer's body on the wire."""
+    with httpx2.stream("GET", url, headers={"Accept-Encoding": "gzip"}) as answer:
+        raw = b"".join(answer.iter_raw())
+        if answer.headers.get("content-encoding") == "gzip":
+            assert len(gzip.decompress(raw)) > len(raw)
+        return len(raw)
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/palette.json", "/status/feed.json", f"/status/{world.MOVED}/feed.xml", "/nowhere", "/t/nowhere.example", f"/widget/{world.MOVED}", "/static/other/app.css", "/docs"])  # fmt: skip
+def test_every_answer_has_a_policy_without_unsafe_scripts(alone: Served, path: str) -> None:
+    answer = httpx2.get(alone.url + path)
+    policy = answer.headers.get("content-security-policy", "")
+    if path == "/nowhere":  # the API's own answer: not a page
+        assert answer.headers["content-type"].startswith("application/problem+json")
+        return
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe-eval" not in policy and "script-src 'unsafe" not in policy
+    framed = "frame-ancestors *" in policy
+    assert framed == ("embed=1" in path)
+    if "embed=1" in path:
+        assert "script" not in policy and "<script" not in answer.text
