@@ -11,6 +11,7 @@ from nettrace.errors import Conflict, StoreBusy, Unreachable
 from nettrace.hub.access import Caller
 from nettrace.mcp.confirm import LASTS_S, Confirmations
 from nettrace.mcp.http import PlainLines
+from nettrace.mcp.plain import fitted, size
 from nettrace.model.account import Scope
 from nettrace.model.instant import NS_PER_S
 
@@ -56,6 +57,26 @@ async def test_a_token_ends_after_five_minutes(world: World) -> None:
         answer = await client.call_tool("drain", {"machine": "nyc", "confirm": shown["confirm"]})
         assert "over after five minutes" in text(answer)
     assert set(world.states().values()) == {"active"}
+
+
+async def test_a_token_holds_for_nobody_else(world: World) -> None:
+    desk = world.desk(*EVERYTHING)
+    shown = document(await desk.call("drain", {"machine": "nyc"}, desk.owner))
+    other = world.access.caller(f"Bearer {world.key(scopes=EVERYTHING)}", None, world.clock)
+    stolen = await desk.call("drain", {"machine": "nyc", "confirm": shown["confirm"]}, other)
+    assert text(stolen).startswith("conflict")
+    await desk.close()
+    assert set(world.states().values()) == {"active"}
+
+
+@given(st.lists(st.text(max_size=40) | st.integers(), max_size=30), st.integers(60, 900), st.integers(0, 5))
+def test_an_answer_keeps_the_first_rows_that_fit_and_counts_the_others(
+    rows: list[object], budget: int, more: int
+) -> None:
+    cut = fitted({"rows": rows, "more": more}, budget)
+    assert size(cut) <= budget
+    assert cut["rows"] == rows[: len(cut["rows"])]
+    assert cut["more"] - more == len(rows) - len(cut["rows"])
 
 
 @given(st.text(max_size=120))

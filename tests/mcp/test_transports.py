@@ -121,8 +121,9 @@ async def test_http_knows_keys_scopes_tiers_quota_and_names_and_writes_everythin
 
         named = await listed(client, url, Authorization=f"Bearer {full}", Host="evil.example")
         assert (named.status_code, named.json()["code"]) == (421, "misdirected")
-        page = await listed(client, url, Authorization=f"Bearer {full}", Origin="https://evil.example")
-        assert (page.status_code, page.json()["code"]) == (403, "origin")
+        for origin in ("https://evil.example", "http://localhost:3000", "null"):
+            page = await listed(client, url, Authorization=f"Bearer {full}", Origin=origin)
+            assert (page.status_code, page.json()["code"]) == (403, "origin")
 
         async with speaking(url, full) as session:
             assert document(await session.call_tool("limits"))["tier"] == "enterprise"

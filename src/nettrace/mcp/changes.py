@@ -1,5 +1,6 @@
 """Reading tools about change: events, signals, routes that changed, what happened around a time, which leg is to blame."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
@@ -184,7 +185,7 @@ async def blame(call: Call) -> Answer:
     found = await call.hub.traces(
         call.caller, wanted.host, Window(max(0, since - reach), since + reach), MOST_TRACES
     )
-    document = blame_document(find_blame([_named(each) for each in found], since))
+    document = await asyncio.to_thread(_blamed, found, since)
     words = {
         "leg": "These legs are at fault.",
         "cannot_tell": "Cannot tell which of these legs.",
@@ -199,6 +200,10 @@ async def blame(call: Call) -> Answer:
             "affected": document["affected"][:20],
         },
     )  # fmt: skip
+
+
+def _blamed(found: Sequence[StoredTrace], since: Instant) -> Document:
+    return blame_document(find_blame([_named(each) for each in found], since))
 
 
 def _named(stored: StoredTrace) -> Trace:

@@ -61,12 +61,11 @@ class Door:
         await self._app({**scope, _CALLER: caller}, receive, send)
 
     def _check_name(self, headers: dict[str, str]) -> None:
-        if not self._checked:
-            return
-        if not self._own(headers.get("host", "")):
+        host = headers.get("host", "")
+        if self._checked and not self._own(host):
             raise MisdirectedRequest("this server does not answer to that name", "Name it with --public-host")
         origin = headers.get("origin")
-        if origin is not None and not self._own(origin.partition("://")[2]):
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
             raise OriginRefused("pages of other sites are not served")
 
     def _own(self, authority: str) -> bool:
