@@ -1,7 +1,7 @@
 """A placement request, read from TOML and checked: venues, candidate sites, latencies between them, limits."""
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import pairwise
@@ -122,8 +122,10 @@ _NOT_IN_FILES = {"evidence"}
 """What a file says is given, never measured: it cannot claim otherwise."""
 
 
-def parse_request(text: str) -> Request:
+def parse_request(text: str, complete: Callable[[Request], Request] | None = None) -> Request:
     """The request that a TOML text makes.
+
+    `complete` may add what the text leaves out, such as coordinates of venues that a registry knows.
 
     Raises:
         Invalid: it is no TOML, has an unknown key, lacks one, or has a value that cannot be; with table, name and line.
@@ -146,6 +148,8 @@ def parse_request(text: str) -> Request:
         request = msgspec.convert(raw, Request)
     except msgspec.ValidationError as error:
         raise Invalid(f"the request cannot be read: {where.retold(str(error))}") from None
+    if complete is not None:
+        request = complete(request)
     check_request(request, where)
     return request
 

@@ -73,7 +73,8 @@ def command(
     """Choose sites for a request: least cost of sites and latency together, with the proof.
 
     REQUEST.toml ('-' is stdin) names venues (what a millisecond costs a month, hard limits), sites (price, provider,
-    country), the latency of each pair, and limits: budget, number of sites, redundancy.
+    country), the latency of each pair, and limits: budget, number of sites, redundancy. Venues and sites called by
+    their names in the registry (`nettrace registry list`) get their coordinates, provider and country from there.
 
     Exit code 1: no plan is possible; a smallest set of requirements that cannot hold together says why.
     """
@@ -81,7 +82,7 @@ def command(
     from nettrace.placement.request import parse_request
     from nettrace.placement.sheet import sheet
 
-    request = parse_request(_text(request_file))
+    request = parse_request(_text(request_file), _complete)
     _check_physics(request)
     asked = _Asked(pareto, sensitivity, chance, seed, solver, time_limit)
     plan = make_plan(request, Solver(solver), time_limit)
@@ -107,6 +108,15 @@ def _text(file: BinaryIO) -> str:
         return file.read().decode()
     except UnicodeDecodeError as error:
         raise Invalid(f"{file.name}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def _complete(request: "Request") -> "Request":
+    """What the request leaves out of venues and sites that it calls by their names in the registry."""
+    from nettrace.outside.places import find
+    from nettrace.placement.registry.load import built_in
+    from nettrace.placement.registry.naming import completed
+
+    return completed(request, built_in(), find)
 
 
 def _check_physics(request: "Request") -> None:

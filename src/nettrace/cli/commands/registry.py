@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 import msgspec
@@ -16,6 +16,9 @@ from nettrace.model.path import Place
 
 if TYPE_CHECKING:
     from nettrace.placement.registry.facts import Registry
+
+_APART = {"schema", "name", "title", "stands", "endpoints", "blocked"}
+"""Fields that are shown in their own way."""
 
 KINDS = ("venues", "sites", "plans", "calendars")
 _form_option = click.option(
@@ -256,15 +259,8 @@ class _FactView:
         """The name; below it one line a fact with where it comes from."""
         made = [click.style(str(document["name"]), bold=True) + f"  {document.get('title') or ''}"]
         for key, value in document.items():
-            if key in {"schema", "name", "title", "stands", "endpoints", "blocked"} or value in (
-                None,
-                [],
-                (),
-            ):
-                continue
-            made.append(
-                f"  {key:<10}  {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
-            )  # pyright: ignore[reportUnknownArgumentType]
+            if key not in _APART and value is not None and value != ():
+                made.append(f"  {key:<10}  {_words(value)}")
         for stand in document.get("stands", ()):
             more = " ".join(str(stand[key]) for key in ("zone", "building") if stand.get(key))
             made.append(
@@ -278,6 +274,14 @@ class _FactView:
                 f"  {'blocked':<10}  {', '.join(document['blocked']['countries'])} {_from(document['blocked'])}"
             )
         return made
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, cast("Sequence[object]", value)))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(each)}" for key, each in cast("Document", value).items() if each)
+    return str(value)
 
 
 def _from(fact: Document) -> str:

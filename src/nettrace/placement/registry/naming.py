@@ -1,0 +1,37 @@
+"""Fills in what a request leaves out of venues and sites that it calls by their names in the registry."""
+
+from msgspec.structs import replace
+
+from nettrace.placement.registry.facts import Registry
+from nettrace.placement.registry.places import FindPlace, engine_of, site_named
+from nettrace.placement.request import Request, Site, Venue
+
+
+def completed(request: Request, registry: Registry, find: FindPlace) -> Request:
+    """The request with coordinates of known venues and sites, and provider and country of known sites.
+
+    What the request says itself stays. A place that is not known stays unknown; prices and latencies are never filled
+    in: the one is of a plan somebody must choose, the other must be measured.
+    """
+    return replace(
+        request,
+        venue=tuple(_venue(venue, registry, find) for venue in request.venue),
+        site=tuple(_site(site, registry, find) for site in request.site),
+    )
+
+
+def _venue(venue: Venue, registry: Registry, find: FindPlace) -> Venue:
+    known = registry.venues.get(venue.name)
+    place = engine_of(known, find) if known else None
+    if place is None or venue.lat is not None or venue.lon is not None:
+        return venue
+    return replace(venue, lat=place.latitude, lon=place.longitude)
+
+
+def _site(site: Site, registry: Registry, find: FindPlace) -> Site:
+    known = site_named(registry, site.name, find)
+    if known is None:
+        return site
+    if known.place is not None and site.lat is None and site.lon is None:
+        site = replace(site, lat=known.place.latitude, lon=known.place.longitude)
+    return replace(site, provider=site.provider or known.provider, country=site.country or known.egress)
