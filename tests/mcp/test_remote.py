@@ -56,6 +56,7 @@ async def test_tools_of_the_folder_are_absent_and_a_keys_scopes_hold(world: Worl
             listed = {each.name for each in (await client.list_tools()).tools}
             assert listed == {tool.name for tool in TOOLS} - {
                 "blame",
+                "locate",
                 "query",
                 "machines",
                 "drain",

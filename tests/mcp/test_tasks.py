@@ -6,9 +6,12 @@ import pytest
 from tests.api.conftest import NOW
 from tests.mcp.conftest import EVERYTHING, World, document, session, text, tokens
 
+from nettrace.hub.open import open_writer
 from nettrace.mcp.desk import DEFAULT_TOKENS, TOOLS
 from nettrace.model.account import Scope
 from nettrace.model.instant import NS_PER_S, rfc3339
+from nettrace.model.vantage import Vantage
+from nettrace.store.port import EnrolToken
 
 TOOL_LIST_TOKENS = 4000
 REQUEST = """
@@ -162,3 +165,25 @@ async def test_somebody_elses_target_does_not_exist(world: World) -> None:
         answer = await client.call_tool("latency_summary", {"host": "own.example.com"})
         assert answer.is_error
         assert text(answer).startswith("not-found: no target 'own.example.com'")
+
+
+async def test_a_host_that_is_near_everywhere_is_told_as_anycast(world: World) -> None:
+    places = {"fra": (50.11, 8.68), "nyc": (40.71, -74.0), "sin": (1.35, 103.82)}
+    store = open_writer(world.data)
+    for region, (latitude, longitude) in places.items():
+        secret = region.encode() * 5
+        store.put_token(
+            EnrolToken(id=f"t_{region}", hash=secret, region=region, created_at=NOW, expires_at=NOW * 2)
+        )
+        heir = Vantage(
+            code=region, node=f"heir-{region}", latitude=latitude, longitude=longitude, enrolled_at=NOW
+        )
+        assert store.enrol(secret, heir, b"k" * 32, NOW)
+    store.close()
+    async with session(world.desk()) as client:
+        answer = await client.call_tool("locate", {"host": HOST})
+        found = document(answer)
+        assert tokens(answer) <= DEFAULT_TOKENS
+        assert (found["edge"]["found"], found["vantages"], found["origin"]) == ("anycast", 3, None)
+        unknown = await client.call_tool("where", {"host": "nobody.example.com"})
+        assert text(unknown).startswith("not-found")

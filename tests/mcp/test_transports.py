@@ -116,7 +116,17 @@ async def test_http_knows_keys_scopes_tiers_quota_and_names_and_writes_everythin
             tool.name for tool in TOOLS
         }
         few = names(await listed(client, url, **{"X-API-Key": free}))
-        assert not few & {"query", "scan", "drain", "machines", "diag", "compare", "list_signals", "path_at"}
+        assert not few & {
+            "query",
+            "locate",
+            "scan",
+            "drain",
+            "machines",
+            "diag",
+            "compare",
+            "list_signals",
+            "path_at",
+        }
         assert {"overview", "history", "rank"} <= few
 
         named = await listed(client, url, Authorization=f"Bearer {full}", Host="evil.example")

@@ -10,14 +10,16 @@ import msgspec
 from nettrace.analysis.geo.claim import claim_document, judge, parse_claim
 from nettrace.analysis.geo.floor import floor_between
 from nettrace.errors import Invalid
+from nettrace.hub.whereabouts import Seen, whereabouts, whereabouts_document
 from nettrace.mcp.plain import Document
 from nettrace.mcp.stored import Stored
-from nettrace.mcp.tool import Answer, Asked, Call, Tool
+from nettrace.mcp.tool import Answer, Asked, Call, Host, Hours, Tool
 from nettrace.model.instant import rfc3339
 from nettrace.model.path import Place
 from nettrace.outside.places import find
 from nettrace.placement.physics import check_physics
 from nettrace.placement.plan import Solver, make_plan, plan_document
+from nettrace.placement.registry.load import built_in
 from nettrace.placement.request import Request, parse_request
 
 SOLVER_S = 20.0
@@ -87,6 +89,35 @@ def _floor_ms(*ends: float) -> float:
 
 def _place(latitude: float, longitude: float) -> Place:
     return Place(name="", latitude=latitude, longitude=longitude, radius_km=0, evidence="given")
+
+
+class Locate(Asked, frozen=True, kw_only=True):
+    """Which host."""
+
+    host: Host
+    hours: Hours = 48
+
+
+async def locate(call: Call) -> Answer:
+    """Where a host's edge and origin stand, by what vantages saw."""
+    wanted: Locate = call.asked
+    if not isinstance(call.hub, Stored):
+        raise Invalid(
+            "locating reads a hub's folder", "Start this server with --data DIR on the hub's machine"
+        )
+    seen = await call.hub.seen(call.caller, wanted.host, call.window(wanted.hours, None))
+    document = await asyncio.to_thread(_located, wanted.host, seen)
+    told = {
+        part: document[part]["found"] if document[part] else "not measured" for part in ("edge", "origin")
+    }
+    return Answer(
+        said=f"Edge: {told['edge']}; origin: {told['origin']}; seen from {document['vantages']} places.",
+        fields=document,
+    )
+
+
+def _located(host: str, seen: list[Seen]) -> Document:
+    return whereabouts_document(whereabouts(host, seen, built_in(), find))
 
 
 class Sql(Asked, frozen=True, kw_only=True):
@@ -176,6 +207,11 @@ TOOLS = (
             "sites": "", "conflict": "",
         },
         row=("venue", "site", "backup", "p50_ms", "low_ms", "high_ms", "evidence"),
+    ),
+    Tool(
+        name="locate", alias="where", says="Where a target's edge and origin stand, by light from many vantages.",
+        run=locate, asks=Locate, needs="folder", operator=True,
+        fields={"vantages": "integer", "edge": "", "origin": "", "behind_ms": "", "relayed": "", "venues": "array"},
     ),
     Tool(
         name="query", says="One read-only SQL statement (DuckDB) over rounds, rollups, targets, vantages, events, gaps; "

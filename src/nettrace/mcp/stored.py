@@ -12,6 +12,7 @@ from nettrace.hub.latest import Newest, Snapshot, measured_now
 from nettrace.hub.link import blocking_link
 from nettrace.hub.open import open_reader
 from nettrace.hub.place import Data
+from nettrace.hub.whereabouts import Seen, seen_by_hub
 from nettrace.mcp import rows
 from nettrace.mcp.plain import Document
 from nettrace.model.account import Scope
@@ -245,6 +246,15 @@ class Stored:
                 return []
             choice = Choice(targets=tuple(each.host for each in chosen), methods=(RoundMethod.TRACE.value,))
             return reader.traces(choice, held, most)
+
+        return await self.ask(find)
+
+    async def seen(self, caller: Caller, host: str, window: Window) -> list[Seen]:
+        """What vantages saw of a visible target's host."""
+        held = self.held(caller, window)
+
+        def find(reader: StoreReader, snapshot: Snapshot) -> list[Seen]:
+            return seen_by_hub(reader, query.target_of(snapshot, host, caller.account).host, held)
 
         return await self.ask(find)
 
