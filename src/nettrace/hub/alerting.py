@@ -30,6 +30,7 @@ from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Live, LiveKind, MeasurementRequest, Round, Window
 
 FILE = "alerts.toml"
+_ABSENT, _UNREAD = (0, -1), (0, -2)
 _EVALUATOR, _PLACE = "evaluator", "place"
 _PAGE = 1000
 KEEP_NS = 30 * NS_PER_S
@@ -39,15 +40,20 @@ TRACED_FROM, TRACE_DEADLINE_NS = 4, 60 * NS_PER_S
 
 
 class BookFile:
-    """The rules in a data folder, read again when the file changes. Without the file there are none."""
+    """The rules in a data folder, read again when the file changes. Without the file there are none.
+
+    Attributes:
+        book: the rules in force; None until there were any that could be read, so that a mistake at a start does not
+            take away the rules that incidents hang on.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int] | None = None
-        self.book = RuleBook()
+        self._looked = self._read = _UNREAD
+        self.book: RuleBook | None = None
 
     def refresh(self) -> bool:
-        """True when there are other rules than before.
+        """True when there are other rules than before. A file that is being written is left alone until the next look.
 
         Raises:
             ConfigError: what stands there is wrong; the rules of before hold on, and it is said once.
@@ -56,11 +62,12 @@ class BookFile:
             found = self._path.stat()
             mark = (found.st_mtime_ns, found.st_size)
         except FileNotFoundError:
-            mark = None
-        if mark == self._seen:
+            mark = _ABSENT
+        is_settled, self._looked = self._looked in {mark, _UNREAD}, mark
+        if mark == self._read or not is_settled:
             return False
-        self._seen = mark
-        before, self.book = self.book, RuleBook() if mark is None else load(self._path)
+        self._read = mark
+        before, self.book = self.book, RuleBook() if mark == _ABSENT else load(self._path)
         return self.book != before
 
 

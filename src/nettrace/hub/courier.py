@@ -109,11 +109,15 @@ class Courier:
 
     async def run(self, ended: asyncio.Event) -> None:
         """Work until `ended`; attempts under way are waited for, a second at most."""
+        said = ""
         while not ended.is_set():
             try:
                 await self._turn()
+                said = ""
             except NetTraceError as error:
-                self._log.say("courier.waits", error=str(error))
+                if said != str(error):  # once, not once a second
+                    said = str(error)
+                    self._log.say("courier.waits", error=said)
                 await self._begin_anew()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TURN_S):
@@ -139,16 +143,19 @@ class Courier:
         except ConfigError as error:
             changed = False
             self._log.say("rules.refused", error=str(error))
+        book = self._file.book
+        if book is None:
+            return
         pending: list[Delivery] = []
         steps: list[Stepped] = []
 
         def look() -> None:
             if self._reader is None or self._alerting is None:
                 self._reader = open_reader(self._data)
-                self._alerting = Alerting(self._reader, self._file.book)
+                self._alerting = Alerting(self._reader, book)
                 self._health = _healths(self._reader)
             elif changed:
-                self._alerting.use(self._file.book)
+                self._alerting.use(book)
             steps.append(self._alerting.step(time.time_ns()))
 
         await self._in_store(look)
@@ -159,7 +166,7 @@ class Courier:
             await self._in_store(
                 lambda: pending.extend(reader.deliveries(states=(DeliveryState.PENDING,), limit=_TOGETHER))
             )
-        self._start(pending, time.time_ns())
+        self._start(pending, book, time.time_ns())
 
     async def _keep(self, stepped: Stepped) -> None:
         for request in stepped.requests:
@@ -186,9 +193,9 @@ class Courier:
             health = Health(spec=self._health[order.subject].spec)
             await self._note(order.subject, health)
 
-    def _start(self, pending: Sequence[Delivery], now: Instant) -> None:
+    def _start(self, pending: Sequence[Delivery], book: RuleBook, now: Instant) -> None:
         """Begin with each free channel's deliveries that are due, oldest first."""
-        book, due = self._file.book, dict[str, list[Delivery]]()
+        due: dict[str, list[Delivery]] = {}
         for delivery in pending:
             name = delivery.channel
             if delivery.next_at <= now and name in book.channel and delivery.id not in self._carried:

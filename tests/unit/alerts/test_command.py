@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from nettrace.analysis.alerts.rule import RuleBook
 from nettrace.cli.root import group
 from nettrace.errors import ConfigError, NotFound
 from nettrace.hub.alerting import Alerting, BookFile, fact_of, load
@@ -92,17 +93,30 @@ def test_rules_are_linted_with_the_file_and_the_word(store: StoreWriter, tmp_pat
         run(tmp_path, "rules")
 
 
-def test_rules_that_are_wrong_leave_the_old_ones_in_force(tmp_path: Path) -> None:
+def test_rules_that_are_wrong_or_half_written_leave_the_old_ones_in_force(tmp_path: Path) -> None:
     path = tmp_path / "alerts.toml"
-    file = BookFile(path)
-    assert not file.refresh()
     path.write_text(RULES)
+    file = BookFile(path)
     assert file.refresh()
+    path.write_text("")  # a moment of an editor's writing
+    assert not file.refresh()
     path.write_text("rule = 1 # wrong")
+    assert not file.refresh()
     with pytest.raises(ConfigError):
         file.refresh()
     assert file.book == load_text(tmp_path, RULES)
     assert not file.refresh()
+    path.unlink()
+    assert [file.refresh(), file.refresh(), file.refresh()] == [False, True, False]
+    assert file.book == RuleBook()
+
+
+def test_rules_that_are_wrong_from_the_start_take_nothing_away(tmp_path: Path) -> None:
+    (tmp_path / "alerts.toml").write_text("rule = 1")
+    file = BookFile(tmp_path / "alerts.toml")
+    with pytest.raises(ConfigError):
+        file.refresh()
+    assert file.book is None
 
 
 def load_text(folder: Path, text: str) -> Any:
