@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -35,8 +35,8 @@ CMP7D = """
 SELECT series, count(*), percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY rtt_us)
 FROM sample WHERE series = ANY(%s) AND ts >= %s AND ts < %s GROUP BY 1 ORDER BY 1
 """
-RAW_FIELDS = ("rtt_ns", "sent", "received", "outcome", "status")
-"""What `RAW24` gives too."""
+RAW_FIELDS = ("rtt_ns", "sent", "received", "outcome")
+"""With `due` as many columns as `RAW24` gives, saying as much."""
 RAW24 = "SELECT ts, rtt_us, jitter_us, loss, status FROM sample WHERE series = %s AND ts >= %s AND ts < %s ORDER BY ts"
 
 
@@ -60,15 +60,15 @@ def measure(rows: int, asks: int) -> Table:
     table = Table(
         f"store: 30 days, {rows:,} rows wanted",
         [
-            Column("ds30d", "ms p50"), Column("ds30d times", "x", 15, at_least=True), Column("ds30d p99", "ms"),
-            Column("cmp7d", "ms p50"), Column("cmp7d times", "x", 25, at_least=True), Column("cmp7d p99", "ms"),
-            Column("raw24", "ms p50"), Column("raw24 times", "x", 2, at_least=True), Column("raw24 p99", "ms"),
+            Column("ds30d", "ms p50"), Column("ds30d times", "x", 15, at_least=True), Column("ds30d p99", "ms"), Column("ds30d CPU", "ms"), Column("ds30d CPU times", "x"),
+            Column("cmp7d", "ms p50"), Column("cmp7d times", "x", 25, at_least=True), Column("cmp7d p99", "ms"), Column("cmp7d CPU", "ms"), Column("cmp7d CPU times", "x"),
+            Column("raw24", "ms p50"), Column("raw24 times", "x", 2, at_least=True), Column("raw24 p99", "ms"), Column("raw24 CPU", "ms"), Column("raw24 CPU times", "x"),
             Column("raw24 rounds", "ms p50"), Column("raw24 of a sealed day", "ms p50"),
             Column("sealed", "bytes/row"), Column("sealed part", "of PostgreSQL", 1 / 12), Column("all", "bytes/row"),
             Column("error", "%", 1.0),
         ],
         note="hour buckets of 30 days; 5 targets x 7 vantages over 7 days; 1,440 raw rounds, the columns PostgreSQL gives, "
-        "and as whole `Round` objects (`raw24 rounds`); in turn, one process. `sealed` is Parquet alone, `all` with rollups and 2 days of hot rows",
+        "and as whole `Round` objects (`raw24 rounds`); in turn, one process. CPU is the mean, PostgreSQL's with its server's process. `sealed` is Parquet alone, `all` with rollups and 2 days of hot rows",
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as name:
         Path(name).chmod(0o755)
@@ -103,10 +103,15 @@ def _ask_both(table: Table, plan: Plan, reader: EmbeddedReader, peer: Postgres, 
     errors: list[float] = []
     taken: dict[tuple[str, str], list[float]] = {}
 
+    used: dict[tuple[str, str], float] = {}
+
     def timed(kind: str, who: str, ask: Callable[[], object]) -> object:
-        began = perf_counter()
+        theirs = peer.cpu_s() if who == name else 0.0
+        began, mine = perf_counter(), process_time()
         found = ask()
         taken.setdefault((kind, who), []).append((perf_counter() - began) * 1000)
+        spent = process_time() - mine + (peer.cpu_s() - theirs if who == name else 0.0)
+        used[kind, who] = used.get((kind, who), 0.0) + 1000 * spent / asks
         return found
 
     for _ in range(asks):
@@ -142,10 +147,12 @@ def _ask_both(table: Table, plan: Plan, reader: EmbeddedReader, peer: Postgres, 
         for kind in ("ds30d", "cmp7d", "raw24"):
             values = taken[kind, who]
             table.add(who, {kind: nearest_rank(values, 0.5), f"{kind} p99": nearest_rank(values, 0.99)})
+            table.add(who, {f"{kind} CPU": used[kind, who]})
     for kind in ("raw24 rounds", "raw24 of a sealed day"):
         table.add(OURS, {kind: nearest_rank(taken[kind, OURS], 0.5)})
     for kind in ("ds30d", "cmp7d", "raw24"):
         table.add(OURS, {f"{kind} times": float(np.median(taken[kind, name]) / np.median(taken[kind, OURS]))})
+        table.add(OURS, {f"{kind} CPU times": used[kind, name] / used[kind, OURS]})
     table.add(OURS, {"error": 100 * max(errors)})
 
 

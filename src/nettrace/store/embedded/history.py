@@ -103,6 +103,7 @@ class History:
         """Rows of a sealed day, those wanted alone and in the order wanted, before any of them becomes an object."""
         columns = (*sealed_columns(asked.fields), *(("stored_at",) if asked.as_of is not None else ()))
         wanted = np.sort(np.fromiter(series, np.int64, len(series)))
+        span = _narrowed(path, wanted, span, asked)
         table = read_segment(path, wanted, span.start, span.end, columns)
         names = sorted(series, key=lambda number: series[number])
         rank = np.zeros(int(wanted[-1]) + 1 if len(wanted) else 0, np.int64)
@@ -204,6 +205,24 @@ class History:
         return Cover(self._connection, self._segments, bucket).counts(
             series, window.start, window.end, coarsest
         )
+
+
+def _narrowed(path: Path, series: Ints, span: Window, asked: Asked) -> Window:
+    """The part of a span that holds the rows wanted of many series: found by when they were due alone."""
+    if asked.limit is None or len(series) <= SERIES_AT_ONCE:
+        return span
+    keys = read_segment(path, series, span.start, span.end, () if asked.as_of is None else ("stored_at",))
+    due = whole(keys, "due")
+    if asked.as_of is not None:
+        due = due[whole(keys, "stored_at") * NS_PER_MS <= asked.as_of]
+    enough = asked.limit + (
+        0 if asked.after is None else len(series)
+    )  # those due with `after` may have been had
+    if len(due) <= enough:
+        return span
+    if asked.newest_first:
+        return Window(int(np.partition(due, -enough)[-enough]), span.end)
+    return Window(span.start, int(np.partition(due, enough - 1)[enough - 1]) + 1)
 
 
 def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
