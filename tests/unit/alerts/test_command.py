@@ -174,6 +174,29 @@ def test_a_step_that_was_not_stored_is_made_again_with_the_same_ids(
     assert lost.incidents == again.incidents
 
 
+def test_what_happened_while_nobody_carried_is_told_afterwards(store: StoreWriter, tmp_path: Path) -> None:
+    text = RULES + '[channel.c]\nkind = "slack"\nurl = "https://x/"\n'
+    book, reader = (
+        load_text(tmp_path, text.replace('preset = "down"', 'preset = "down"\nfor = "0s"')),
+        open_reader(Data(tmp_path)),
+    )
+    now = time.time_ns()
+    begun = Alerting(reader, book).step(now - 240 * NS_PER_S)
+    assert begun.step is not None
+    store.put_alerts(begun.step)
+    for seq, down in enumerate([False, True, True, False], start=1):
+        at = now - (5 - seq) * 30 * NS_PER_S
+        sent = minute(seq, at, down=down)
+        store.accept(
+            Report(node="nd_1", epoch="e", first_seq=seq, entries=(sent,), sent_at=at, version="1"), at + seq
+        )
+    woken = Alerting(reader, book).step(now).step
+    reader.close()
+    assert woken is not None
+    assert [each.kind for each in woken.deliveries] == [NoticeKind.OPENED, NoticeKind.CLOSED]
+    assert woken.incidents[0].opened_at == now - 60 * NS_PER_S + 3
+
+
 def test_live_lines_become_facts_and_on_demand_rounds_do_not(store: StoreWriter, tmp_path: Path) -> None:
     history(store, 2, range(0))
     reader = open_reader(Data(tmp_path))

@@ -150,8 +150,8 @@ class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     least_severity: Severity = Severity.INFO
 
 
-RETRY = ("5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h")
-"""After each failed attempt, as Standard Webhooks proposes: more than three days in all."""
+RETRY = ("5s", "30s", "2m", "5m", "15m", "30m", *("1h",) * 72)
+"""After each failed attempt: three days in all, and never more than about an hour behind an endpoint that is back."""
 
 
 class RuleBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
