@@ -84,7 +84,9 @@ async def _palette(visit: Visit) -> Response[Any]:
     return Response(
         msgspec.json.encode(rows),
         media_type="application/json",
-        headers={"Cache-Control": "private, max-age=30"},
+        headers={
+            "Cache-Control": "private, no-cache"
+        },  # who signs in next must not find another account's targets
     )
 
 
