@@ -22,6 +22,7 @@ from nettrace.store.port import Choice
 from nettrace.store.rows import Resolution, Window
 
 ROWS = 20_318_400
+KINDS = ("ds30d", "sum30d", "cmp7d", "raw24")
 METHODS = (RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP, RoundMethod.HTTP)
 QUANTILES = (0.5, 0.95, 0.99)
 VANTAGES = 7
@@ -30,6 +31,10 @@ END = END_DAY * NS_PER_DAY
 DS30D = """
 SELECT ts / 3600000, count(*), percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY rtt_us)
 FROM sample WHERE series = %s AND ts >= %s AND ts < %s GROUP BY 1 ORDER BY 1
+"""
+SUM30D = """
+SELECT series, count(*), percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY rtt_us)
+FROM sample WHERE series = %s AND ts >= %s AND ts < %s GROUP BY 1
 """
 CMP7D = """
 SELECT series, count(*), percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY rtt_us)
@@ -61,13 +66,15 @@ def measure(rows: int, asks: int) -> Table:
         f"store: 30 days, {rows:,} rows wanted",
         [
             Column("ds30d", "ms p50"), Column("ds30d times", "x", 15, at_least=True), Column("ds30d p99", "ms"), Column("ds30d CPU", "ms"), Column("ds30d CPU times", "x"),
+            Column("sum30d", "ms p50"), Column("sum30d times", "x", 15, at_least=True), Column("sum30d p99", "ms"),
+            Column("sum30d CPU", "ms"), Column("sum30d CPU times", "x"),
             Column("cmp7d", "ms p50"), Column("cmp7d times", "x", 25, at_least=True), Column("cmp7d p99", "ms"), Column("cmp7d CPU", "ms"), Column("cmp7d CPU times", "x"),
             Column("raw24", "ms p50"), Column("raw24 times", "x", 2, at_least=True), Column("raw24 p99", "ms"), Column("raw24 CPU", "ms"), Column("raw24 CPU times", "x"),
             Column("raw24 rounds", "ms p50"), Column("raw24 of a sealed day", "ms p50"),
             Column("sealed", "bytes/row"), Column("sealed part", "of PostgreSQL", 1 / 12), Column("all", "bytes/row"),
             Column("error", "%", 1.0),
         ],
-        note="hour buckets of 30 days; 5 targets x 7 vantages over 7 days; 1,440 raw rounds, the columns PostgreSQL gives, "
+        note="hour buckets of 30 days; 30 days as one; 5 targets x 7 vantages over 7 days; 1,440 raw rounds, the columns PostgreSQL gives, "
         "and as whole `Round` objects (`raw24 rounds`); in turn, one process. CPU is the mean, PostgreSQL's with its server's process. `sealed` is Parquet alone, `all` with rollups and 2 days of hot rows",
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as name:
@@ -121,6 +128,11 @@ def _ask_both(table: Table, plan: Plan, reader: EmbeddedReader, peer: Postgres, 
         (mine,) = timed("ds30d", OURS, lambda c=choice: reader.history(c, month, Resolution.HOUR, QUANTILES))  # type: ignore[misc]
         theirs = timed("ds30d", name, lambda n=number: peer.ask(DS30D, n + 1, *_ms(month)))
         errors += _errors(list(zip(*mine.quantiles_ns.values(), strict=True)), mine.rounds, theirs)  # type: ignore[arg-type]
+        found = timed("sum30d", OURS, lambda c=choice: reader.summary(c, month, QUANTILES))
+        theirs = timed("sum30d", name, lambda n=number: peer.ask(SUM30D, n + 1, *_ms(month)))
+        errors += _errors(
+            [tuple(each.quantiles_ns.values()) for each in found], [each.rounds for each in found], theirs
+        )  # type: ignore[attr-defined, arg-type]
         targets = tuple(f"t{place:03d}.example" for place in (0, 1, 2, 3, 4))
         several = Choice(targets=targets, methods=(one.method,))
         numbers = [
@@ -144,13 +156,13 @@ def _ask_both(table: Table, plan: Plan, reader: EmbeddedReader, peer: Postgres, 
             lambda c=choice: reader.raw(c, old, fields=RAW_FIELDS, limit=10_000),
         )
     for who in (OURS, name):
-        for kind in ("ds30d", "cmp7d", "raw24"):
+        for kind in KINDS:
             values = taken[kind, who]
             table.add(who, {kind: nearest_rank(values, 0.5), f"{kind} p99": nearest_rank(values, 0.99)})
             table.add(who, {f"{kind} CPU": used[kind, who]})
     for kind in ("raw24 rounds", "raw24 of a sealed day"):
         table.add(OURS, {kind: nearest_rank(taken[kind, OURS], 0.5)})
-    for kind in ("ds30d", "cmp7d", "raw24"):
+    for kind in KINDS:
         table.add(OURS, {f"{kind} times": float(np.median(taken[kind, name]) / np.median(taken[kind, OURS]))})
         table.add(OURS, {f"{kind} CPU times": used[kind, name] / used[kind, OURS]})
     table.add(OURS, {"error": 100 * max(errors)})

@@ -326,7 +326,10 @@ class StoreWriter(Protocol):
         ...
 
     def put_alerts(self, step: AlertStep) -> None:
-        """Add or replace incidents, deliveries and snapshots in one transaction."""
+        """Add or replace incidents, deliveries and snapshots in one transaction.
+
+        Deliveries that are no longer pending are forgotten after ninety days; incidents are kept.
+        """
         ...
 
     def put_alert_order(self, order: Order) -> None:

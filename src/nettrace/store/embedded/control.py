@@ -11,8 +11,12 @@ from nettrace.model.instant import Instant
 from nettrace.model.target import Lifecycle, Target
 from nettrace.model.vantage import Vantage
 from nettrace.store.embedded.database import Connection, value
+from nettrace.store.embedded.schema import NS_PER_DAY
 from nettrace.store.port import EnrolToken
 from nettrace.store.rows import Audit, Export, MeasurementRequest
+
+DELIVERIES_DAYS = 90
+"""What arrived, or failed, can be looked up and sent again for so long."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -115,6 +119,12 @@ class Control:
             self._connection.execute(
                 "REPLACE INTO delivery VALUES (?, ?, ?, ?, ?, ?)",
                 (sent.id, sent.channel, sent.incident, sent.state, sent.created_at, _encode(sent)),
+            )
+        if step.deliveries:
+            newest = max(sent.created_at for sent in step.deliveries)
+            self._connection.execute(
+                "DELETE FROM delivery WHERE created_at < ? AND state <> 'pending'",
+                (newest - DELIVERIES_DAYS * NS_PER_DAY,),
             )
         self._connection.executemany("REPLACE INTO alert_state VALUES (?, ?)", step.state.items())
 

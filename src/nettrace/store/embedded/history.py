@@ -58,9 +58,9 @@ class History:
         """As `StoreReader.raw`: day by day as far as sealed days reach, until there are enough."""
         parts: list[Made] = []
         held = 0
-        for span in self._spans(asked.within(window), newest_first=asked.newest_first):
+        for span, day in self._spans(asked.within(window), newest_first=asked.newest_first):
             left = None if asked.limit is None else asked.limit - held
-            part = self._span(series, span, msgspec.structs.replace(asked, limit=left))
+            part = self._span(series, span, day, msgspec.structs.replace(asked, limit=left))
             if part["due"]:
                 parts.append(part)
                 held += len(part["due"])
@@ -68,22 +68,22 @@ class History:
                 break
         return joined(parts, asked.fields)
 
-    def _spans(self, window: Window, *, newest_first: bool) -> list[Window]:
-        """The window cut at the bounds of sealed days; between them lie hot rows alone."""
+    def _spans(self, window: Window, *, newest_first: bool) -> list[tuple[Window, Path | None]]:
+        """The window cut at the bounds of sealed days, each with its file; between them lie hot rows alone."""
+        days = dict(self._raw.days(window.start, window.end))
         cuts = {window.start, window.end}
-        for day, _ in self._raw.days(window.start, window.end):
+        for day in days:
             cuts |= {day * NS_PER_DAY, (day + 1) * NS_PER_DAY}
         inside = sorted(cut for cut in cuts if window.start <= cut <= window.end)
-        spans = [Window(*span) for span in itertools.pairwise(inside)]
+        spans = [(Window(*span), days.get(span[0] // NS_PER_DAY)) for span in itertools.pairwise(inside)]
         return spans[::-1] if newest_first else spans
 
-    def _span(self, series: Mapping[int, Series], span: Window, asked: Asked) -> Made:
+    def _span(self, series: Mapping[int, Series], span: Window, day: Path | None, asked: Asked) -> Made:
         """Rounds of a stretch that no bound of a sealed day divides, each once: the sealed one where both have it."""
         hot = self._hot.held(series, span, hot_columns(asked.fields), asked)
-        days = self._raw.days(span.start, span.end)
-        if not days:
+        if day is None:
             return of_hot(hot, asked.fields, self._names)
-        table = self._sealed(series, days[0][1], span, asked)
+        table = self._sealed(series, day, span, asked)
         sealed = of_table(table, asked.fields, series)
         keys = set(zip(whole(table, "series").tolist(), sealed["due"], strict=True))
         places = [at for at, key in enumerate(zip(hot["series"], hot["due"], strict=True)) if key not in keys]
@@ -134,13 +134,16 @@ class History:
         asked = msgspec.structs.replace(asked, order=Sorting.SERIES, limit=None)
         ordered_series = sorted(series, key=lambda number: series[number])
         first, last = self._hot.bounds()
-        days = [day for day, _ in self._raw.days(window.start, window.end)]
+        sealed = dict(self._raw.days(window.start, window.end))
+        days = set(sealed)
         if last >= first:
-            days += range(max(window.start, first) // NS_PER_DAY, min(window.end - 1, last) // NS_PER_DAY + 1)
-        for day in sorted(set(days)):
+            days |= set(
+                range(max(window.start, first) // NS_PER_DAY, min(window.end - 1, last) // NS_PER_DAY + 1)
+            )
+        for day in sorted(days):
             span = Window(max(window.start, day * NS_PER_DAY), min(window.end, (day + 1) * NS_PER_DAY))
             for some in _batches(ordered_series, SERIES_AT_ONCE):
-                part = self._span({number: series[number] for number in some}, span, asked)
+                part = self._span({number: series[number] for number in some}, span, sealed.get(day), asked)
                 if part["due"]:
                     yield joined([part], asked.fields)
 
