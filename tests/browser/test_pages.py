@@ -1,7 +1,6 @@
 """Every page: it loads, says nothing in the console, asks nobody else, fits a phone, and everybody can use it."""
 
 import gzip
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -104,9 +103,7 @@ def test_a_name_in_markup_is_text_wherever_it_stands(chromium: Browser, alone: S
 
 
 @pytest.mark.parametrize("path", MAIN)
-def test_a_main_page_with_all_it_loads_weighs_little(
-    chromium: Browser, alone: Served, path: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_main_page_with_all_it_loads_weighs_little(chromium: Browser, alone: Served, path: str) -> None:
     one = opened(chromium, alone.url)
     answers = []
     one.page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - playwright sets an attribute on it
@@ -118,7 +115,7 @@ def test_a_main_page_with_all_it_loads_weighs_little(
     }
     one.page.context.close()
     total = sum(weights.values())
-    record_property("bytes", total)
+    print(f"{path}: {total} bytes in {len(weights)} answers")  # noqa: T201 - shown by -rP
     assert total <= PAGE_BYTES, weights
     assert any(name.endswith("app.css") for name in weights)
 
