@@ -1,6 +1,7 @@
 """`nettrace where` and the measured side of `nettrace claim audit`, from a file and from a hub's store."""
 
 import time
+from pathlib import Path
 
 import pytest
 from tests.cli.program import nettrace
@@ -145,3 +146,9 @@ def test_claims_are_held_against_what_a_hub_measured(data: str) -> None:
     assert rows["binance-from-singapore"]["measured"]["verdict"] == "contradicted"
     assert rows["binance-from-london"]["measured"]["verdict"] == "no_data"
     assert rows["lag-singapore"]["measured"] is None
+
+
+def test_a_file_counts_though_the_environment_names_a_hub(tmp_path: Path) -> None:
+    env = {"NETTRACE_DATA": str(tmp_path / "none")}
+    assert nettrace("where", HOST, "--rtt", "-", stdin=TOKYO, env=env).row["vantages"] == 5
+    assert nettrace("where", HOST, env=env).code == 1

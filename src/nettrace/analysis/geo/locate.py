@@ -128,9 +128,9 @@ def locate(seen: Sequence[Vantaged], candidates: Sequence[Place], thinking_ns: i
     (<Found.LOCATED: 'located'>, 'London', 1)
     """
     nearest = min(seen, key=lambda each: each.rtt_ns)
-    point = common_point(seen)
+    apart = apart_sites(seen)
+    point = common_point(seen) if len(apart) == 1 else None
     if point is None:
-        apart = apart_sites(seen)
         return Region(
             found=Found.ANYCAST, candidates=(), allowed=0, point=None, sites=apart, nearest=nearest,
             why=f"no place is within reach of all {len(seen)} answers: at least {max(2, len(apart))} machines share the address",

@@ -25,7 +25,7 @@ _RELAYED = {
 @click.option(
     "--rtt",
     type=click.File(encoding="utf-8"),
-    help="PLACE,MIN_RTT_MS[,FIRST_BYTE_MS] a line, instead of a hub's data; '-' is stdin.",
+    help="PLACE,MIN_RTT_MS[,FIRST_BYTE_MS] a line, instead of any hub's data; '-' is stdin.",
 )
 @click.option(
     "--header",
@@ -65,8 +65,6 @@ def command(
     from nettrace.outside.places import find
     from nettrace.store.rows import Window
 
-    if rtt is not None and data is not None:
-        raise click.UsageError("--rtt and --data exclude each other.")
     facts = registry_with(registry)
     if rtt is not None:
         seen = seen_in_file(rtt, find)
