@@ -67,7 +67,9 @@ def stream_door(service: Service, feed: Feed) -> ASGIRouteHandler:
                 await refuse(scope, receive, send, many)
                 return
             outlet = _KINDS[str(scope["type"])](receive, send, encoded)
-            with suppress(OSError):
+            with suppress(
+                OSError, asyncio.CancelledError
+            ):  # gone, or this worker ends: both are how streams end
                 await _serve(service, feed, opened, outlet)
 
     return stream

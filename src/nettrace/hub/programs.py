@@ -114,6 +114,12 @@ def node_program(url: str, region: str, folder: Path, token: Path, prefix: Seque
     return Program(name=f"node-{region}", command=command, stage=NODE_STAGE, end_s=2.3, needed=False)
 
 
+def courier_program(data: Data) -> Program:
+    """The one that holds alert rules against the store and carries notices."""
+    command = [sys.executable, "-m", "nettrace.hub.courier", "--data", str(data.folder)]
+    return Program(name="courier", command=command, stage=NODE_STAGE, end_s=1.5, needed=False)
+
+
 def writes(data: Data) -> bool:
     """True when the folder's writer answers."""
     try:

@@ -7,12 +7,15 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from nettrace.errors import NotFound
+from nettrace.hub.cause import Cause, causes, in_words, leg_of
 from nettrace.hub.query import known_regions
 from nettrace.model.account import Feature
 from nettrace.model.instant import NS_PER_S
+from nettrace.model.route import Blame
 from nettrace.model.vantage import Vantage
-from nettrace.store.port import Choice
+from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Resolution, Window
+from nettrace.web.causes import cause_rows, nearness_ns
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.overview import VantageLine, vantage_lines
@@ -20,7 +23,8 @@ from nettrace.web.smoke import Mark, smoke
 from nettrace.web.targets import event_row, may_see
 
 KINDS = ("shift", "anomaly", "trend", "loss", "divergence", "route_change", "degraded_leg", "address_change")
-_AROUND_NS = 6 * 3600 * NS_PER_S
+_AROUND_NS = 90 * 60 * NS_PER_S
+_SHOWN_PAIRS = 60
 _PINGS = ("icmp", "tcp", "udp")
 
 
@@ -48,10 +52,12 @@ async def events_page(visit: Visit) -> Response[Any]:
     kind, host, region = (visit.query.get(each, "") for each in ("kind", "host", "from"))
     choice = Choice(targets=(host,) if host else (), vantages=(region,) if region else ())
     found = await visit.hub.readers.run(
-        lambda reader: reader.events(window, kinds=(kind,) if kind in KINDS else (), choice=choice, limit=200)
+        lambda reader: reader.events(
+            window, kinds=(kind,) if kind in KINDS else (), choice=choice, limit=2000
+        )
     )
     told = {
-        "page": "events", "events": [event_row(event) for event in found if may_see(visit, event)], "kinds": KINDS, "kind": kind,
+        "page": "events", "rows": cause_rows(visit, found), "kinds": KINDS, "kind": kind,
         "host": host, "region": region, "regions": known_regions(visit.snapshot), "window": name, "windows": list(WINDOWS),
     }  # fmt: skip
     return visit.page("events.html", told)
@@ -69,7 +75,7 @@ async def event_page(visit: Visit) -> Response[Any]:
     if host:
         history, others = await visit.hub.readers.run(
             lambda reader: (
-                reader.history(Choice(targets=(host,), methods=_PINGS), around, Resolution.QUARTER),
+                reader.history(Choice(targets=(host,), methods=_PINGS), around, Resolution.MINUTE),
                 reader.events(around, choice=Choice(targets=(host,)), limit=50),
             )
         )  # fmt: skip
@@ -79,12 +85,30 @@ async def event_page(visit: Visit) -> Response[Any]:
             (f"{each.series.vantage}, {each.series.endpoint}, {each.series.method}", smoke(each, around, str(each.series), marks=(mark,)))
             for each in mine[:6]
         ]  # fmt: skip
+    cause, leg = await _cause_of(visit, event)
     seen_by = sorted({each.vantage for each in others if each.vantage and each.kind == event.kind})
     told = {
-        "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by,
-        "others": [event_row(each) for each in others if each.id != event.id],
+        "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by, "cause": cause, "leg": leg,
+        "words": in_words(cause), "pairs": cause.pairs[:_SHOWN_PAIRS], "more": max(0, len(cause.pairs) - _SHOWN_PAIRS),
+        "others": [event_row(each) for each in others if each.id != event.id][:20],
     }  # fmt: skip
     return visit.page("event.html", told)
+
+
+async def _cause_of(visit: Visit, event: Event) -> tuple[Cause, Blame | None]:
+    """The cause an event belongs to and, when something got worse, the leg that explains it."""
+    near = nearness_ns(visit.snapshot)
+    window = Window(event.at - 20 * near, event.at + 40 * near)
+
+    def look(reader: StoreReader) -> tuple[Cause, Blame | None]:
+        events = [each for each in reader.events(window, limit=5000) if may_see(visit, each)]
+        found = causes([event, *(each for each in events if each.id != event.id)], near)
+        mine = next((cause for cause in found if any(each.id == event.id for each in cause.events)), None)
+        cause = mine or causes([event], near)[0]  # an update stands for itself
+        worse = cause.slower > cause.faster or "loss" in cause.kinds
+        return cause, leg_of(reader, cause) if worse else None
+
+    return await visit.hub.readers.run(look)
 
 
 async def _find(visit: Visit, wanted: str) -> Event | None:

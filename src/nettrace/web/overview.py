@@ -11,9 +11,10 @@ from nettrace.hub.latest import Snapshot
 from nettrace.hub.query import known_regions, readings, shown, speaking
 from nettrace.model.instant import Instant
 from nettrace.model.target import Lifecycle, Target
+from nettrace.web.causes import cause_rows
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
-from nettrace.web.targets import Row, event_row, may_see, row_of
+from nettrace.web.targets import Row, row_of
 
 _WORST = 8
 _WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
@@ -66,7 +67,7 @@ async def overview_page(visit: Visit) -> Response[Any]:
     told = {
         "page": "overview", "headline": headline(categories, vantages, len(troubles)), "vantages": vantages, "troubles": troubles[:_WORST],
         "more": max(0, len(troubles) - _WORST), "categories": categories, "stranger": visit.caller is None,
-        "events": [event_row(event) for event in visit.snapshot.events_1h if may_see(visit, event)][:20] if visit.caller else [],
+        "rows": cause_rows(visit, visit.snapshot.events_1h)[:20] if visit.caller else [],
     }  # fmt: skip
     return visit.page("overview.html", told)
 

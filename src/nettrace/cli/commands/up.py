@@ -79,7 +79,7 @@ def run(
 ) -> None:  # fmt: skip
     """Keep hub and node running until a signal."""
     from nettrace.hub.link import blocking_link
-    from nettrace.hub.programs import api_program, writer_program
+    from nettrace.hub.programs import api_program, courier_program, writer_program
     from nettrace.runtime.logs import Log
     from nettrace.runtime.supervise import Supervisor
 
@@ -94,6 +94,8 @@ def run(
             furnish(link)
             if node:
                 supervisor.add(_local_node(link, data, bind))
+            if (data.folder / "alerts.toml").exists():
+                supervisor.add(courier_program(data))
         finally:
             link.close()
         click.echo(bind.url)
