@@ -141,7 +141,7 @@ async def query(call: Call) -> Answer:
 
 def _run(hub: Stored, wanted: Sql) -> tuple[list[str], list[list[Any]], bool]:
     """Column names, rows, and whether there are more than the limit; DuckDB is loaded only here."""
-    from nettrace.store.embedded.query import Query  # noqa: PLC0415 - DuckDB is slow to load
+    from nettrace.hub.sql import Query  # noqa: PLC0415 - DuckDB is slow to load
 
     opened = Query(hub.data.folder, memory_mb=SQL_MB, timeout_s=SQL_S)
     try:
@@ -166,7 +166,7 @@ def _rows(batch: Any) -> Iterable[list[Any]]:
 
 def _values(column: Any) -> list[Any]:
     """A column as JSON has it: times as text, long lists cut, anything without a JSON form as its text."""
-    from nettrace.store.embedded.arrow import pa  # noqa: PLC0415
+    from nettrace.hub.sql import pa  # noqa: PLC0415
 
     if pa.types.is_timestamp(column.type):
         ns = column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64()).to_pylist()
