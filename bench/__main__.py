@@ -28,6 +28,7 @@ SCENARIOS = {
     "routes": "false and found route changes on real series, beside naive hash, wildcard and Jaccard",
     "blame": "1,000 planted bad links in internets on paper, beside hop jumps and voting",
     "api": "requests a second of one API worker on a million rounds, beside the earlier system's figures",
+    "stream": "what a delivery costs with 1,000 receivers, and whether each of them gets everything",
     "nolies": "a virtual day: no false loss, no false hop",
     "store": "30 days of history beside PostgreSQL with the same rows: quantiles, comparisons, bytes",
     "year": "a year of 100 targets x 10 vantages: how long any history query takes, how much room it needs",
