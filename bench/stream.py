@@ -16,8 +16,8 @@ from bench.api import fill, served
 from bench.figure import OURS, Column, Table
 
 RECEIVERS = 1000
-ROUNDS = 400
-PER_BATCH = 20
+ROUNDS = 120
+PER_BATCH = 2
 PAUSE_S = 0.1
 _FILLED = 1090
 _CLIENT = "import asyncio, sys; from bench.stream import receive; asyncio.run(receive(*sys.argv[1:]))"

@@ -14,8 +14,9 @@ from nettrace.hub.open import open_writer
 from nettrace.hub.place import Data
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser for one module's tests: while Playwright is open its loop counts as running, and nobody else's could."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs the program chromium (apt install)")
