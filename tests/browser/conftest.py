@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def alone(chromium: Browser, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A hub of one user."""
     made = Served(shutil.copytree(folder, tmp_path_factory.mktemp("alone") / "hub"))
