@@ -130,14 +130,14 @@ def _weight(url: str) -> int:
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/palette.json", "/status/feed.json", f"/status/{world.MOVED}/feed.xml", "/nowhere", "/t/nowhere.example", f"/widget/{world.MOVED}", "/static/other/app.css", "/docs"])  # fmt: skip
-def test_every_answer_has_a_policy_without_unsafe_scripts(alone: Served, path: str) -> None:
+def test_every_answer_has_a_policy_without_anything_unsafe(alone: Served, path: str) -> None:
     answer = httpx2.get(alone.url + path)
     policy = answer.headers.get("content-security-policy", "")
     if path == "/nowhere":  # the API's own answer: not a page
         assert answer.headers["content-type"].startswith("application/problem+json")
         return
     assert policy.startswith("default-src 'none'")
-    assert "unsafe-eval" not in policy and "script-src 'unsafe" not in policy
+    assert "unsafe" not in policy
     framed = "frame-ancestors *" in policy
     assert framed == ("embed=1" in path)
     if "embed=1" in path:
