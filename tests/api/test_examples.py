@@ -25,6 +25,9 @@ async def filled_in(hub: Hub, operation: Operation, headers: dict[str, str]) -> 
     if "{round}" in path:
         page = await hub.json("/api/v1/rounds?limit=1", headers=headers)
         path = path.replace("{round}", page["data"][0]["id"])
+    if "{event}" in path:
+        page = await hub.json("/api/v1/events?limit=1", headers=headers)
+        path = path.replace("{event}", page["data"][0]["id"])
     if "{measurement}" in path:
         made = await hub.post("/api/v1/measurements", {"target": "api.example.com"}, headers=headers)
         path = path.replace("{measurement}", made.json()["id"])

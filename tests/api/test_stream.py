@@ -135,8 +135,16 @@ async def test_a_websocket_begins_with_what_is_and_goes_on_with_what_comes(serve
         got = [await frame(client) for _ in range(3)]
         assert [each["type"] for each in got] == ["round"] * 3
         assert [each["seq"] for each in got] == [first["seq"] + number for number in (1, 2, 3)]
-        assert got[0]["data"]["target"] == "api.example.com"
+        assert got[0]["data"]["host"] == "api.example.com"
         assert got[0]["data"]["rtt_ms"] == pytest.approx(5.02)
+
+
+async def test_a_round_is_the_same_document_in_the_stream_and_by_its_id(served: Served) -> None:
+    async with served.socket() as client:
+        first = await frame(client)
+        by_id = {row["id"]: row for row in first["data"]}
+        for identity in list(by_id)[:3]:
+            assert await served.hub.json(f"/api/v1/rounds/{identity}") == by_id[identity]
 
 
 async def test_server_sent_events_say_the_same_and_resume_after_the_last_id(served: Served) -> None:
@@ -173,11 +181,11 @@ async def test_a_hundred_forced_disconnects_lose_and_repeat_nothing(served: Serv
 async def test_filters_hold_for_snapshot_and_events(served: Served) -> None:
     async with served.socket("?host=b.example.com&region=sin&topics=round") as client:
         snapshot = await frame(client)
-        assert {(row["target"], row["region"]) for row in snapshot["data"]} == {("b.example.com", "sin")}
+        assert {(row["host"], row["region"]) for row in snapshot["data"]} == {("b.example.com", "sin")}
         served.measure(1, "api.example.com", "sin")
         served.measure(1, "b.example.com", "sin")
         got = await frame(client)
-        assert (got["type"], got["data"]["target"]) == ("round", "b.example.com")
+        assert (got["type"], got["data"]["host"]) == ("round", "b.example.com")
 
 
 async def test_what_can_no_longer_be_had_is_called_a_gap(served: Served) -> None:
@@ -306,5 +314,5 @@ async def test_another_accounts_targets_are_never_streamed(guarded: Served) -> N
         await frame(other)
         guarded.measure(1, "own.example.com")
         guarded.measure(1, "api.example.com")
-        assert (await frame(other))["data"]["target"] == "own.example.com"
-        assert (await frame(one))["data"]["target"] == "api.example.com"
+        assert (await frame(other))["data"]["host"] == "own.example.com"
+        assert (await frame(one))["data"]["host"] == "api.example.com"

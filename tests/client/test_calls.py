@@ -24,7 +24,7 @@ EVERY = [
     calls.targets(), calls.target(HOST), calls.vantages(), calls.vantage("nyc"), calls.latency(HOST),
     calls.history(HOST), calls.rounds(), calls.round("ms_1"), calls.raw(HOST), calls.routes(HOST),
     calls.route_changes(HOST), calls.rankings(), calls.compare([HOST, "b.example.com"]), calls.signals(),
-    calls.signal_summary(), calls.events(), calls.measurements(), calls.measurement("id"),
+    calls.signal_summary(), calls.events(), calls.event("id"), calls.measurements(), calls.measurement("id"),
     calls.create_measurement(HOST), calls.exports(), calls.export_state("id"),
     calls.create_export(BEGIN, BEGIN + timedelta(hours=1)), calls.limits(), calls.usage(), calls.keys(),
     calls.create_key(), calls.revoke_key("id"),
@@ -130,6 +130,7 @@ async def test_answers_have_types(client: AsyncClient) -> None:
     assert (len(signals), signals[0].document["from_ms"]) == (20, 9.0)
     assert (await client.signal_summary()).signals_in_window == 40
     assert len([each async for each in client.events()]) == 41
+    assert (await client.event("sig_003")).kind == "anomaly"
     assert (await client.limits()).tier
     assert (await client.usage()).day == "2026-11-20"
 

@@ -13,6 +13,7 @@ from nettrace.model.instant import NS_PER_S, Instant, ms, rfc3339
 from nettrace.model.path import Hop
 from nettrace.model.target import Endpoint, Target
 from nettrace.model.vantage import Vantage
+from nettrace.store.documents import stages_document
 from nettrace.store.rows import Event, Latest, MeasurementRequest, Round, Window
 
 
@@ -49,12 +50,8 @@ def last_measured(latest: Latest, at: Instant) -> schema.LastMeasured | None:
 
 def stages(stages_ns: dict[str, int]) -> schema.StagesShape | None:
     """Stages of an exchange, None when it has none."""
-    if not stages_ns:
-        return None
-    return schema.StagesShape(**{f"{name}_ms": ms(ns) for name, ns in stages_ns.items() if name in _STAGES})
-
-
-_STAGES = {"dns", "connect", "tls", "ttfb", "total"}
+    told = stages_document(stages_ns)
+    return None if told is None else schema.StagesShape(**told)
 
 
 def reading(latest: Latest, target: Target, at: Instant) -> schema.Reading:

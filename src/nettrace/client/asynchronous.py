@@ -135,6 +135,7 @@ class AsyncClient:
     signals = _rows(calls.signals)
     signal_summary = _one(calls.signal_summary)
     events = _rows(calls.events)
+    event = _one(calls.event)
     measure = _job(jobs.measure)
     measure_cost = _job(jobs.measure_cost)
     create_measurement = _one(calls.create_measurement)

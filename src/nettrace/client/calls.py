@@ -177,6 +177,11 @@ def events(
     return Rows(path=f"{API}/events", row=answers.Event, query=query, cursor=cursor)
 
 
+def event(id: str) -> Call[answers.Event]:  # noqa: A002
+    """One event in full."""
+    return Call(path=f"{API}/events/{segment(id)}", shape=answers.Event)
+
+
 def measurements(*, limit: int = 1000, cursor: str | None = None) -> Rows[judgements.Measurement]:
     """Your measurements, newest first, without their results."""
     query = query_of({"limit": limit})

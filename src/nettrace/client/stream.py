@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from nettrace.client import answers
-from nettrace.client.answers import At
 from nettrace.client.call import Call, Names, names, query_of
 from nettrace.client.calls import API
 from nettrace.client.exchange import (
@@ -72,49 +71,6 @@ class Gap(Live, frozen=True, kw_only=True):
 
 
 StreamEvent = Snapshot | LiveRound | Notice | Gap
-
-
-class _Round(msgspec.Struct, frozen=True, kw_only=True):
-    """A round as the stream writes it: with `target` and a map of stages."""
-
-    id: str
-    target: str
-    region: str
-    endpoint: str
-    method: str
-    due: At
-    at: At
-    outcome: str
-    sent: int
-    received: int
-    not_measured: int
-    stored_at: At
-    samples_ms: tuple[float | None, ...] = ()
-    stages_ms: dict[str, float | None] = {}
-    reason: str | None = None
-    address: str | None = None
-    rtt_ms: float | None = None
-    min_ms: float | None = None
-    max_ms: float | None = None
-    error_ms: float | None = None
-    grade: str | None = None
-    clock: str | None = None
-    status: int | None = None
-    tls_version: str | None = None
-    route: str | None = None
-    hop_count: int | None = None
-    request: str | None = None
-
-    def public(self) -> answers.Round:
-        """As the rest of the API has it."""
-        told = {f"{name}_ms": value for name, value in self.stages_ms.items()}
-        stages = msgspec.convert(told, answers.Stages) if told else None
-        kept = {
-            name: getattr(self, name)
-            for name in self.__struct_fields__
-            if name not in {"target", "stages_ms"}
-        }
-        return answers.Round(host=self.target, stages=stages, **kept)
 
 
 class _Missing(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,11 +175,10 @@ class Follow:
 def event_of(seq: int, topic: str, data: bytes) -> StreamEvent:
     """An event of the stream by its topic."""
     if topic == "snapshot":
-        rows = msgspec.json.decode(data, type=tuple[_Round, ...])
-        return Snapshot(seq=seq, rounds=tuple(row.public() for row in rows))
+        return Snapshot(seq=seq, rounds=msgspec.json.decode(data, type=tuple[answers.Round, ...]))
     if topic in {"round", "measurement"}:
         try:
-            return LiveRound(seq=seq, topic=topic, round=msgspec.json.decode(data, type=_Round).public())
+            return LiveRound(seq=seq, topic=topic, round=msgspec.json.decode(data, type=answers.Round))
         except msgspec.ValidationError:  # a trace that was asked for, or a round that was since deleted
             return Notice(seq=seq, topic=topic, document=msgspec.json.decode(data))
     return Notice(seq=seq, topic=topic, document=msgspec.json.decode(data))

@@ -272,7 +272,7 @@ def fact_of(event: Live, intervals: Mapping[Series, float]) -> Fact | None:
         return event_fact(body, event.target, event.vantage)
     if body.get("request") is not None or "outcome" not in body:
         return None
-    series = Series(body["region"], body["target"], body["endpoint"], RoundMethod(body["method"]))
+    series = Series(body["region"], body["host"], body["endpoint"], RoundMethod(body["method"]))
     rtt_ms = body["rtt_ms"]
     return RoundSeen(
         series=series, due=_instant(body["due"]), interval_ns=round(intervals.get(series, 60.0) * NS_PER_S),

@@ -1,5 +1,6 @@
 """The public JSON of stored rounds: what the stream, the API and exports show of one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,14 +12,27 @@ from nettrace.wire.documents import trace_document
 Document = dict[str, Any]
 
 
+_STAGES = ("dns", "connect", "tls", "ttfb", "total")
+
+
+def stages_document(stages_ns: Mapping[str, int]) -> dict[str, float | None] | None:
+    """The steps of an exchange in ms, each by itself; None when there are none.
+
+    >>> stages_document({"dns": 1_500_000, "total": 2_000_000}), stages_document({})
+    ({'dns_ms': 1.5, 'total_ms': 2.0}, None)
+    """
+    found = {f"{name}_ms": ms(stages_ns[name]) for name in _STAGES if name in stages_ns}
+    return found or None
+
+
 def round_document(shown: Round) -> Document:
-    """A round as its public document; null is "not measured"."""
+    """A round as its public document, the same in the stream as in `GET /api/v1/rounds/{id}`; null is "not measured"."""
     series = shown.series
     return {
         "object": "round",
         "id": shown.id,
         "region": series.vantage,
-        "target": series.target,
+        "host": series.target,
         "endpoint": series.endpoint,
         "method": series.method,
         "due": rfc3339(shown.due),
@@ -35,7 +49,7 @@ def round_document(shown: Round) -> Document:
         "error_ms": ms(shown.error_ns),
         "grade": shown.grade,
         "samples_ms": [ms(sample) for sample in shown.samples_ns],
-        "stages_ms": {name: ms(duration) for name, duration in shown.stages_ns.items()},
+        "stages": stages_document(shown.stages_ns),
         "status": shown.status,
         "tls_version": shown.tls_version,
         "route": shown.route,

@@ -191,6 +191,10 @@ class StoreReader(Protocol):
         """Events by (detected_at, id), newest first; `before` is the last one already had."""
         ...
 
+    def event(self, id: str) -> Event | None:  # noqa: A002
+        """One event by its id."""
+        ...
+
     def gaps(self, window: Window, vantages: Sequence[str] = ()) -> list[tuple[str, Gap]]:
         """What spools had to drop, by vantage: stretches that are "not measured", not "down"."""
         ...

@@ -66,7 +66,7 @@ async def events_page(visit: Visit) -> Response[Any]:
 async def event_page(visit: Visit) -> Response[Any]:
     """One event: what, since when, how sure, who else, and the hours around it."""
     wanted = visit.path["id"]
-    event = await _find(visit, wanted)
+    event = await visit.hub.readers.run(lambda reader: reader.event(wanted))
     if event is None or not may_see(visit, event):
         raise NotFound(f"no event '{wanted[:60]}'", "Events older than this hub keeps are gone; see the list")
     around = Window(event.at - _AROUND_NS, min(visit.now, event.detected_at + _AROUND_NS))
@@ -109,16 +109,6 @@ async def _cause_of(visit: Visit, event: Event) -> tuple[Cause, Blame | None]:
         return cause, leg_of(reader, cause) if worse else None
 
     return await visit.hub.readers.run(look)
-
-
-async def _find(visit: Visit, wanted: str) -> Event | None:
-    """The event with this id among the newest of the last year."""
-    found = await visit.hub.readers.run(
-        lambda reader: reader.events(
-            Window(visit.now - 366 * 86_400 * NS_PER_S, visit.now + NS_PER_S), limit=5000
-        )
-    )
-    return next((event for event in found if event.id == wanted), None)
 
 
 async def fleet_page(visit: Visit) -> Response[Any]:

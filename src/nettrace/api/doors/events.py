@@ -10,7 +10,8 @@ from nettrace.api import asked, schema, shapes
 from nettrace.api.asked import HOUR_NS, AsOf, Region, Windowed
 from nettrace.api.call import Call
 from nettrace.api.given import Answer
-from nettrace.api.operation import Operation
+from nettrace.api.operation import NoQuery, Operation
+from nettrace.errors import NotFound
 from nettrace.hub import query
 from nettrace.model.account import Feature
 from nettrace.model.instant import Instant
@@ -99,6 +100,18 @@ def _goes(event: Event, direction: str | None) -> bool:
     return direction is None or shapes.event_row(event).direction == direction
 
 
+async def event(call: Call) -> Answer:
+    """One event in full; what the caller may not see, or their tier does not reach, is not there."""
+    wanted = call.path["id"]
+    found = await call.service.readers.run(lambda reader: reader.event(wanted))
+    reached = None if found is None else call.service.access.window(
+        call.caller, Window(found.detected_at, found.detected_at + 1), call.now
+    )  # fmt: skip
+    if found is None or reached is None or reached.start > found.detected_at or not _visible(call, found):
+        raise NotFound(f"no event '{wanted[:60]}'", "See /api/v1/events")
+    return Answer(content=shapes.event_row(found), fresh_s=FRESH_S)
+
+
 class SummaryQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far back."""
 
@@ -143,5 +156,9 @@ OPERATIONS = (
         id="listEvents", method="GET", path="/api/v1/events", tag="Events", handler=events, query=EventsQuery,
         answer=schema.SignalPage, table=True, feature=Feature.SIGNALS, summary="Signals, route and address changes",
         example="/api/v1/events?kind=route_change",
+    ),
+    Operation(
+        id="getEvent", method="GET", path="/api/v1/events/{id}", tag="Events", handler=event, query=NoQuery,
+        answer=schema.SignalRow, feature=Feature.SIGNALS, summary="One event in full", example="/api/v1/events/{event}",
     ),
 )  # fmt: skip

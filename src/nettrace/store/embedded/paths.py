@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -97,18 +97,28 @@ def events(
     if as_of is not None:
         where.append("stored_at <= ?")
         bindings.append(as_of)
-    columns = "event.id, kind, at, detected_at, event.series, event.target, event.vantage, severity, confidence, body, stored_at"
-    source = "event LEFT JOIN series ON series.id = event.series"
-    order = "detected_at DESC, event.id DESC"
-    sql = f"SELECT {columns} FROM {source} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"  # noqa: S608
-    return [
-        Event(
-            id=number, kind=kind, at=at, detected_at=detected_at, series=None if series is None else index.series(series),
-            target=target, vantage=vantage, severity=severity, confidence=confidence, body=body, stored_at=stored_at,
-        )
-        for number, kind, at, detected_at, series, target, vantage, severity, confidence, body, stored_at
-        in connection.execute(sql, (*bindings, limit))
-    ]  # fmt: skip
+    sql = f"{_EVENT} WHERE {' AND '.join(where)} ORDER BY detected_at DESC, event.id DESC LIMIT ?"
+    return [_event(index, row) for row in connection.execute(sql, (*bindings, limit))]
+
+
+def event(connection: Connection, index: SeriesIndex, wanted: str) -> Event | None:
+    """The event with this id."""
+    row = next(iter(connection.execute(f"{_EVENT} WHERE event.id = ?", (wanted,))), None)
+    return None if row is None else _event(index, row)
+
+
+_EVENT = (
+    "SELECT event.id, kind, at, detected_at, event.series, event.target, event.vantage, severity, confidence, body,"
+    " stored_at FROM event LEFT JOIN series ON series.id = event.series"
+)
+
+
+def _event(index: SeriesIndex, row: Sequence[Any]) -> Event:
+    number, kind, at, detected_at, series, target, vantage, severity, confidence, body, stored_at = row
+    return Event(
+        id=number, kind=kind, at=at, detected_at=detected_at, series=None if series is None else index.series(series),
+        target=target, vantage=vantage, severity=severity, confidence=confidence, body=body, stored_at=stored_at,
+    )  # fmt: skip
 
 
 def gaps(connection: Connection, window: Window, vantages: Sequence[str]) -> list[tuple[str, Gap]]:

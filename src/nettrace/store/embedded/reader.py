@@ -19,7 +19,7 @@ from nettrace.store.embedded.hot import Asked, Sorting
 from nettrace.store.embedded.index import SeriesIndex, names_of
 from nettrace.store.embedded.memory import newest_live
 from nettrace.store.embedded.past import past
-from nettrace.store.embedded.paths import events, gaps, routes, traces
+from nettrace.store.embedded.paths import event, events, gaps, routes, traces
 from nettrace.store.embedded.rounds import parse_round_id
 from nettrace.store.embedded.schema import DATABASE, NS_PER_DAY
 from nettrace.store.port import QUANTILES, Choice, NodeRow
@@ -202,6 +202,11 @@ class EmbeddedReader:
                 self._connection, self._index, window, kinds=kinds, choice=choice, limit=limit, before=before,
                 as_of=as_of,
             )  # fmt: skip
+
+    def event(self, id: str) -> Event | None:  # noqa: A002
+        """See `StoreReader.event`."""
+        with self._reading():
+            return event(self._connection, self._index, id)
 
     def gaps(self, window: Window, vantages: Sequence[str] = ()) -> list[tuple[str, Gap]]:
         """See `StoreReader.gaps`."""

@@ -170,6 +170,7 @@ def check_events_and_routes(engine: Engine) -> None:
     events = reader.events(ALL)
     assert [each.id for each in events] == ["sig_3", "sig_2", "sig_1"]
     assert {each.series for each in events} == {series}
+    assert (reader.event("sig_2"), reader.event("sig_9")) == (events[1], None)
     assert [each.id for each in reader.events(ALL, limit=1, before=(events[0].detected_at, "sig_3"))] == [
         "sig_2"
     ]

@@ -4,7 +4,7 @@
 const REFRESH_MS = 30_000;
 const TOPICS = "round,route_change,signal,vantage";
 
-/** @typedef {{ region: string, target: string, endpoint: string, method: string, outcome: string, reason: string | null, rtt_ms: number | null, sent: number, received: number }} Round */
+/** @typedef {{ region: string, host: string, endpoint: string, method: string, outcome: string, reason: string | null, rtt_ms: number | null, sent: number, received: number }} Round */
 
 /** @type {Map<string, Round>} */
 const waiting = new Map();
@@ -54,7 +54,7 @@ function draw() {
 
 /** @param {Round} round */
 function take(round) {
-  waiting.set(`${round.target}/${round.region}/${round.endpoint}/${round.method}`, round);
+  waiting.set(`${round.host}/${round.region}/${round.endpoint}/${round.method}`, round);
   if (!asked) { asked = true; requestAnimationFrame(draw); }
 }
 
