@@ -11,6 +11,7 @@ import pyarrow as pa
 from nettrace.model.target import RoundMethod, Series
 from nettrace.store.embedded import tally
 from nettrace.store.embedded.database import open_writer, transaction
+from nettrace.store.embedded.hot import INSERT_ROUND
 from nettrace.store.embedded.raw import Counted
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, put, set_floor, worthwhile
 from nettrace.store.embedded.samples import pack
@@ -156,7 +157,7 @@ def build(folder: Path, plan: Plan, told: Callable[[int, Day], None] | None = No
             put(store, hours, HOUR_S)
             put(store, hours.merged(hours.start // DAY_S * DAY_S), DAY_S)
             if day >= END_DAY - plan.hot_days:
-                store.executemany(f"INSERT INTO round VALUES ({', '.join('?' * 23)})", _hot_rows(made))
+                store.executemany(INSERT_ROUND, _hot_rows(made))
         if day < END_DAY - plan.hot_days:
             writer = SegmentWriter(segments, day, 1)
             writer.add(table_of_day(plan, made))
@@ -176,7 +177,7 @@ def _hot_rows(made: Day) -> Iterator[tuple[Any, ...]]:
         low, high = (None, None) if failed else (min(samples), max(samples))
         yield (
             series, due, 0, 2_000, int(failed), 0 if failed else None, None, probes, 0 if failed else probes, 0,
-            None if failed else rtt, low, high, None, None, pack(kept, None if failed else rtt), *([None] * 7),
+            None if failed else rtt, low, high, None, None, pack(kept, None if failed else rtt), *([None] * 8),
         )  # fmt: skip
 
 

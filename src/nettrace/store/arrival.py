@@ -21,6 +21,7 @@ from nettrace.wire.frames import Measured
 
 _NOT_MEASURED = SampleState.NOT_MEASURED
 _NONE: Mapping[str, int] = MappingProxyType({})
+_NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Numbers(NamedTuple):
@@ -40,6 +41,7 @@ class Numbers(NamedTuple):
     tls_version: str | None = None
     hop_count: int | None = None
     clock: Clock | None = None
+    server_hints: Mapping[str, str] = _NO_WORDS
 
 
 def numbers(measured: Measured) -> Numbers:
@@ -114,7 +116,7 @@ def _exchange(exchange: HttpExchange) -> Numbers:
     first = exchange.stages.ttfb
     kept = Numbers(
         stages_ns=_stages(exchange.stages), status=exchange.status, tls_version=exchange.tls_version,
-        clock=exchange.clock,
+        clock=exchange.clock, server_hints=exchange.server_hints,
     )  # fmt: skip
     if first is not None:
         rtt = first.duration_ns

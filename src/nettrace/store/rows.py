@@ -44,6 +44,7 @@ class Round(msgspec.Struct, frozen=True, gc=False):
         error_ns: half-width of the widest error bar among the answered.
         grade: the worst of them: K, R or U.
         stages_ns: `dns connect tls ttfb total`, those that happened.
+        server_hints: headers of an http round that tell who answered and from where, by their lower-case name.
         stored_at: when the hub committed it: what `as_of` asks by.
     """
 
@@ -70,6 +71,7 @@ class Round(msgspec.Struct, frozen=True, gc=False):
     hop_count: int | None = None
     clock: str | None = None
     request: str | None = None
+    server_hints: dict[str, str] = {}
     stored_at: Instant = 0
 
 
@@ -106,6 +108,7 @@ class RawColumns(msgspec.Struct, frozen=True, kw_only=True):
     hop_count: list[int | None] = []
     clock: list[str | None] = []
     request: list[str | None] = []
+    server_hints: list[dict[str, str]] = []
     stored_at: list[Instant] = []
 
     def first(self, count: int) -> "RawColumns":

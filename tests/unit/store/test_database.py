@@ -15,7 +15,7 @@ from nettrace.store.embedded.database import (
     value,
     version,
 )
-from nettrace.store.embedded.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from nettrace.store.embedded.schema import APPLICATION_ID, MIGRATIONS, NS_PER_DAY, SLOT_NS, VERSION
 
 
 @pytest.mark.parametrize("old", ["3.7.0", "3.40.1", "3.51.2"])
@@ -63,6 +63,25 @@ def test_a_migration_goes_forward_and_keeps_what_was_there(tmp_path: Path) -> No
     before = apsw.Connection(str(tmp_path / f"hub.sqlite.before-{VERSION + 1}"))
     assert list(before.execute("SELECT name FROM setting")) == [("kept",)]
     before.close()
+
+
+def test_rounds_of_the_second_version_lie_in_their_slots_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    old = apsw.Connection(str(path))
+    for script in MIGRATIONS[:2]:
+        old.execute(script)
+    old.execute(f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=2")
+    dues = [20_000 * NS_PER_DAY + 700 * 10**9 * number for number in range(4)]
+    old.executemany(
+        f"INSERT INTO round VALUES (1, ?, 0, 0, 0, NULL, NULL, 1, 1, 0, 5, 5, 5{', NULL' * 10})",
+        [(due,) for due in dues],
+    )
+    old.close()
+    writer = open_writer(path)
+    assert list(writer.execute("SELECT slot, series, due, rtt_ns, hints FROM round")) == [
+        (due // SLOT_NS, 1, due, 5, None) for due in dues
+    ]
+    writer.close()
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def test_any_reader_of_parquet_sees_plain_columns_with_units(path: Path, table: 
     assert {"rtt_ns", "samples_ns", "connect_ns", "stored_at"} <= set(read.column_names)
 
 
+def test_a_file_of_an_earlier_version_is_read_with_null_in_the_columns_it_lacks(
+    path: Path, table: Table
+) -> None:
+    older = path.with_name("older.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["server_hints"]), older)
+    read = read_segment(older, np.array([1, 2, 3]), START, START + DAY)
+    assert read.schema.equals(COLUMNS)
+    assert read.to_pylist() == table.to_pylist()
+
+
 def test_one_series_is_read_without_the_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     real = pq.ParquetFile.read_row_groups

@@ -11,7 +11,7 @@ from nettrace.model.measurement import Outcome, Reason
 from nettrace.model.target import Series
 from nettrace.store.embedded.arrow import Table, pa
 from nettrace.store.embedded.rounds import Names, round_ids
-from nettrace.store.embedded.samples import tuples_of, unpack_many, unpack_stages
+from nettrace.store.embedded.samples import tuples_of, unpack_hints, unpack_many, unpack_stages
 from nettrace.store.embedded.schema import CLOCKS, NS_PER_US, OUTCOMES, REASONS, STAGES
 from nettrace.store.embedded.segments import whole
 from nettrace.store.rows import RawColumns
@@ -26,7 +26,7 @@ _UNREACHED = 2**62
 _KEY = ("series", "due")
 _HOT = {
     "id": (), "at": ("begun",), "samples_ns": ("samples", "rtt_ns"), "stages_ns": ("stages",), "tls_version": ("tls",),
-    "stored_at": ("stored",),
+    "stored_at": ("stored",), "server_hints": ("hints",),
 }  # fmt: skip
 _SEALED = {
     "id": (), "at": ("begun_at",), "samples_ns": ("samples_ns", "rtt_ns"), "min_ns": ("samples_ns", "rtt_ns"),
@@ -88,6 +88,8 @@ def _hot(field: str, held: Mapping[str, Sequence[Any]], names: Names) -> list[An
             return [{} if blob is None else unpack_stages(blob) for blob in held["stages"]]
         case "tls_version":
             return _listed(held["tls"])
+        case "server_hints":
+            return list(map(unpack_hints, held["hints"]))
         case _:
             return _listed(held[field])
 
@@ -129,6 +131,8 @@ def _sealed(field: str, table: Table) -> list[Any]:
             return _looked(_words(table, field), lambda word: None if word is None else Reason(word))
         case "stages_ns":
             return _stages(table)
+        case "server_hints":
+            return list(map(unpack_hints, _words(table, field)))
         case "grade" | "address" | "tls_version" | "route" | "clock" | "request":
             return _words(table, field)
         case "samples_ns" | "min_ns" | "max_ns":

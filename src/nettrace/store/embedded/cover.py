@@ -17,7 +17,7 @@ from nettrace.store.embedded import tally
 from nettrace.store.embedded.database import Connection
 from nettrace.store.embedded.raw import Raw
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, fetch, floor_s, sparse
-from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_HOUR
+from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_HOUR, SLOT_NS
 from nettrace.store.embedded.tally import Tally
 
 FINER = {DAY_S: HOUR_S, HOUR_S: QUARTER_S, QUARTER_S: 0}
@@ -50,9 +50,9 @@ class Cover:
         wanted = msgspec.json.encode(list(series)).decode()
         bounds = list(
             self._connection.execute(
-                "SELECT min(l), max(h) FROM ("
-                "SELECT (SELECT min(due) FROM round WHERE series = j.value) l, "
-                "(SELECT max(due) FROM round WHERE series = j.value) h FROM json_each(?1) j UNION ALL "
+                "SELECT min(l), max(h) FROM ("  # noqa: S608 - own words
+                f"SELECT (SELECT min(slot) FROM round) * {SLOT_NS} l, "
+                f"(SELECT max(slot) + 1 FROM round) * {SLOT_NS} - 1 h UNION ALL "
                 "SELECT min(min_due), max(max_due) FROM segment WHERE state = 'live' UNION ALL "
                 "SELECT (SELECT min(start) FROM rollup WHERE series = j.value AND step = 86400) * 1000000000, "
                 "(SELECT max(start) + 86400 FROM rollup WHERE series = j.value AND step = 86400) * 1000000000 "

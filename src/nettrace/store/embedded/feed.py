@@ -10,13 +10,14 @@ from nettrace.store.embedded.hot import Past
 from nettrace.store.embedded.memory import newest_live
 from nettrace.store.embedded.paths import stored_trace
 from nettrace.store.embedded.rounds import Names, Row, round_of
-from nettrace.store.embedded.schema import ROUND_COLUMNS
+from nettrace.store.embedded.schema import ROUND_COLUMNS, SLOT_NS
 from nettrace.store.rows import Latest, Live, LiveKind, LivePage
 
 _ROUND = ", ".join(f"round.{name}" for name in ROUND_COLUMNS)
 _LIVE = f"""
 SELECT live.seq, live.kind, live.at, live.series, live.due, live.target, live.vantage, live.account, live.body, {_ROUND}
-FROM live LEFT JOIN round ON round.series = live.series AND round.due = live.due
+FROM live LEFT JOIN round ON round.slot = live.due / {SLOT_NS}
+  AND round.series = live.series AND round.due = live.due
 WHERE live.seq > ? ORDER BY live.seq LIMIT ?"""  # noqa: S608 - own words
 _LATEST = """
 SELECT latest.seq, latest.round, latest.measured, series.interval_s FROM latest JOIN series ON series.id = latest.series

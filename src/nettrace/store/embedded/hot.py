@@ -1,8 +1,8 @@
 """The rounds that are still rows of `round`, found by series and due; and what a reader asks of the whole past."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from operator import itemgetter
 from typing import Any, Protocol
 
 import msgspec
@@ -10,6 +10,8 @@ import msgspec
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.target import Series
 from nettrace.store.embedded.database import Connection
+from nettrace.store.embedded.schema import ROUND_COLUMNS, SLOT_NS
+from nettrace.store.embedded.slot import SOUGHT, bound, held_slots, sought
 from nettrace.store.rows import Columns, RawColumns, Resolution, Round, Summary, Window
 
 Rows = list[tuple[Any, ...]]
@@ -21,7 +23,11 @@ BLOBS = {"samples", "stages"}
 _decode = msgspec.json.Decoder(list[Any]).decode
 
 FIRST_SLICE_NS = 300 * NS_PER_S
-FEW_SERIES = 4
+ROUNDS_A_SLOT = 15
+"""How many rounds a series is thought to have in a slot: one a minute."""
+
+INSERT_ROUND = f"INSERT INTO round VALUES (?2 / {SLOT_NS}, {', '.join(f'?{place}' for place in range(1, len(ROUND_COLUMNS) + 1))})"  # noqa: S608
+"""Puts a row of `ROUND_COLUMNS` where it belongs."""
 
 
 class Sorting(Enum):
@@ -132,64 +138,97 @@ class Hot:
     def _one(self, number: int, window: Window, columns: Sequence[str], asked: Asked) -> Held:
         """One series' columns, each as one JSON array: that is cheaper than a tuple for each row."""
         lists = ", ".join(f"json_group_array({column})" for column in columns)
-        sql = f"SELECT {lists} FROM ({_found(columns, asked)})"  # noqa: S608 - own words, values bound
-        limit = -1 if asked.limit is None else asked.limit
-        for row in self._connection.execute(sql, (number, window.start, window.end, limit)):
-            found: Held = dict(zip(columns, map(_decode, row), strict=True))
-            return {"series": [number] * len(found["due"]), **found}
-        return in_columns(("series", *columns), [])
+        sql = f"SELECT {lists} FROM (SELECT {', '.join(columns)} FROM {SOUGHT}{_known(asked)})"  # noqa: S608 - own words
+        parts: list[Held] = []
+        held = 0
+        for slots in self._some_slots(window, asked):
+            for row in self._connection.execute(sql, bound(slots, (number,), window.start, window.end)):
+                part: Held = dict(zip(columns, map(_decode, row), strict=True))
+                parts.append(_in_order(part, asked))
+                held += len(part["due"])
+            if asked.limit is not None and held >= asked.limit:
+                break
+        found = {
+            name: list(itertools.chain.from_iterable(part[name] for part in parts))[: asked.limit]
+            for name in columns
+        }
+        return {"series": [number] * len(found["due"]), **found}
+
+    def _some_slots(self, window: Window, asked: Asked) -> Iterator[Sequence[int]]:
+        """The slots of a window from the end that comes first, more at a time as they turn out to hold little."""
+        slots = held_slots(self._connection, window.start, window.end)
+        if asked.limit is None:
+            yield slots
+            return
+        if asked.newest_first:
+            slots = slots[::-1]
+        at, size = 0, max(1, asked.limit // ROUNDS_A_SLOT)
+        while at < len(slots):
+            some = slots[at : at + size]
+            yield some[::-1] if asked.newest_first else some
+            at, size = at + size, size * 4
 
     def _rows(
         self, series: Mapping[int, Series], window: Window, columns: Sequence[str], asked: Asked
     ) -> Rows:
         if window.start >= window.end or not series:
             return []
-        if len(series) <= FEW_SERIES or asked.limit is None:
+        if asked.limit is None:
             return self._each(series, window, columns, asked)
-        found: list[tuple[Instant, Series, int]] = []
+        if len(series) == 1:
+            rows: Rows = []
+            for slots in self._some_slots(window, asked):
+                if slots:
+                    part = Window(
+                        max(window.start, slots[0] * SLOT_NS), min(window.end, (slots[-1] + 1) * SLOT_NS)
+                    )
+                    rows += self._each(series, part, columns, asked)
+                if len(rows) >= asked.limit:
+                    break
+            return rows[: asked.limit]
+        found: list[tuple[int, Instant]] = []
         for part in self._slices(window, newest_first=asked.newest_first):
-            keys = [
-                (due, series[number], number)
-                for number, due in self._each(series, part, ("series", "due"), asked)
-            ]
-            found += keys
+            found += [(number, due) for number, due in self._each(series, part, ("series", "due"), asked)]
             if len(found) >= asked.limit:
                 break
-        return self._of_keys([(number, due) for due, _, number in found[: asked.limit]], columns)
+        return self._of_keys(found[: asked.limit], columns)
 
     def _each(
         self, series: Mapping[int, Series], window: Window, columns: Sequence[str], asked: Asked
     ) -> Rows:
-        """Series by series, then put in order."""
-        sql = _found(columns, asked)
-        limit = -1 if asked.limit is None else asked.limit + (asked.after is not None)
+        """All of a window, in order."""
+        names = ", ".join(f"r.{column}" for column in columns)
         numbers = sorted(series, key=lambda number: series[number])
-        rows: Rows = []
-        for number in numbers:
-            rows += self._connection.execute(sql, (number, window.start, window.end, limit))
+        rows = list(
+            self._connection.execute(
+                f"SELECT {names} FROM {SOUGHT}{_known(asked)}",  # noqa: S608 - own words, values bound
+                sought(self._connection, numbers, window.start, window.end),
+            )
+        )
         if asked.after is not None:
             rows = [row for row in rows if asked.is_new((row[1], series[row[0]]))]
-        if len(numbers) > 1 and asked.order is not Sorting.SERIES:
-            if asked.newest_first:  # stable: what is due at once stands by series, backwards
-                rows.reverse()
-            rows.sort(key=itemgetter(1), reverse=asked.newest_first)
-        return rows if asked.limit is None else rows[: asked.limit]
+        rank = {number: place for place, number in enumerate(numbers)}
+        if asked.order is Sorting.SERIES:
+            rows.sort(key=lambda row: (rank[row[0]], row[1]))
+        else:
+            rows.sort(key=lambda row: (row[1], rank[row[0]]), reverse=asked.newest_first)
+        return rows
 
     def _of_keys(self, keys: Sequence[tuple[int, Instant]], columns: Sequence[str]) -> Rows:
         """The rows of these (series, due), in this order."""
         names = ", ".join(f"r.{column}" for column in columns)
         return list(
             self._connection.execute(
-                f"SELECT {names} FROM json_each(?) j CROSS JOIN round r "  # noqa: S608
-                "ON r.series = j.value ->> 0 AND r.due = j.value ->> 1",
+                f"SELECT {names} FROM json_each(?) j CROSS JOIN round r ON r.slot = (j.value ->> 1) / {SLOT_NS} "  # noqa: S608
+                "AND r.series = j.value ->> 0 AND r.due = j.value ->> 1",
                 (msgspec.json.encode(keys).decode(),),
             )
         )
 
     def row(self, series: int, due: Instant, columns: Sequence[str]) -> Held:
         """The row of one round, if it is here."""
-        sql = f"SELECT {', '.join(columns)} FROM round WHERE series = ? AND due = ?"  # noqa: S608 - own words
-        return in_columns(columns, list(self._connection.execute(sql, (series, due))))
+        sql = f"SELECT {', '.join(columns)} FROM round WHERE slot = ? AND series = ? AND due = ?"  # noqa: S608 - own words
+        return in_columns(columns, list(self._connection.execute(sql, (due // SLOT_NS, series, due))))
 
     def _slices(self, window: Window, *, newest_first: bool) -> Iterator[Window]:
         """The window in slices that grow, from the end that comes first."""
@@ -208,14 +247,9 @@ class Hot:
             width *= 2
 
     def bounds(self) -> tuple[Instant, Instant]:
-        """Due of the oldest and the newest hot round; (0, -1) without any."""
-        for low, high in self._connection.execute(
-            "SELECT min((SELECT min(due) FROM round WHERE series = id)), max((SELECT max(due) FROM round"
-            " WHERE series = id)) FROM series"
-        ):
-            if low is not None:
-                return low, high
-        return 0, -1
+        """Between which hot rounds are due, to the slot; (0, -1) without any."""
+        slots = held_slots(self._connection)
+        return (slots[0] * SLOT_NS, (slots[-1] + 1) * SLOT_NS - 1) if slots else (0, -1)
 
 
 def in_columns(columns: Sequence[str], rows: Rows) -> Held:
@@ -223,18 +257,20 @@ def in_columns(columns: Sequence[str], rows: Rows) -> Held:
     return dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(columns, ())
 
 
-def _found(columns: Sequence[str], asked: Asked) -> str:
-    """The query for one series' rounds of a window: bind series, start, end and limit."""
-    known = (
-        f" AND (due / {NS_PER_MS} + stored) * {NS_PER_MS} <= {int(asked.as_of)}"
-        if asked.as_of is not None
-        else ""
-    )
-    order = "DESC" if asked.newest_first else "ASC"
-    return (
-        f"SELECT {', '.join(columns)} FROM round WHERE series = ? AND due >= ? AND due < ?{known} "  # noqa: S608
-        f"ORDER BY due {order} LIMIT ?"
-    )
+def _in_order(part: Held, asked: Asked) -> Held:
+    """One series' columns by due, or backwards. They come so from the key; that they do is looked at, not believed."""
+    due = part["due"]
+    if list(due) != sorted(due):
+        places = sorted(range(len(due)), key=due.__getitem__)
+        part = {name: [column[place] for place in places] for name, column in part.items()}
+    return {name: column[::-1] for name, column in part.items()} if asked.newest_first else part
+
+
+def _known(asked: Asked) -> str:
+    """The condition that a round was stored by then."""
+    if asked.as_of is None:
+        return ""
+    return f" AND (r.due / {NS_PER_MS} + r.stored) * {NS_PER_MS} <= {int(asked.as_of)}"
 
 
 def quantile_name(fraction: float) -> str:

@@ -14,16 +14,15 @@ from nettrace.model.target import Series
 from nettrace.model.vantage import Vantage
 from nettrace.store.arrival import numbers
 from nettrace.store.embedded.database import Connection, Row, value
-from nettrace.store.embedded.hot import Past
+from nettrace.store.embedded.hot import INSERT_ROUND, Past
 from nettrace.store.embedded.memory import POOL, Memory, Track
-from nettrace.store.embedded.samples import pack, pack_stages
+from nettrace.store.embedded.samples import pack, pack_hints, pack_stages
 from nettrace.store.embedded.schema import (
     CLOCK_CODE,
     NS_PER_HOUR,
     NS_PER_US,
     OUTCOME_CODE,
     REASON_CODE,
-    ROUND_COLUMNS,
 )
 from nettrace.store.port import Accepted, Conclusion, Watcher
 from nettrace.store.rows import Event, LiveKind
@@ -32,7 +31,6 @@ from nettrace.wire.frames import Gap, Record, Report
 NOBODY = ""
 """Account of a live event whose request is not known: no key has it."""
 
-_INSERT_ROUND = f"INSERT INTO round VALUES ({', '.join('?' * len(ROUND_COLUMNS))})"  # noqa: S608 - own words
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -108,7 +106,7 @@ class Intake:
             kept.sent, kept.received, kept.not_measured, kept.rtt_ns, kept.min_ns, kept.max_ns, kept.error_ns,
             kept.grade, pack(kept.samples_ns, kept.rtt_ns), pack_stages(kept.stages_ns), kept.status,
             kept.tls_version, route, kept.hop_count, None if kept.clock is None else CLOCK_CODE[kept.clock],
-            record.request,
+            record.request, pack_hints(kept.server_hints),
         )  # fmt: skip
         self._rounds.append(row)
         hour = (due // NS_PER_HOUR, track.id)
@@ -245,7 +243,7 @@ class Intake:
     def write(self) -> None:
         """Everything kept, into the tables."""
         many = self._connection.executemany
-        many(_INSERT_ROUND, self._rounds)
+        many(INSERT_ROUND, self._rounds)
         many("INSERT INTO live VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._live)
         many("REPLACE INTO latest VALUES (?, ?, ?, ?, ?)", self._latest.values())
         many("INSERT INTO trace VALUES (?, ?, ?, ?, ?)", self._traces)

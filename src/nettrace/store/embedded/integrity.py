@@ -6,7 +6,7 @@ from pathlib import Path
 from nettrace.errors import StoreCorrupt
 from nettrace.store.embedded.database import RESTORE, Connection, explained, open_reader
 from nettrace.store.embedded.keeping import checksum
-from nettrace.store.embedded.schema import DATABASE, SEGMENTS
+from nettrace.store.embedded.schema import DATABASE, SEGMENTS, SLOT_NS
 from nettrace.store.rows import Fault
 
 REPORT = "Report it: a transaction was not whole"
@@ -18,11 +18,12 @@ _FACTS = (
     ("round", "rounds over a route without a name",
      "SELECT count(*) FROM round WHERE route IS NOT NULL AND route NOT IN (SELECT id FROM route)"),
     ("round", "rounds with more answers than probes", "SELECT count(*) FROM round WHERE received > sent"),
+    ("round", "rounds that lie in the wrong slot", f"SELECT count(*) FROM round WHERE slot != due / {SLOT_NS}"),  # noqa: S608
     ("latest", "newest rounds of a series without a name",
      "SELECT count(*) FROM latest WHERE series NOT IN (SELECT id FROM series)"),
     ("latest", "series whose newest round is older than one that is stored",
-     "SELECT count(*) FROM latest WHERE due < (SELECT max(due) FROM round WHERE round.series = latest.series"
-     " AND round.request IS NULL)"),
+     "SELECT count(*) FROM latest JOIN (SELECT series, max(due) due FROM round WHERE request IS NULL GROUP BY series) newest"
+     " ON newest.series = latest.series WHERE latest.due < newest.due"),
     ("latest", "changes newer than the live log",
      "SELECT count(*) FROM latest WHERE seq > max((SELECT coalesce(max(seq), 0) FROM live),"
      " (SELECT value FROM meta WHERE name = 'live_head'))"),

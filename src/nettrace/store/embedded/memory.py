@@ -9,6 +9,7 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import RoundMethod, Series
 from nettrace.model.vantage import Vantage
 from nettrace.store.embedded.database import Connection, value
+from nettrace.store.embedded.slot import EVER, SOUGHT, sought
 from nettrace.wire.frames import Cadence
 
 DIFFERENCES = 5
@@ -132,7 +133,6 @@ class Memory:
                 (*name, interval),
             )
             return Track(ask.last_insert_rowid(), interval, account)
-        newest = value(ask, "SELECT max(due) FROM round WHERE series = ?", (track.id,))
         sealed = value(ask, "SELECT max(max_due) FROM segment WHERE state = 'live'")
         for due, last, measured in ask.execute(
             "SELECT due, round, measured FROM latest WHERE series = ?", (track.id,)
@@ -142,6 +142,11 @@ class Memory:
             track.measured = last if track.is_measured else measured
             if track.measured is not None:
                 track.measured_due = int(str(_row.decode(track.measured)[1]))
+        newest = value(  # of those behind the latest: on-demand rounds
+            ask,
+            f"SELECT max(r.due) FROM {SOUGHT}",  # noqa: S608 - own words
+            sought(ask, (track.id,), track.due + 1, EVER),
+        )
         track.newest = max(track.due, -1 if newest is None else newest, -1 if sealed is None else sealed)
         return track
 

@@ -40,7 +40,7 @@ SELECT vantage, target, endpoint, method, due::TIMESTAMPTZ AS due, epoch_ns(due)
   stored_at::TIMESTAMPTZ AS stored_at, outcome, reason, address, sent, received, not_measured, rtt_ns,
   list_min(coalesce(samples_ns, [rtt_ns])) AS min_ns, list_max(coalesce(samples_ns, [rtt_ns])) AS max_ns, error_ns,
   grade, coalesce(samples_ns, [rtt_ns]) AS samples_ns, dns_ns, connect_ns, tls_ns, ttfb_ns, total_ns, status,
-  tls_version, route, hop_count, clock, request FROM
+  tls_version, route, hop_count, clock, request, server_hints FROM
 """
 
 _LOCKS = (
@@ -158,7 +158,7 @@ class Query:
             path = str(self._segments / str(file)).replace("'", "''")
             again = f" WHERE NOT EXISTS (FROM read_parquet('{path}') p WHERE p.series = store.hot.series AND p.due = store.hot.due)"
         self._duck.execute(
-            f"CREATE VIEW rounds AS {_ROUNDS} read_parquet([{listed}]) UNION ALL {_ROUNDS} store.hot{again}"
+            f"CREATE VIEW rounds AS {_ROUNDS} read_parquet([{listed}], union_by_name = true) UNION ALL {_ROUNDS} store.hot{again}"
         )
 
     def _rollups(self, wanted: bool) -> None:  # noqa: FBT001

@@ -14,6 +14,7 @@ from nettrace.store.embedded.database import Connection
 from nettrace.store.embedded.samples import unpack_many
 from nettrace.store.embedded.schema import NS_PER_DAY, OUTCOMES
 from nettrace.store.embedded.segments import read_segment, samples_of, whole
+from nettrace.store.embedded.slot import SOUGHT, sought
 
 Ints = npt.NDArray[np.int64]
 
@@ -72,9 +73,9 @@ def hot_counted(connection: Connection, series: Sequence[int], start: Instant, e
     """Hot rounds of these series due in [start, end)."""
     return _counted_rows(
         connection.execute(
-            "SELECT r.series, r.due, r.stored, r.outcome, r.sent, r.received, r.rtt_ns, r.samples "
-            "FROM json_each(?) j CROSS JOIN round r ON r.series = j.value AND r.due >= ? AND r.due < ?",
-            (msgspec.json.encode(list(series)).decode(), start, end),
+            "SELECT r.series, r.due, r.stored, r.outcome, r.sent, r.received, r.rtt_ns, r.samples "  # noqa: S608
+            f"FROM {SOUGHT}",
+            sought(connection, series, start, end),
         )
     )
 
@@ -84,8 +85,8 @@ def dirty_counted(connection: Connection, pairs: Sequence[tuple[int, int]]) -> C
     return _counted_rows(
         connection.execute(
             "SELECT r.series, r.due, r.stored, r.outcome, r.sent, r.received, r.rtt_ns, r.samples FROM json_each(?) j "
-            "CROSS JOIN round r ON r.series = j.value ->> 1 AND r.due >= (j.value ->> 0) * 3600000000000 "
-            "AND r.due < (j.value ->> 0) * 3600000000000 + 3600000000000",
+            "CROSS JOIN (VALUES (0), (1), (2), (3)) q "
+            "CROSS JOIN round r ON r.slot = (j.value ->> 0) * 4 + q.column1 AND r.series = j.value ->> 1",
             (msgspec.json.encode(list(pairs)).decode(),),
         )
     )

@@ -10,9 +10,10 @@ import msgspec
 from nettrace.model.instant import Instant
 from nettrace.store.embedded.database import Connection, transaction
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, floor_s, set_floor
-from nettrace.store.embedded.schema import NS_PER_DAY
+from nettrace.store.embedded.schema import NS_PER_DAY, SLOT_NS
 
 SERIES_AT_ONCE = 16
+ROUNDS_AT_ONCE = 5_000
 GRACE_NS = NS_PER_DAY
 """How long a file that was replaced stays for those who still read it."""
 
@@ -105,16 +106,22 @@ class Forgetter:
         done = self._connection.execute("SELECT value FROM meta WHERE name = 'forgotten_before'")
         if any(int(before) >= limit for (before,) in done):
             return False
+        with transaction(self._connection, self._path):
+            self._connection.execute(
+                "DELETE FROM round WHERE (slot, series, due) IN "
+                "(SELECT slot, series, due FROM round WHERE slot < ? LIMIT ?)",
+                (limit // SLOT_NS, ROUNDS_AT_ONCE),
+            )
+            if self._connection.changes() == ROUNDS_AT_ONCE:
+                return True
         waiting = self._series.get(0)
         if waiting is None:
             waiting = [number for (number,) in self._connection.execute("SELECT id FROM series")]
         some, self._series[0] = waiting[:SERIES_AT_ONCE], waiting[SERIES_AT_ONCE:]
         with transaction(self._connection, self._path):
-            for table in ("round", "trace"):
-                self._connection.executemany(
-                    f"DELETE FROM {table} WHERE series = ? AND due < ?",  # noqa: S608 - own words
-                    [(number, limit) for number in some],
-                )
+            self._connection.executemany(
+                "DELETE FROM trace WHERE series = ? AND due < ?", [(number, limit) for number in some]
+            )
             if not self._series[0]:
                 del self._series[0]
                 self._connection.execute(

@@ -10,7 +10,7 @@ import numpy as np
 from nettrace.errors import NotFound
 from nettrace.model.instant import Instant
 from nettrace.model.target import Series
-from nettrace.store.embedded.samples import unpack, unpack_stages
+from nettrace.store.embedded.samples import unpack, unpack_hints, unpack_stages
 from nettrace.store.embedded.schema import CLOCKS, OUTCOMES, REASONS, begun_at, stored_at
 from nettrace.store.rows import Round
 
@@ -41,6 +41,7 @@ class Row(NamedTuple):
     hop_count: int | None
     clock: int | None
     request: str | None
+    hints: str | None = None
 
 
 class Names:
@@ -106,6 +107,7 @@ def round_of(row: Row, names: Names) -> Round:
         hop_count=row.hop_count,
         clock=None if row.clock is None else CLOCKS[row.clock],
         request=row.request,
+        server_hints=unpack_hints(row.hints),
         stored_at=stored_at(row.due, row.stored),
     )
 

@@ -1,4 +1,4 @@
-"""A round's samples and stages as a few bytes.
+"""A round's samples, stages and hints as a few bytes.
 
 One variable-length number a sample (7 bits a byte, low ones first, as in LEB128): 0 is a lost probe, else one more
 than the zigzag of its distance from the round's `rtt_ns`. That is the median of the samples, so one of them takes
@@ -7,6 +7,7 @@ one byte and the others what their jitter needs. Stages are one more than their 
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,8 @@ from nettrace.store.embedded.schema import STAGES
 
 LOST = -1
 """A lost probe in the arrays of `unpack_many`; no RTT is negative."""
+
+_hints = msgspec.json.Decoder(dict[str, str])
 
 
 def pack(samples: Sequence[int | None], rtt_ns: int | None) -> bytes | None:
@@ -121,6 +124,20 @@ def unpack_stages(blob: bytes | None) -> dict[str, int]:
     if not blob:
         return {}
     return {name: number - 1 for name, number in zip(STAGES, _numbers(blob), strict=False) if number}
+
+
+def pack_hints(hints: Mapping[str, str]) -> str | None:
+    """What an answer said of its server, as JSON text; None for nothing."""
+    return msgspec.json.encode(hints, order="sorted").decode() if hints else None
+
+
+def unpack_hints(text: str | None) -> dict[str, str]:
+    """The hints by header.
+
+    >>> unpack_hints(pack_hints({"via": "1.1 edge"}))
+    {'via': '1.1 edge'}
+    """
+    return {} if text is None else _hints.decode(text)
 
 
 def _numbers(blob: bytes) -> list[int]:

@@ -1,7 +1,9 @@
 """The tables of `hub.sqlite`, their version, and the numbers that stand for words in them.
 
 Times: `due`, `since`, `at` ... are UTC ns. In `round`, `begun` is in whole us after `due` and `stored` in whole ms
-after it, both counted from `due` cut to that unit; see `begun_at` and `stored_at`. `day` counts UTC days since 1970;
+after it, both counted from `due` cut to that unit; see `begun_at` and `stored_at`. `slot` counts quarters of an hour
+since 1970 (`due` // `SLOT_NS`) and leads the key of `round`: what comes in at one time lies together, whatever series
+it is of, so that a batch changes few pages. `day` counts UTC days since 1970;
 `start` and `step` of a rollup are seconds. Small sets of words are numbers by their place in the tuples below, to
 which new words may only be appended. NULL is "not measured" everywhere.
 
@@ -21,6 +23,8 @@ LOCK = "hub.lock"
 NS_PER_US = 1_000
 NS_PER_HOUR = 3_600 * 10**9
 NS_PER_DAY = 86_400 * 10**9
+SLOT_NS = 900 * 10**9
+"""How long the rounds are due that lie together in `round`; a UTC day is 96 of them."""
 
 APPLICATION_ID = 0x4E745472
 """`PRAGMA application_id`: says that a file is a hub's (`NtTr`)."""
@@ -39,9 +43,9 @@ CLOCK_CODE = {clock: code for code, clock in enumerate(CLOCKS)}
 ROUND_COLUMNS = (
     "series", "due", "begun", "stored", "outcome", "reason", "address", "sent", "received", "not_measured",
     "rtt_ns", "min_ns", "max_ns", "error_ns", "grade", "samples", "stages", "status", "tls", "route", "hop_count",
-    "clock", "request",
+    "clock", "request", "hints",
 )  # fmt: skip
-"""The columns of `round` in their order: `rounds.Row` has the same fields, and so has a sealed day's file."""
+"""The columns of `round` behind `slot`, in their order: `rounds.Row` has the same fields. New ones come last."""
 
 VERSION_1 = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
@@ -140,7 +144,22 @@ CREATE TABLE alert_order (number INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NO
 CREATE TABLE alert_state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
+VERSION_3 = """
+CREATE TABLE round_by_slot (
+  slot INTEGER NOT NULL, series INTEGER NOT NULL, due INTEGER NOT NULL, begun INTEGER NOT NULL, stored INTEGER NOT NULL,
+  outcome INTEGER NOT NULL, reason INTEGER, address INTEGER,
+  sent INTEGER NOT NULL, received INTEGER NOT NULL, not_measured INTEGER NOT NULL,
+  rtt_ns INTEGER, min_ns INTEGER, max_ns INTEGER, error_ns INTEGER, grade TEXT, samples BLOB, stages BLOB,
+  status INTEGER, tls TEXT, route INTEGER, hop_count INTEGER, clock INTEGER, request TEXT, hints TEXT,
+  PRIMARY KEY (slot, series, due)) STRICT, WITHOUT ROWID;
+INSERT INTO round_by_slot SELECT due / 900000000000, round.*, NULL FROM round;
+DROP TABLE round;
+ALTER TABLE round_by_slot RENAME TO round;
+CREATE INDEX round_request ON round (request) WHERE request IS NOT NULL;
+CREATE TABLE sheet (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2, VERSION_3)
 """Number n (from 1) leads from version n-1 to n. Written once, never changed, only appended to."""
 
 VERSION = len(MIGRATIONS)

@@ -13,7 +13,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from nettrace.model.instant import NS_PER_MS, Instant
@@ -28,6 +27,7 @@ from nettrace.store.embedded.schema import (
     NS_PER_US,
     OUTCOMES,
     REASONS,
+    SLOT_NS,
     STAGES,
 )
 from nettrace.store.embedded.segments import (
@@ -41,6 +41,7 @@ from nettrace.store.embedded.segments import (
     strays,
     whole,
 )
+from nettrace.store.embedded.slot import SOUGHT, held_slots, sought
 
 HOT_NS = 48 * NS_PER_HOUR
 SERIES_AT_ONCE = 8
@@ -51,7 +52,7 @@ AGAIN_NS = NS_PER_HOUR
 _WORDS_SQL = """
 SELECT r.series, s.vantage, s.target, s.endpoint, s.method, r.due, r.begun, r.stored, r.outcome, r.reason, a.text,
   r.sent, r.received, r.not_measured, r.rtt_ns, r.error_ns, r.grade, r.samples, r.stages, r.status, r.tls, t.name,
-  r.hop_count, r.clock, r.request
+  r.hop_count, r.clock, r.request, r.hints
 """
 _NAMES_SQL = """
 JOIN series s ON s.id = r.series LEFT JOIN address a ON a.id = r.address LEFT JOIN route t ON t.id = r.route
@@ -60,7 +61,7 @@ ROWS_SQL = f"{_WORDS_SQL} FROM round r {_NAMES_SQL}"
 """All hot rows with their words, for `table_of`."""
 
 _SOME_ROWS_SQL = f"""{_WORDS_SQL}
-FROM json_each(?) j CROSS JOIN round r ON r.series = j.value AND r.due >= ? AND r.due < ? {_NAMES_SQL}
+FROM {SOUGHT} {_NAMES_SQL}
 """
 
 
@@ -123,11 +124,8 @@ class Sealer:
 
     def _oldest_day(self) -> int | None:
         """The day of the oldest hot round."""
-        for (due,) in self._connection.execute(
-            "SELECT min(due) FROM (SELECT (SELECT min(due) FROM round WHERE series = s.id) due FROM series s)"
-        ):
-            return None if due is None else int(due) // NS_PER_DAY
-        return None
+        slots = held_slots(self._connection)
+        return slots[0] * SLOT_NS // NS_PER_DAY if slots else None
 
     def _begin(self, day: int) -> None:
         generations = [
@@ -177,10 +175,10 @@ class Sealer:
                 self._connection.execute("DELETE FROM meta WHERE name = 'trimming'")
             self._trim = None
             return
-        keys = keys_of(path, group)
+        keys = sorted((due // SLOT_NS, series, due) for series, due in keys_of(path, group))
         some = keys[place : place + KEYS_AT_ONCE]
         with transaction(self._connection, self._path):
-            self._connection.executemany("DELETE FROM round WHERE series = ? AND due = ?", some)
+            self._connection.executemany("DELETE FROM round WHERE slot = ? AND series = ? AND due = ?", some)
         place += KEYS_AT_ONCE
         self._trim = (file, group, place) if place < len(keys) else (file, group + 1, 0)
 
@@ -204,7 +202,7 @@ def enter(connection: Connection, segment: Segment, sealed_at: Instant) -> None:
 
 def hot_table(connection: Connection, series: Sequence[int], start: Instant, end: Instant) -> Table:
     """Hot rows of these series (in order) due in [start, end), with a sealed day's columns."""
-    rows = list(connection.execute(_SOME_ROWS_SQL, (msgspec.json.encode(list(series)).decode(), start, end)))
+    rows = list(connection.execute(_SOME_ROWS_SQL, sought(connection, series, start, end)))
     return table_of(rows) if rows else COLUMNS.empty_table()
 
 
@@ -212,7 +210,7 @@ def table_of(rows: Sequence[tuple[Any, ...]]) -> Table:
     """Rows of `round` with their words instead of numbers, as a sealed day's columns."""
     (
         series, vantage, target, endpoint, method, due, begun, stored, outcome, reason, address, sent, received,
-        not_measured, rtt, error, grade, samples, stages, status, tls, route, hops, clock, request,
+        not_measured, rtt, error, grade, samples, stages, status, tls, route, hops, clock, request, hints,
     ) = zip(*rows, strict=True)  # fmt: skip
     dues = np.array(due, np.int64)
     taken = [unpack_stages(blob) if blob else {} for blob in stages] if any(stages) else None
@@ -225,7 +223,7 @@ def table_of(rows: Sequence[tuple[Any, ...]]) -> Table:
         "samples_ns": _samples(samples, rtt),
         **{f"{name}_ns": [each.get(name) for each in taken] if taken else [None] * len(rows) for name in STAGES},
         "status": status, "tls_version": tls, "route": route, "hop_count": hops, "clock": _words(clock, CLOCKS),
-        "request": request,
+        "request": request, "server_hints": hints,
     }  # fmt: skip
     return pa.table(
         [_column(columns[field.name], field.type) for field in COLUMNS], schema=COLUMNS

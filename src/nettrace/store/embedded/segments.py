@@ -57,8 +57,9 @@ COLUMNS = pa.schema([
     ("hop_count", pa.int32()),
     ("clock", _WORD),
     ("request", _WORD),
+    ("server_hints", _WORD),
 ])  # fmt: skip
-"""The columns of a sealed day."""
+"""The columns of a sealed day. Files of earlier versions lack the last ones: they are read as NULL."""
 
 _WORDS = [field.name for field in COLUMNS if pa.types.is_dictionary(field.type)]
 _DELTA = ("series", "due", "begun_at", "stored_at", "rtt_ns", "error_ns", "samples_ns.list.element")
@@ -227,7 +228,7 @@ def read_segment(
             {group for a, b in zip(low.tolist(), high.tolist(), strict=True) for group in range(a, b)}
         )
         with pq.ParquetFile(path, metadata=footer.metadata, memory_map=True) as file:
-            table = file.read_row_groups(wanted, columns=names, use_threads=len(wanted) > 8)
+            table = _with_all(file.read_row_groups(wanted, columns=names, use_threads=len(wanted) > 8), names)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path}: a sealed day is not there", "nettrace store check says what is missing"
@@ -237,6 +238,18 @@ def read_segment(
             f"{path}: {error}", "Copy it back from a backup: nettrace store restore"
         ) from error
     return _rows_of(table, series, start, end)
+
+
+def _with_all(table: Table, names: Sequence[str] | None) -> Table:
+    """The table with every column that is wanted: NULL in those that came later than its file."""
+    wanted = COLUMNS.names if names is None else names
+    if len(table.column_names) == len(wanted):
+        return table
+    for name in wanted:
+        if name not in table.column_names:
+            kind = COLUMNS.field(name).type
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    return table.select(wanted)
 
 
 def _rows_of(table: Table, series: Ints, start: Instant, end: Instant) -> Table:

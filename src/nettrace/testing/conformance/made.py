@@ -97,6 +97,7 @@ def measurements(draw: st.DrawFn, target: str, method: RoundMethod, due: Instant
                 target=target, address=address, at=at, outcome=outcome, reason=reason, resolved=resolved,
                 url=f"https://{target}/", stages=stages, status=draw(st.sampled_from((None, 200, 503))),
                 tls_version=draw(st.sampled_from((None, "TLSv1.3"))), clock=clock,
+                server_hints=draw(st.sampled_from(({}, {"server": "edge", "cf-ray": "8-NRT"}))),
             )  # fmt: skip
         case RoundMethod.DNS:
             return DnsLookup(

@@ -126,6 +126,7 @@ def _samples(record: Record) -> tuple[Sequence[Sample], int, dict[str, object]]:
                 "stages_ns": took,
                 "status": web.status,
                 "tls_version": web.tls_version,
+                "server_hints": web.server_hints,
             }
             first = web.stages.ttfb
             if first:
