@@ -39,6 +39,18 @@ class Invalid(NetTraceError):
     status = 400
 
 
+class InvalidField(Invalid):
+    """One field of a request is wrong.
+
+    Attributes:
+        field: its name; doors point at it.
+    """
+
+    def __init__(self, field: str, detail: str, hint: str = "") -> None:
+        super().__init__(detail, hint)
+        self.field = field
+
+
 class ConfigError(Invalid):
     """A setting is unknown or has an impossible value."""
 

@@ -53,8 +53,8 @@ class Windowed(Paged, frozen=True, kw_only=True):
     end: End | None = None
 
 
-def instant(text: str, name: str) -> Instant:
-    """A time as it stands in a query.
+def instant(text: str, name: str, where: str = "query") -> Instant:
+    """A time as it stands in a query, or in a body.
 
     >>> instant("2026-01-01T00:00:00Z", "start") == instant("1767225600000000000", "start")
     True
@@ -66,23 +66,23 @@ def instant(text: str, name: str) -> Instant:
     if text.isascii() and text.isdigit() and len(text) < 20:
         at = int(text)
         if at < 10**15:
-            raise _bad(name, f"'{text}' is too small for unix nanoseconds")
+            raise _bad(name, f"'{text}' is too small for unix nanoseconds", where)
     else:
         try:
             moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
             if moment.tzinfo is None:
-                raise _bad(name, f"'{text[:40]}' has no offset; write {text[:40]}Z")
+                raise _bad(name, f"'{text[:40]}' has no offset; write {text[:40]}Z", where)
             moment = moment.astimezone(UTC)
             at = int(moment.replace(microsecond=0).timestamp()) * NS_PER_S + moment.microsecond * 1000
         except (ValueError, OverflowError):
-            raise _bad(name, f"'{text[:40]}' is no time; write 2026-01-01T00:00:00Z") from None
+            raise _bad(name, f"'{text[:40]}' is no time; write 2026-01-01T00:00:00Z", where) from None
     if not 0 <= at < _LAST:
-        raise _bad(name, f"'{text[:40]}' lies outside of what can be stored")
+        raise _bad(name, f"'{text[:40]}' lies outside of what can be stored", where)
     return at
 
 
-def _bad(name: str, detail: str) -> BadRequest:
-    return BadRequest((Fault(pointer=f"#/query/{name}", detail=detail),))
+def _bad(name: str, detail: str, where: str = "query") -> BadRequest:
+    return BadRequest((Fault(pointer=f"#/{where}/{name}", detail=detail),))
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

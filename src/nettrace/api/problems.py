@@ -8,7 +8,15 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from nettrace.errors import NetTraceError, NotFound, QuotaExceeded, StoreError, Unauthenticated, WrongMethod
+from nettrace.errors import (
+    InvalidField,
+    NetTraceError,
+    NotFound,
+    QuotaExceeded,
+    StoreError,
+    Unauthenticated,
+    WrongMethod,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger("nettrace.api")
@@ -97,9 +105,15 @@ def problem(error: NetTraceError, *, instance: str, request_id: str) -> Problem:
         code=error.slug,
         request_id=request_id,
         hint=error.hint,
-        errors=error.faults if isinstance(error, BadRequest) else (),
+        errors=_faults(error),
         violated_policies=error.policies if isinstance(error, QuotaExceeded) else (),
     )
+
+
+def _faults(error: NetTraceError) -> tuple[Fault, ...]:
+    if isinstance(error, InvalidField):
+        return (Fault(pointer=f"#/body/{error.field}", detail=error.detail),)
+    return error.faults if isinstance(error, BadRequest) else ()
 
 
 def problem_bytes(error: NetTraceError, *, instance: str, request_id: str) -> bytes:

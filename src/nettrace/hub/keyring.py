@@ -1,11 +1,17 @@
-"""Making, changing and revoking keys: the same rules for the command line and the API."""
+"""Making, changing and revoking keys: the same rules for the command line, the API and the pages.
 
+What a caller may do with the keys of an account (`grant`, `withdraw`) decides and writes nothing, so that every door
+hands the result to the one writer in its own way.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from nettrace.errors import Conflict, Invalid, NotFound
+from nettrace.errors import Conflict, Invalid, InvalidField, NotAllowed, NotFound
 from nettrace.hub import keys
+from nettrace.hub.access import Caller
 from nettrace.hub.place import Data
 from nettrace.hub.tiers import TEST, Tiers
 from nettrace.model.account import Key, Scope, Tier
@@ -13,6 +19,9 @@ from nettrace.model.instant import NS_PER_S, Instant, rfc3339
 from nettrace.store.port import StoreReader, StoreWriter
 from nettrace.store.rows import Audit
 
+MOST_KEYS = 100
+"""Keys of an account that are not revoked."""
+LONGEST_NAME = 100
 _DAY_NS = 86_400 * NS_PER_S
 
 
@@ -27,11 +36,33 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     days: float | None = None
 
 
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """The key a caller wants beside its own: of the same account and tier.
+
+    Attributes:
+        id: given where the same request twice shall be one key.
+    """
+
+    name: str = ""
+    scopes: tuple[str, ...] = ()
+    live: bool = True
+    expires_at: Instant | None = None
+    id: str | None = None
+
+
 class Made(msgspec.Struct, frozen=True):
-    """A new key, with the secret that is shown once and kept nowhere."""
+    """A new key, with the secret that is shown once and kept nowhere, and what the audit log says of it."""
 
     secret: str
     key: Key
+    note: Audit
+
+
+class Withdrawn(msgspec.Struct, frozen=True):
+    """A key that is worthless now; `note` is None when it was before."""
+
+    key: Key
+    note: Audit | None
 
 
 def tiers_of(place: Data) -> Tiers:
@@ -54,15 +85,93 @@ def create(
         )
     if wanted.live and tier.name == TEST:
         raise Invalid("the tier 'test' is for nt_test_ keys", "Add --test, or choose another tier")
-    secret = keys.mint(keys.LIVE if wanted.live else keys.TEST)
-    key = Key(
-        id=keys.identifier("key_"), hash=keys.digest(secret), hint=secret[-4:], account=wanted.account, tier=tier.name,
-        scopes=frozenset(Scope(scope) for scope in wanted.scopes) | {Scope.READ}, live=wanted.live, name=wanted.name,
-        created_at=now, expires_at=None if wanted.days is None else now + round(wanted.days * _DAY_NS),
+    ask = Ask(
+        name=wanted.name, live=wanted.live, scopes=(*wanted.scopes, Scope.READ),
+        expires_at=None if wanted.days is None else now + round(wanted.days * _DAY_NS),
     )  # fmt: skip
-    store.put_key(key)
-    _note(store, (actor, "key.create", key.id), now, f"tier {tier.name}, account {key.account}")
-    return Made(secret, key)
+    made = _minted(ask, (wanted.account, tier.name), now, actor)
+    store.put_key(made.key)
+    store.put_audit(made.note)
+    return made
+
+
+def keeper(caller: Caller) -> Caller:
+    """The caller, whose account can have keys; whether this one may make them is a matter of its scopes.
+
+    Raises:
+        NotAllowed: it is the owner of a hub without keys.
+    """
+    if caller.key is None:
+        raise NotAllowed(
+            "a single-user hub's first key is made on its own machine",
+            "nettrace keys create --tier enterprise_pro; from then on every request needs a key",
+        )
+    return caller
+
+
+def grant(caller: Caller, held: Sequence[Key], ask: Ask, now: Instant) -> Made:
+    """The key that a caller asks for, beside those its account holds. It can read whenever its maker can.
+
+    Raises:
+        NotAllowed: it would have a scope that its maker lacks. Invalid: a field is wrong.
+        Conflict: the account has enough keys, or this very one.
+    """
+    keeper(caller)
+    try:
+        scopes = frozenset(Scope(each) for each in ask.scopes)
+    except ValueError:
+        raise InvalidField(
+            "scopes", f"unknown scope in {list(ask.scopes[:10])}", f"There are {', '.join(Scope)}"
+        ) from None
+    missing = scopes - caller.scopes
+    if missing:
+        raise NotAllowed(
+            f"this key lacks {', '.join(sorted(missing))} itself", "A key cannot make a wider one"
+        )
+    if ask.expires_at is not None and ask.expires_at <= now:
+        raise InvalidField("expires_at", "expires_at lies in the past")
+    if any(key.id == ask.id for key in held):
+        raise Conflict(
+            "a key was made with this Idempotency-Key already", "Its secret was shown then; see /api/v1/keys"
+        )
+    if sum(key.revoked_at is None for key in held) >= MOST_KEYS:
+        raise Conflict(f"an account has at most {MOST_KEYS} keys", "Revoke one")
+    own = next((key for key in held if key.id == caller.key), None)
+    wider = msgspec.structs.replace(
+        ask, live=ask.live and caller.live, scopes=tuple(scopes | (caller.scopes & {Scope.READ}))
+    )
+    tier = own.tier if own is not None else caller.tier.name
+    return _minted(wider, (caller.account, tier), now, caller.key or caller.account)
+
+
+def withdraw(caller: Caller, held: Sequence[Key], key_id: str, now: Instant) -> Withdrawn:
+    """A key of the caller's account, worthless from now on; another account's is as if it were not there.
+
+    Raises:
+        NotFound: there is none. NotAllowed: the caller has no keys at all.
+    """
+    keeper(caller)
+    key = next((key for key in held if key.id == key_id), None)
+    if key is None:
+        raise NotFound(f"no key '{key_id[:60]}'", "Your account's keys: /api/v1/keys, or the page /account")
+    if key.revoked_at is not None:
+        return Withdrawn(key, None)
+    note = _noted((caller.key or caller.account, "key.revoke", key.id), now)
+    return Withdrawn(msgspec.structs.replace(key, revoked_at=now), note)
+
+
+def _minted(ask: Ask, owner: tuple[str, str], now: Instant, actor: str) -> Made:
+    """A key for an account of a tier."""
+    if len(ask.name) > LONGEST_NAME or (ask.name and not ask.name.isprintable()):
+        raise InvalidField("name", f"a key's name has at most {LONGEST_NAME} printable characters")
+    account, tier = owner
+    secret = keys.mint(keys.LIVE if ask.live else keys.TEST)
+    key = Key(
+        id=ask.id or keys.identifier("key_"), hash=keys.digest(secret), hint=secret[-4:], account=account, tier=tier,
+        scopes=frozenset(Scope(scope) for scope in ask.scopes), live=ask.live, name=ask.name, created_at=now,
+        expires_at=ask.expires_at,
+    )  # fmt: skip
+    return Made(secret, key, _noted((actor, "key.create", key.id), now, f"tier {tier}, account {account}"))
 
 
 def found(reader: StoreReader, key_id: str, account: str | None = None) -> Key:
@@ -86,7 +195,7 @@ def revoke(
         return key
     key = msgspec.structs.replace(key, revoked_at=now)
     store.put_key(key)
-    _note(store, (actor, "key.revoke", key.id), now)
+    store.put_audit(_noted((actor, "key.revoke", key.id), now))
     return key
 
 
@@ -98,7 +207,7 @@ def change(
     key = _usable(found(reader, wanted[0]), now)
     key = msgspec.structs.replace(key, tier=tier.name)
     store.put_key(key)
-    _note(store, ("command line", "key.change", key.id), now, f"tier {tier.name}")
+    store.put_audit(_noted(("command line", "key.change", key.id), now, f"tier {tier.name}"))
     return key
 
 
@@ -113,8 +222,9 @@ def rotate(store: StoreWriter, reader: StoreReader, key_id: str, hours: float, n
     ends = now + round(hours * 3600 * NS_PER_S)
     ends = ends if old.expires_at is None else min(ends, old.expires_at)
     store.put_key(msgspec.structs.replace(old, expires_at=ends))
-    _note(store, ("command line", "key.rotate", old.id), now, f"successor {new.id}")
-    return Made(secret, new)
+    note = _noted(("command line", "key.rotate", old.id), now, f"successor {new.id}")
+    store.put_audit(note)
+    return Made(secret, new, note)
 
 
 def state(key: Key, now: Instant) -> str:
@@ -150,6 +260,6 @@ def _usable(key: Key, now: Instant) -> Key:
     return key
 
 
-def _note(store: StoreWriter, what: tuple[str, str, str], now: Instant, detail: str = "") -> None:
+def _noted(what: tuple[str, str, str], now: Instant, detail: str = "") -> Audit:
     actor, action, subject = what
-    store.put_audit(Audit(at=now, actor=actor, action=action, subject=subject, outcome="done", detail=detail))
+    return Audit(at=now, actor=actor, action=action, subject=subject, outcome="done", detail=detail)

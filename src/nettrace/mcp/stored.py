@@ -5,28 +5,28 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
-from nettrace.errors import Invalid, NotFound, Unmeasurable
-from nettrace.hub import keys, query
+import msgspec
+
+from nettrace.errors import Invalid, NotFound
+from nettrace.hub import query
 from nettrace.hub.access import Access, Caller
 from nettrace.hub.latest import Newest, Snapshot, measured_now
 from nettrace.hub.link import blocking_link
 from nettrace.hub.open import open_reader
 from nettrace.hub.place import Data
+from nettrace.hub.request import Wish, cost_of, request_of
 from nettrace.hub.whereabouts import Seen, seen_by_hub
 from nettrace.mcp import rows
 from nettrace.mcp.plain import Document
 from nettrace.model.account import Scope
 from nettrace.model.instant import NS_PER_S, Instant, rfc3339
-from nettrace.model.target import Lifecycle, RoundMethod, Target
-from nettrace.model.vantage import VantageState
+from nettrace.model.target import RoundMethod, Target
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, MeasurementRequest, StoredTrace, Window
 
 T = TypeVar("T")
 P = ParamSpec("P")
 DAY_NS = 86_400 * NS_PER_S
-DEADLINE_S = 60
-_PACKETS = {RoundMethod.ICMP: 1, RoundMethod.UDP: 1, RoundMethod.TCP: 3}
 
 
 class Stored:
@@ -266,12 +266,7 @@ class Stored:
         """
         request = await self.ask(lambda _, snapshot: _request(snapshot, caller, wanted, self._now()))
         if dry_run:
-            probes = request.probes * len(request.wanted)
-            packets = _PACKETS.get(request.method)
-            return {
-                "calls": 1, "probes": probes, "packets": None if packets is None else packets * probes, "usd": 0.0,
-                "regions": list(request.wanted),
-            }  # fmt: skip
+            return {**msgspec.to_builtins(cost_of(request)), "regions": list(request.wanted)}
 
         def put() -> None:
             link = blocking_link(self.data.socket)
@@ -309,23 +304,8 @@ def _visible(snapshot: Snapshot, event: Event, caller: Caller) -> bool:
 
 
 def _request(snapshot: Snapshot, caller: Caller, wanted: Document, now: Instant) -> MeasurementRequest:
-    target = query.target_of(snapshot, wanted["target"], caller.account)
-    if target.lifecycle in {Lifecycle.RETIRED, Lifecycle.RENAMED}:
-        raise Unmeasurable(f"{target.host} is {target.lifecycle}; nobody measures it")
-    endpoint = target.endpoints[0]
-    method = RoundMethod(wanted.get("method") or query.method_of(snapshot, target, endpoint))
-    if method in {RoundMethod.HTTP, RoundMethod.WS} and endpoint.url is None:
-        raise Unmeasurable(f"{endpoint.name} of {target.host} has no URL for {method}", "Ask for tcp or icmp")
-    regions: list[str] = wanted.get("regions") or []
-    query.check_regions(snapshot, regions)
-    active = {code for code, each in snapshot.vantages.items() if each.state is VantageState.ACTIVE}
-    chosen = sorted(set(regions)) or sorted(code for code in active if not snapshot.down(code))
-    idle = sorted(set(chosen) - active)
-    if not chosen or idle:
-        raise Unmeasurable(
-            f"{', '.join(idle)} takes no work" if idle else "no vantage is up", "See fleet_status"
-        )
-    return MeasurementRequest(
-        id=keys.identifier("req_"), account=caller.account, target=target.host, endpoint=endpoint, method=method,
-        wanted=tuple(chosen), probes=wanted["probes"], created_at=now, deadline=now + DEADLINE_S * NS_PER_S,
+    wish = Wish(
+        target=wanted["target"], regions=tuple(wanted.get("regions") or ()) or None, method=wanted.get("method"),
+        probes=wanted["probes"],
     )  # fmt: skip
+    return request_of(snapshot, caller.account, wish, now)

@@ -2,24 +2,18 @@
 
 from typing import Any
 
-import msgspec
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
-from nettrace.errors import Conflict, Invalid, NetTraceError, NotAllowed, NotFound
-from nettrace.hub import keys as secrets_of_keys
+from nettrace.errors import NetTraceError, NotAllowed
+from nettrace.hub import keyring
 from nettrace.hub.access import Caller
-from nettrace.hub.keyring import state
 from nettrace.hub.link import HubWriter
-from nettrace.model.account import Key, Scope
-from nettrace.store.rows import Audit
+from nettrace.model.account import Scope
 from nettrace.web.door import Visit, door, guarded, refused, visit_of
 from nettrace.web.hub import Hub
 from nettrace.web.visitor import own_form
-
-MOST_KEYS = 100
-_LONGEST_NAME = 100
 
 
 def account_doors(hub: Hub) -> list[HTTPRouteHandler]:
@@ -56,7 +50,10 @@ async def account_page(visit: Visit) -> Response[Any]:
 async def _page(visit: Visit, made: str = "") -> Response[Any]:
     caller = _holder(visit)
     held = await visit.hub.readers.run(lambda reader: reader.keys(caller.account)) if caller.key else []
-    keys = [(key, state(key, visit.now)) for key in sorted(held, key=lambda key: (-key.created_at, key.id))]
+    keys = [
+        (key, keyring.state(key, visit.now))
+        for key in sorted(held, key=lambda key: (-key.created_at, key.id))
+    ]
     told = {
         "page": "account", "caller": caller, "keys": keys, "made": made, "token": visit.token,
         "policies": visit.hub.access.usage(caller, visit.now).policies,
@@ -83,37 +80,27 @@ async def _form(hub: Hub, request: Request[Any, Any, Any]) -> dict[str, str]:
 
 
 async def _create(visit: Visit, form: dict[str, str]) -> str:
-    """The secret of a new key of the same account and tier, with no scope its maker lacks."""
+    """The secret of a new key of the same account and tier, with the scopes that were ticked."""
     caller = _keeper(visit)
-    name = form.get("name", "").strip()
-    if len(name) > _LONGEST_NAME or not name.isprintable():
-        raise Invalid(f"a key's name has at most {_LONGEST_NAME} printable characters", "Choose another one")
-    held = await visit.hub.readers.run(lambda reader: reader.keys(caller.account))
-    if sum(key.revoked_at is None for key in held) >= MOST_KEYS:
-        raise Conflict(f"an account has at most {MOST_KEYS} keys", "Revoke one")
-    own = next((key for key in held if key.id == caller.key), None)
-    live = caller.live and "test" not in form
-    secret = secrets_of_keys.mint(secrets_of_keys.LIVE if live else secrets_of_keys.TEST)
-    key = Key(
-        id=secrets_of_keys.identifier("key_"), hash=secrets_of_keys.digest(secret), hint=secret[-4:],
-        account=caller.account, tier=own.tier if own else caller.tier.name, live=live, name=name, created_at=visit.now,
-        scopes=frozenset(scope for scope in caller.scopes if f"scope-{scope}" in form) | {Scope.READ},
+    ask = keyring.Ask(
+        name=form.get("name", "").strip(), live="test" not in form,
+        scopes=tuple(scope for scope in Scope if f"scope-{scope}" in form),
     )  # fmt: skip
-    await visit.hub.writer.call(HubWriter.put_key, key)
-    await _note(visit, "key.create", key.id)
-    return secret
+    held = await visit.hub.readers.run(lambda reader: reader.keys(caller.account))
+    made = keyring.grant(caller, held, ask, visit.now)
+    await visit.hub.writer.call(HubWriter.put_key, made.key)
+    await visit.hub.writer.call(HubWriter.put_audit, made.note)
+    return made.secret
 
 
 async def _revoke(visit: Visit, wanted: str) -> None:
-    """Revoke a key of the account; another account's is as if it were not there."""
+    """Revoke a key of the account."""
     caller = _keeper(visit)
     held = await visit.hub.readers.run(lambda reader: reader.keys(caller.account))
-    key = next((key for key in held if key.id == wanted), None)
-    if key is None:
-        raise NotFound(f"no key '{wanted[:60]}'", "Your account's keys are on /account")
-    if key.revoked_at is None:
-        await visit.hub.writer.call(HubWriter.put_key, msgspec.structs.replace(key, revoked_at=visit.now))
-        await _note(visit, "key.revoke", key.id)
+    done = keyring.withdraw(caller, held, wanted, visit.now)
+    if done.note is not None:
+        await visit.hub.writer.call(HubWriter.put_key, done.key)
+        await visit.hub.writer.call(HubWriter.put_audit, done.note)
 
 
 def _holder(visit: Visit) -> Caller:
@@ -124,17 +111,6 @@ def _holder(visit: Visit) -> Caller:
 
 def _keeper(visit: Visit) -> Caller:
     """The visitor, if they may make and revoke keys."""
-    caller = _holder(visit)
-    if caller.key is None:
-        raise NotAllowed(
-            "a single-user hub's first key is made on its own machine",
-            "nettrace keys create --tier enterprise_pro; from then on every request needs a key",
-        )
+    caller = keyring.keeper(_holder(visit))
     visit.hub.access.require(caller, scope=Scope.KEYS)
     return caller
-
-
-async def _note(visit: Visit, action: str, subject: str) -> None:
-    actor = (visit.caller.key or visit.caller.account) if visit.caller else ""
-    note = Audit(at=visit.now, actor=actor, action=action, subject=subject, outcome="done")
-    await visit.hub.writer.call(HubWriter.put_audit, note)

@@ -1,22 +1,16 @@
 """The caller's own affairs: keys, usage, limits."""
 
-import msgspec
-
 from nettrace.api import asked, schema, shapes
 from nettrace.api.asked import Tabled
 from nettrace.api.call import Call
 from nettrace.api.given import Answer
 from nettrace.api.idempotent import identifier
 from nettrace.api.operation import NoQuery, Operation
-from nettrace.api.problems import BadRequest, Fault
-from nettrace.errors import Conflict, Invalid, NotAllowed, NotFound
-from nettrace.hub import keys as secrets_of_keys
+from nettrace.hub import keyring
 from nettrace.hub.link import HubWriter
-from nettrace.model.account import Key, Scope
+from nettrace.model.account import Scope
 from nettrace.model.instant import rfc3339
-from nettrace.store.rows import Audit
 
-MOST_KEYS = 100
 _DAY_S = 86_400
 
 
@@ -69,77 +63,30 @@ async def list_keys(call: Call) -> Answer:
 async def create_key(call: Call) -> Answer:
     """A new key of the same account, tier and no wider scopes."""
     wanted: schema.KeyAsk = call.body
-    caller = call.caller
-    if caller.key is None:
-        raise NotAllowed(
-            "a single-user hub's first key is made on its own machine",
-            "nettrace keys create --tier enterprise_pro; from then on every request needs a key",
-        )
-    scopes = _scopes(call, wanted)
-    expires = None if wanted.expires_at is None else asked.instant(wanted.expires_at, "expires_at")
-    if expires is not None and expires <= call.now:
-        raise BadRequest((Fault(pointer="#/body/expires_at", detail="expires_at lies in the past"),))
-    if len(wanted.name) > 100:
-        raise BadRequest((Fault(pointer="#/body/name", detail="a name has at most 100 characters"),))
-    held = await call.service.readers.run(lambda reader: reader.keys(caller.account))
-    made_id = identifier(call, "key_") or secrets_of_keys.identifier("key_")
-    if any(key.id == made_id for key in held):
-        raise Conflict(
-            "a key was made with this Idempotency-Key already", "Its secret was shown then; see /api/v1/keys"
-        )
-    if sum(key.revoked_at is None for key in held) >= MOST_KEYS:
-        raise Conflict(f"an account has at most {MOST_KEYS} keys", "Revoke one")
-    own = next((key for key in held if key.id == caller.key), None)
-    secret = secrets_of_keys.mint(
-        secrets_of_keys.LIVE if caller.live and not wanted.test else secrets_of_keys.TEST
-    )
-    key = Key(
-        id=made_id, hash=secrets_of_keys.digest(secret), hint=secret[-4:], account=caller.account,
-        tier=own.tier if own else caller.tier.name, scopes=scopes, live=secret.startswith(secrets_of_keys.LIVE),
-        name=wanted.name, created_at=call.now, expires_at=expires,
+    account = keyring.keeper(call.caller).account
+    ask = keyring.Ask(
+        name=wanted.name, scopes=tuple(wanted.scopes), live=not wanted.test, id=identifier(call, "key_"),
+        expires_at=None if wanted.expires_at is None else asked.instant(wanted.expires_at, "expires_at", "body"),
     )  # fmt: skip
-    await call.service.writer.call(HubWriter.put_key, key)
-    await _note(call, "key.create", key.id)
+    held = await call.service.readers.run(lambda reader: reader.keys(account))
+    made = keyring.grant(call.caller, held, ask, call.now)
+    await call.service.writer.call(HubWriter.put_key, made.key)
+    await call.service.writer.call(HubWriter.put_audit, made.note)
     return Answer(
-        content=shapes.key_shape(key, secret),
-        status=201,
-        headers={"Location": f"/api/v1/keys/{key.id}"},
-        fresh_s=None,
-    )
-
-
-def _scopes(call: Call, wanted: schema.KeyAsk) -> frozenset[Scope]:
-    try:
-        scopes = frozenset(Scope(each) for each in wanted.scopes)
-    except ValueError:
-        raise Invalid(f"unknown scope in {wanted.scopes[:10]}", f"There are {', '.join(Scope)}") from None
-    missing = scopes - call.caller.scopes
-    if missing:
-        raise NotAllowed(
-            f"this key lacks {', '.join(sorted(missing))} itself", "A key cannot make a wider one"
-        )
-    return scopes
+        content=shapes.key_shape(made.key, made.secret), status=201, fresh_s=None,
+        headers={"Location": f"/api/v1/keys/{made.key.id}"},
+    )  # fmt: skip
 
 
 async def revoke_key(call: Call) -> Answer:
     """Revoke a key of the account; it is dead at once, everywhere."""
-    account, wanted = call.caller.account, call.path["id"]
+    account = call.caller.account
     held = await call.service.readers.run(lambda reader: reader.keys(account))
-    key = next((key for key in held if key.id == wanted), None)
-    if key is None:
-        raise NotFound(f"no key '{wanted[:60]}'", "See /api/v1/keys")
-    if key.revoked_at is None:
-        key = msgspec.structs.replace(key, revoked_at=call.now)
-        await call.service.writer.call(HubWriter.put_key, key)
-        await _note(call, "key.revoke", key.id)
-    return Answer(content=shapes.key_shape(key), fresh_s=None)
-
-
-async def _note(call: Call, action: str, subject: str) -> None:
-    actor = call.caller.key or call.caller.account
-    await call.service.writer.call(
-        HubWriter.put_audit, Audit(at=call.now, actor=actor, action=action, subject=subject, outcome="done")
-    )
+    done = keyring.withdraw(call.caller, held, call.path["id"], call.now)
+    if done.note is not None:
+        await call.service.writer.call(HubWriter.put_key, done.key)
+        await call.service.writer.call(HubWriter.put_audit, done.note)
+    return Answer(content=shapes.key_shape(done.key), fresh_s=None)
 
 
 OPERATIONS = (

@@ -11,21 +11,15 @@ from nettrace.api.given import Answer
 from nettrace.api.idempotent import identifier
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.api.problems import BadRequest, Fault
-from nettrace.errors import IdempotencyMismatch, Invalid, NotFound, Unmeasurable
-from nettrace.hub import keys, query
+from nettrace.errors import IdempotencyMismatch, NotFound
 from nettrace.hub.link import HubWriter
+from nettrace.hub.request import Wish, cost_of, request_of
 from nettrace.model.account import Feature, Scope
-from nettrace.model.instant import NS_PER_S, Instant
-from nettrace.model.target import Lifecycle, RoundMethod
-from nettrace.model.vantage import VantageState
+from nettrace.model.instant import Instant
 from nettrace.store.rows import MeasurementRequest, MeasurementState
 
-DEADLINE_S = 60
-MOST_PROBES = 20
 LISTED = 1000
 _OPEN = {MeasurementState.QUEUED, MeasurementState.RUNNING}
-_PACKETS = {RoundMethod.ICMP: 1, RoundMethod.UDP: 1, RoundMethod.TCP: 3}
-"""Packets sent for a probe; exchanges and traces send what they need and are not foreseen."""
 
 
 class MeasureQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +33,11 @@ class MeasureQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 async def measure(call: Call) -> Answer:
     """Queue a measurement; 202 with where its results will be."""
     wanted: schema.MeasurementAsk = call.body
-    request = _request(call, wanted)
+    wish = Wish(
+        target=wanted.target, regions=None if wanted.regions is None else tuple(wanted.regions), endpoint=wanted.endpoint,
+        method=wanted.method, probes=wanted.probes, id=identifier(call, "req_"),
+    )  # fmt: skip
+    request = request_of(call.snapshot, call.caller.account, wish, call.now)
     if meant_not(call.query.dry_run):
         return Answer(content=_preview(request), fresh_s=None)
     if "idempotency-key" in call.headers:
@@ -67,52 +65,11 @@ def meant_not(text: str | None) -> bool:
     raise BadRequest((Fault(pointer="#/query/dry_run", detail="dry_run is 1 or 0"),))
 
 
-def _request(call: Call, wanted: schema.MeasurementAsk) -> MeasurementRequest:
-    snapshot = call.snapshot
-    target = query.target_of(snapshot, wanted.target, call.caller.account)
-    if target.lifecycle in {Lifecycle.RETIRED, Lifecycle.RENAMED}:
-        hint = f"It is {target.replaced_by} now" if target.replaced_by else "Its history is kept"
-        raise Unmeasurable(f"{target.host} is {target.lifecycle}; nobody measures it", hint)
-    endpoint = query.endpoint_of(target, wanted.endpoint)
-    try:
-        method = RoundMethod(wanted.method) if wanted.method else query.method_of(snapshot, target, endpoint)
-    except ValueError:
-        raise Invalid(f"no method '{wanted.method}'", f"There are {', '.join(RoundMethod)}") from None
-    if method in {RoundMethod.HTTP, RoundMethod.WS} and endpoint.url is None:
-        raise Unmeasurable(f"{endpoint.name} of {target.host} has no URL for {method}", "Ask for tcp or icmp")
-    if not 1 <= wanted.probes <= MOST_PROBES:
-        raise BadRequest((Fault(pointer="#/body/probes", detail=f"1 to {MOST_PROBES} probes"),))
-    return MeasurementRequest(
-        id=identifier(call, "req_") or keys.identifier("req_"), account=call.caller.account, target=target.host,
-        endpoint=endpoint, method=method, wanted=_regions(call, wanted.regions), probes=wanted.probes,
-        created_at=call.now, deadline=call.now + DEADLINE_S * NS_PER_S,
-    )  # fmt: skip
-
-
-def _regions(call: Call, regions: list[str] | None) -> tuple[str, ...]:
-    snapshot = call.snapshot
-    active = {code for code, each in snapshot.vantages.items() if each.state is VantageState.ACTIVE}
-    if regions is None:
-        chosen = tuple(sorted(code for code in active if not snapshot.down(code)))
-        if not chosen:
-            raise Unmeasurable("no vantage is up", "See /api/v1/vantages")
-        return chosen
-    chosen = asked.regions_in(snapshot, tuple(regions))
-    if not chosen:
-        raise BadRequest(
-            (Fault(pointer="#/body/regions", detail="name at least one region, or leave it out"),)
-        )
-    if idle := sorted(set(chosen) - active):
-        raise Unmeasurable(f"{', '.join(idle)} takes no work", "See /api/v1/vantages")
-    return chosen
-
-
 def _preview(request: MeasurementRequest) -> schema.CostPreview:
-    probes = request.probes * len(request.wanted)
-    packets = _PACKETS.get(request.method)
+    cost = cost_of(request)
     return schema.CostPreview(
-        calls=1, probes=probes, packets=None if packets is None else probes * packets, bytes=None,
-        rows=len(request.wanted), usd=0.0, eta_s=1.0 + 0.2 * request.probes,
+        calls=cost.calls, probes=cost.probes, packets=cost.packets, bytes=None, rows=cost.rows, usd=cost.usd,
+        eta_s=cost.eta_s,
     )  # fmt: skip
 
 
