@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from nettrace.model.target import RoundMethod, Series
-from nettrace.store.embedded import tally
+from nettrace.store.embedded import sheet, tally
 from nettrace.store.embedded.database import open_writer, transaction
 from nettrace.store.embedded.hot import INSERT_ROUND
 from nettrace.store.embedded.raw import Counted
@@ -143,7 +143,9 @@ def build(folder: Path, plan: Plan, told: Callable[[int, Day], None] | None = No
              for s, i in zip(plan.series, plan.interval_s, strict=True)],
         )  # fmt: skip
         set_floor(store, QUARTER_S, (END_DAY - QUARTERS_KEPT_DAYS) * DAY_S)
-        store.execute("INSERT INTO meta VALUES ('days_closed', ?)", (END_DAY,))
+        store.execute(
+            "INSERT INTO meta VALUES ('days_closed', ?), ('filed_before', ?)", (END_DAY, END_DAY * DAY_S)
+        )
     for day in range(END_DAY - int(plan.days.max()), END_DAY):
         made = day_of(plan, day)
         if told is not None:
@@ -153,8 +155,8 @@ def build(folder: Path, plan: Plan, told: Callable[[int, Day], None] | None = No
         hours = quarters.merged(quarters.start // HOUR_S * HOUR_S)
         with transaction(store, path):
             if day >= END_DAY - QUARTERS_KEPT_DAYS:
-                put(store, worthwhile(quarters, hours), QUARTER_S)
-            put(store, hours, HOUR_S)
+                sheet.put(store, worthwhile(quarters, hours), QUARTER_S)
+            sheet.put(store, hours, HOUR_S)
             put(store, hours.merged(hours.start // DAY_S * DAY_S), DAY_S)
             if day >= END_DAY - plan.hot_days:
                 store.executemany(INSERT_ROUND, _hot_rows(made))

@@ -9,6 +9,8 @@ from tests.unit.store.filled import DAY, HOUR, START, fill, keep_up, record, rep
 from nettrace.store.embedded.database import open_writer
 from nettrace.store.embedded.reader import EmbeddedReader
 from nettrace.store.embedded.retention import Forgetter, Retention
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, all_of
+from nettrace.store.embedded.tally import rows_of
 from nettrace.store.port import Choice
 from nettrace.store.rows import Resolution, Window
 
@@ -19,7 +21,7 @@ MINUTE = HOUR // 60
 def rollups(folder: Path) -> list[tuple[object, ...]]:
     connection = open_writer(folder / "hub.sqlite")
     try:
-        return list(connection.execute("SELECT * FROM rollup ORDER BY series, step, start"))
+        return sorted(row for step, made in all_of(connection) for row in rows_of(made, step))
     finally:
         connection.close()
 
@@ -34,10 +36,23 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def mark_all_dirty(folder: Path) -> None:
     connection = open_writer(folder / "hub.sqlite")
-    connection.execute(
-        "INSERT OR IGNORE INTO dirty SELECT start / 3600, series FROM rollup WHERE step = 3600"
-    )
+    connection.executemany(
+        "INSERT OR IGNORE INTO dirty VALUES (?, ?)",
+        [
+            (start // HOUR_S, series)
+            for step, made in all_of(connection) if step == HOUR_S
+            for series, start in zip(made.series.tolist(), made.start.tolist(), strict=True)
+        ],
+    )  # fmt: skip
     connection.close()
+
+
+def test_hours_and_quarters_of_days_that_are_over_are_filed_away_and_read_back(folder: Path) -> None:
+    connection = open_writer(folder / "hub.sqlite")
+    assert list(connection.execute("SELECT DISTINCT step FROM rollup")) == [(DAY_S,)]
+    assert list(connection.execute("SELECT count(*) FROM sheet")) == [(3 * 3 * (1 + 4),)]
+    connection.close()
+    assert sum(row[1] == HOUR_S for row in rollups(folder)) == 3 * 3 * 24
 
 
 def test_made_again_they_are_the_same(folder: Path) -> None:

@@ -131,7 +131,7 @@ class Sketches:
         """The sketches that `encode` wrote, one owner a blob; `ValueError` for bytes it did not write."""
         data = np.frombuffer(b"".join(blobs), np.uint8)
         lengths = np.fromiter(map(len, blobs), np.int64, len(blobs))
-        numbers, starts = _read_varints(data)
+        numbers, starts = read_varints(data)
         if len(numbers) % 2:
             raise ValueError("a sketch is cut off in the middle of a bucket")
         owners = np.repeat(np.arange(len(blobs)), lengths)[starts[::2]]
@@ -154,7 +154,7 @@ class Sketches:
         gaps[first] = self.buckets[first]
         numbers = np.empty(2 * len(gaps), np.int64)
         numbers[::2], numbers[1::2] = gaps, self.counts
-        data, ends = _write_varints(numbers)
+        data, ends = write_varints(numbers)
         last = np.concatenate(([0], ends[1::2]))[np.searchsorted(self.owners, np.arange(self.size), "right")]
         cuts = np.concatenate(([0], last)).tolist()
         return [data[start:end] for start, end in itertools.pairwise(cuts)]
@@ -218,7 +218,7 @@ def _summed(keys: Ints, counts: Ints, size: int) -> Sketches:
     return Sketches(unique // BUCKETS, unique % BUCKETS, np.add.reduceat(counts[order], starts), size)
 
 
-def _read_varints(data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:
+def read_varints(data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:
     """LEB128 numbers of a byte array, and where each begins."""
     ends = np.flatnonzero(data < 128)
     if len(data) and (not len(ends) or ends[-1] != len(data) - 1):
@@ -232,7 +232,7 @@ def _read_varints(data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:
     return numbers, starts
 
 
-def _write_varints(numbers: Ints) -> tuple[bytes, Ints]:
+def write_varints(numbers: Ints) -> tuple[bytes, Ints]:
     """LEB128 bytes of whole numbers, and the offset behind each."""
     lengths = np.ones(len(numbers), np.int64)
     rest = numbers >> 7

@@ -33,6 +33,8 @@ _FACTS = (
      "SELECT count(*) FROM route_state WHERE route NOT IN (SELECT id FROM route)"),
     ("rollup", "rollups of a series without a name",
      "SELECT count(*) FROM rollup WHERE series NOT IN (SELECT id FROM series)"),
+    ("sheet", "rollups of a series without a name",
+     "SELECT count(*) FROM sheet WHERE id & 4294967295 NOT IN (SELECT id FROM series)"),
     ("progress", "reports of a node that never enrolled",
      "SELECT count(*) FROM progress WHERE node NOT IN (SELECT id FROM node)"),
     ("segment", "days sealed twice",

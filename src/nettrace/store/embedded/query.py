@@ -19,12 +19,13 @@ import numpy as np
 from nettrace.errors import QueryError
 from nettrace.model.target import Target
 from nettrace.model.vantage import Vantage
-from nettrace.store.embedded import tally
+from nettrace.store.embedded import rollup
 from nettrace.store.embedded.arrow import Table, pa
 from nettrace.store.embedded.database import Connection, explained, open_reader, snapshot
 from nettrace.store.embedded.schema import DATABASE, SEGMENTS
 from nettrace.store.embedded.sealing import ROWS_SQL, table_of
 from nettrace.store.embedded.segments import COLUMNS
+from nettrace.store.embedded.tally import Tally
 from nettrace.store.port import QUANTILES
 
 ROWS_AT_ONCE = 50_000
@@ -166,9 +167,8 @@ class Query:
         if not wanted:
             return
         names = {number: series for number, *series in self._store.execute("SELECT id, vantage, target, endpoint, method FROM series")}  # fmt: skip
-        rows = self._store.execute(f"SELECT {tally.ROLLUP_COLUMNS}, r.step FROM rollup r")  # noqa: S608
-        while some := list(islice(rows, ROWS_AT_ONCE)):
-            self._append("rollups", _rollup_table(some, names))
+        for step, made in rollup.all_of(self._store):
+            self._append("rollups", _rollup_table(made, step, names))
 
     def _targets(self, wanted: bool) -> None:  # noqa: FBT001
         self._duck.execute(
@@ -258,17 +258,16 @@ def _hot(store: Connection) -> Iterator[Table]:
         yield table_of(some)
 
 
-def _rollup_table(rows: list[tuple[Any, ...]], names: dict[int, list[str]]) -> Table:
-    made = tally.of_rows([row[:12] for row in rows])
+def _rollup_table(made: Tally, step_s: int, names: dict[int, list[str]]) -> Table:
     answered = made.sketches.totals()
     mean = [
         total // count if count else None
         for total, count in zip(made.total.tolist(), answered.tolist(), strict=True)
     ]
     quantiles = np.clip(made.sketches.quantiles(QUANTILES), made.low[:, None], made.high[:, None])
-    words = [pa.array([names[row[0]][place] for row in rows]) for place in range(4)]
+    words = [pa.array([names[number][place] for number in made.series.tolist()]) for place in range(4)]
     step, start = (
-        pa.array([row[12] for row in rows]),
+        pa.array(np.full(len(made.series), step_s)),
         pa.array(made.start * 1_000_000, pa.timestamp("us", "UTC")),
     )
     numbers = [pa.array(each) for each in made[2:8]]

@@ -11,8 +11,10 @@ from nettrace.model.instant import Instant
 from nettrace.store.embedded.database import Connection, transaction
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, floor_s, set_floor
 from nettrace.store.embedded.schema import NS_PER_DAY, SLOT_NS
+from nettrace.store.embedded.sheet import sheet_id
 
 SERIES_AT_ONCE = 16
+SHEETS_AT_ONCE = 1_000
 ROUNDS_AT_ONCE = 5_000
 GRACE_NS = NS_PER_DAY
 """How long a file that was replaced stays for those who still read it."""
@@ -62,6 +64,12 @@ class Forgetter:
             return True
         some, rest = waiting[:SERIES_AT_ONCE], waiting[SERIES_AT_ONCE:]
         with transaction(self._connection, self._path):
+            self._connection.execute(
+                "DELETE FROM sheet WHERE id IN (SELECT id FROM sheet WHERE id >= ? AND id < ? LIMIT ?)",
+                (sheet_id(step, 0), sheet_id(step, floor_s(self._connection, step)), SHEETS_AT_ONCE),
+            )
+            if self._connection.changes() == SHEETS_AT_ONCE:
+                return True
             self._connection.executemany(
                 "DELETE FROM rollup WHERE series = ? AND step = ? AND start < ?",
                 [(number, step, floor_s(self._connection, step)) for number in some],

@@ -2,26 +2,36 @@
 
 `dirty` names each (hour, series) whose rounds are not, or not all, in rollups. An hour is rolled up when it is over,
 and again when a late round touches it; a day when it is over, from its hours. Making them twice gives the same rows.
+
+Quarters and hours of days that are over are filed in sheets (`sheet`). One that is made again is a row once more, which
+counts before the sheet it is filed in later.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from nettrace.model.instant import NS_PER_S, Instant
-from nettrace.store.embedded import tally
+from nettrace.store.embedded import sheet, tally
 from nettrace.store.embedded.database import Connection, transaction, value
 from nettrace.store.embedded.raw import COUNTED, Counted, Raw, dirty_counted, joined, table_counted
-from nettrace.store.embedded.schema import NS_PER_HOUR
+from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_HOUR
 from nettrace.store.embedded.segments import read_segment
 from nettrace.store.embedded.tally import Tally
 
 QUARTER_S, HOUR_S, DAY_S = 900, 3_600, 86_400
 STEPS = (QUARTER_S, HOUR_S, DAY_S)
 
+ROWS_AT_ONCE, SHEETS_AT_ONCE = 50_000, 2_000
+
 PAIRS = 200
 """(hour, series) pairs rolled up in one transaction: some 20 ms."""
+
+FILED_AT_ONCE, FILED_ROWS = 8, 600
+"""Series filed in one transaction, and rows of each: some 20 ms."""
 
 SPARSE_ROUNDS = 4
 """An hour with no more rounds than this has no quarters: they would hold a round each and take more room than it."""
@@ -39,7 +49,7 @@ def put(connection: Connection, made: Tally, step: int) -> None:
 
 def fetch(connection: Connection, series: list[int], step: int, start: int, end: int) -> Tally:
     """Stored buckets of `step` seconds of these series that begin in [start, end), in seconds."""
-    return tally.of_rows(
+    rows = tally.of_rows(
         list(
             connection.execute(
                 f"SELECT {tally.ROLLUP_COLUMNS} FROM json_each(?) j CROSS JOIN rollup r "  # noqa: S608
@@ -48,6 +58,33 @@ def fetch(connection: Connection, series: list[int], step: int, start: int, end:
             )
         )
     )
+    if step == DAY_S:
+        return rows
+    return tally.joined([sheet.without(sheet.fetch(connection, series, step, start, end), rows), rows])
+
+
+def all_of(connection: Connection) -> Iterator[tuple[int, Tally]]:
+    """Every stored bucket once, some thousand at a time, each lot with its step."""
+    for step in STEPS:
+        rows = connection.execute(f"SELECT {tally.ROLLUP_COLUMNS} FROM rollup r WHERE r.step = ?", (step,))  # noqa: S608
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            yield step, tally.of_rows(some)
+        if step == DAY_S:
+            continue
+        sheets = connection.execute(
+            "SELECT id, body FROM sheet WHERE id >= ? AND id < ? ORDER BY id",
+            (sheet.sheet_id(step, 0), sheet.sheet_id(step, 0, 1 << 56)),
+        )
+        while lot := list(islice(sheets, SHEETS_AT_ONCE)):
+            made = sheet.decode(lot, step)
+            begun = (step, int(made.start.min()), int(made.start.max()))
+            newer = list(
+                connection.execute(
+                    f"SELECT {tally.ROLLUP_COLUMNS} FROM rollup r WHERE r.step = ? AND r.start >= ? AND r.start <= ?",  # noqa: S608
+                    begun,
+                )
+            )
+            yield step, sheet.without(made, tally.of_rows(newer))
 
 
 def worthwhile(quarters: Tally, hours: Tally) -> Tally:
@@ -60,12 +97,10 @@ def worthwhile(quarters: Tally, hours: Tally) -> Tally:
 def sparse(connection: Connection, series: list[int], start: int, end: int) -> dict[int, set[int]]:
     """Which series have no quarters though they have rounds, by hour since 1970; `start`, `end` in s."""
     found: dict[int, set[int]] = {}
-    for number, begin in connection.execute(
-        "SELECT r.series, r.start FROM json_each(?) j CROSS JOIN rollup r ON r.series = j.value AND r.step = ? "
-        "AND r.start >= ? AND r.start < ? WHERE r.rounds <= ?",
-        (msgspec.json.encode(series).decode(), HOUR_S, start // HOUR_S * HOUR_S, end, SPARSE_ROUNDS),
-    ):
-        found.setdefault(int(begin) // HOUR_S, set()).add(int(number))
+    hours = fetch(connection, series, HOUR_S, start // HOUR_S * HOUR_S, end)
+    few = np.flatnonzero(hours.rounds <= SPARSE_ROUNDS)
+    for number, begin in zip(hours.series[few].tolist(), hours.start[few].tolist(), strict=True):
+        found.setdefault(begin // HOUR_S, set()).add(number)
     return found
 
 
@@ -77,6 +112,58 @@ def floor_s(connection: Connection, step: int) -> int:
 def set_floor(connection: Connection, step: int, start: int) -> None:
     """Note that rollups of a step are kept from here on."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"rollup_floor_{step}", start))
+
+
+class Filer:
+    """Puts the quarters and hours of days that are over from their rows into sheets, a slice at a time."""
+
+    def __init__(self, connection: Connection, path: Path) -> None:
+        """`path` is the database's, for what errors say."""
+        self._connection = connection
+        self._path = path
+        self._waiting: list[tuple[int, int]] | None = None
+
+    def slice(self, now: Instant, _budget_s: float = 0.0) -> bool:
+        """File what a few series have; True when more waits."""
+        limit = (now - GRACE_NS) // NS_PER_DAY * DAY_S
+        if self._waiting is None:
+            filed = value(self._connection, "SELECT value FROM meta WHERE name = 'filed_before'")
+            if filed is not None and int(filed) >= limit:
+                return False
+            series = [
+                int(number) for (number,) in self._connection.execute("SELECT id FROM series ORDER BY id")
+            ]
+            self._waiting = [(step, number) for step in (HOUR_S, QUARTER_S) for number in series][::-1]
+        with transaction(self._connection, self._path):
+            for _ in range(min(FILED_AT_ONCE, len(self._waiting))):
+                if not self._file(*self._waiting[-1], limit):
+                    self._waiting.pop()
+            if self._waiting:
+                return True
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('filed_before', ?)", (limit,))
+        self._waiting = None
+        return False
+
+    def _file(self, step: int, series: int, limit: int) -> bool:
+        """File the oldest rows of a series; True when there may be more."""
+        key = (series, step, limit)
+        rows = tally.of_rows(
+            list(
+                self._connection.execute(
+                    f"SELECT {tally.ROLLUP_COLUMNS} FROM rollup r WHERE series = ? AND step = ? AND start < ? "  # noqa: S608
+                    f"ORDER BY start LIMIT {FILED_ROWS}",
+                    key,
+                )
+            )
+        )
+        if not len(rows.series):
+            return False
+        sheet.put(self._connection, rows, step)
+        self._connection.execute(
+            "DELETE FROM rollup WHERE series = ? AND step = ? AND start <= ?",
+            (series, step, int(rows.start[-1])),
+        )
+        return len(rows.series) == FILED_ROWS
 
 
 class Roller:

@@ -7,7 +7,7 @@ from time import monotonic
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.embedded.database import Connection, transaction, value
 from nettrace.store.embedded.retention import Forgetter
-from nettrace.store.embedded.rollup import Roller
+from nettrace.store.embedded.rollup import Filer, Roller
 from nettrace.store.embedded.schema import DATABASE, NS_PER_DAY, SEGMENTS
 from nettrace.store.embedded.sealing import Sealer
 
@@ -20,7 +20,7 @@ Task = Callable[[Instant, float], bool]
 
 
 class Upkeep:
-    """Trims the live log, then seals, rolls up and forgets."""
+    """Trims the live log, then rolls up, files, seals and forgets."""
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         self._connection = connection
@@ -30,6 +30,7 @@ class Upkeep:
         self._tasks: tuple[Task, ...] = (
             self._trim_live,
             Roller(connection, self._path, segments).slice,
+            Filer(connection, self._path).slice,
             self._sealer.slice,
             Forgetter(connection, self._path, segments).slice,
         )

@@ -1,0 +1,53 @@
+"""Sheets of rollups: 24 buckets to a row come back as they were, whatever is in them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nettrace.errors import StoreCorrupt
+from nettrace.store.embedded import sheet, tally
+from nettrace.store.embedded.raw import Counted
+from nettrace.store.embedded.tally import Tally
+
+HOUR_S, NS = 3_600, 10**9
+
+values = st.lists(st.one_of(st.integers(0, 100), st.integers(0, 2**50)), max_size=30)
+rounds = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(20_000 * 24, 20_000 * 24 + 100), st.integers(0, 2), values)
+)
+
+
+def tally_of(made: list[tuple[int, int, int, list[int]]]) -> Tally:
+    """Hours of rounds, each given by series, hour, outcome and samples in ns."""
+    series, hour, outcome = (np.array([row[place] for row in made], np.int64) for place in range(3))
+    sizes = np.array([len(row[3]) for row in made], np.int64)
+    samples = np.array([value for row in made for value in row[3]], np.int64)
+    owners = np.repeat(np.arange(len(made)), sizes)
+    due = hour * HOUR_S * NS
+    return tally.of_rounds(Counted(series, due, due, outcome, sizes, sizes, samples, owners), hour * HOUR_S)
+
+
+@given(rounds)
+def test_what_is_written_is_read(made: list[tuple[int, int, int, list[int]]]) -> None:
+    hours = tally_of(made)
+    sheets = sheet.encode(hours, HOUR_S)
+    found = sheet.decode(sheets, HOUR_S)
+    assert tally.rows_of(found, HOUR_S) == tally.rows_of(hours, HOUR_S)
+    assert len(sheets) == len({(row[0], row[1] // 24) for row in made})
+
+
+def test_a_spike_far_away_and_a_count_beyond_a_nibble_are_kept() -> None:
+    hours = tally_of([(1, 48, 0, [1_000] * 400 + [2**50])])
+    ((_, body),) = sheet.encode(hours, HOUR_S)
+    assert len(body) < 50
+    assert sheet.decode(
+        [(sheet.sheet_id(HOUR_S, 48 * HOUR_S, 1), body)], HOUR_S
+    ).sketches.counts.tolist() == [400, 1]
+
+
+def test_bytes_that_are_no_sheet_are_a_corrupt_store() -> None:
+    ((number, body),) = sheet.encode(tally_of([(1, 48, 0, [7, 9])]), HOUR_S)
+    for damaged in (body[:-1], body[:12], b""):
+        with pytest.raises(StoreCorrupt, match="3600 s is damaged"):
+            sheet.decode([(number, damaged)], HOUR_S)
