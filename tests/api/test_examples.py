@@ -28,6 +28,9 @@ async def filled_in(hub: Hub, operation: Operation, headers: dict[str, str]) -> 
     if "{event}" in path:
         page = await hub.json("/api/v1/events?limit=1", headers=headers)
         path = path.replace("{event}", page["data"][0]["id"])
+    if "{custom}" in path:
+        made = await hub.post("/api/v1/targets/custom", {"host": "mine.example.net"}, headers=headers)
+        path = path.replace("{custom}", made.json().get("host", "mine.example.net"))
     if "{measurement}" in path:
         made = await hub.post("/api/v1/measurements", {"target": "api.example.com"}, headers=headers)
         path = path.replace("{measurement}", made.json()["id"])

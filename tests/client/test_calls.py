@@ -21,7 +21,7 @@ from nettrace.model.instant import NS_PER_S
 HOST = "api.example.com"
 BEGIN = datetime(2026, 11, 20, 10, tzinfo=UTC)
 EVERY = [
-    calls.targets(), calls.target(HOST), calls.vantages(), calls.vantage("nyc"), calls.latency(HOST),
+    calls.targets(), calls.target(HOST), calls.custom_targets(), calls.add_custom_target("a.example"), calls.remove_custom_target("id"), calls.vantages(), calls.vantage("nyc"), calls.latency(HOST),
     calls.history(HOST), calls.rounds(), calls.round("ms_1"), calls.raw(HOST), calls.routes(HOST),
     calls.route_changes(HOST), calls.rankings(), calls.compare([HOST, "b.example.com"]), calls.signals(),
     calls.signal_summary(), calls.events(), calls.event("id"), calls.measurements(), calls.measurement("id"),
@@ -33,7 +33,7 @@ EVERY = [
 
 def operation_of(call: Call[Any] | Rows[Any]) -> Any:
     method = call.method if isinstance(call, Call) else "GET"
-    for operation in OPERATIONS:
+    for operation in sorted(OPERATIONS, key=lambda each: each.path.count("{")):
         parts, asked_parts = operation.path.split("/"), call.path.split("/")
         if operation.method != method or len(parts) != len(asked_parts):
             continue

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ P = ParamSpec("P")
 READERS = 3
 POLL_S = 0.05
 QUEUE = 200
+_RESOLVE_S = 5.0
 
 
 class Readers:
@@ -93,6 +95,7 @@ class Service:
 
     Attributes:
         readers: for what callers ask.
+        resolve: addresses of a name, as the hub sees it.
         following: a reader of its own for the live log, which long questions must not delay.
     """
 
@@ -118,6 +121,7 @@ class Service:
         self._keys = open_reader()
         self.access = Access(self._keys, self.tiers, self.quota, single_user=single_user)
         self.secret = _secret(data.folder / "cursor.key")
+        self.resolve = addresses_of
         self.answers = Answers()
         self.histogram = Histogram()
         self.newest = Newest(now(), self.histogram.take)
@@ -195,6 +199,16 @@ class Service:
         await self.writer.close()
         self._keys.close()
         self.quota.close()
+
+
+async def addresses_of(host: str) -> list[str]:
+    """What the hub's own resolver says of a name; nothing when it says nothing, for a node may know more."""
+    try:
+        async with asyncio.timeout(_RESOLVE_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError):
+        return []
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _nobody(_: Service) -> None:

@@ -2,6 +2,7 @@
 
 from nettrace.api.doors import (
     account,
+    custom,
     documentation,
     events,
     exports,
@@ -17,6 +18,7 @@ from nettrace.api.operation import Operation
 OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
     *targets.OPERATIONS,
+    *custom.OPERATIONS,
     *latency.OPERATIONS,
     *routes.OPERATIONS,
     *ranking.OPERATIONS,

@@ -116,6 +116,9 @@ class Client:
 
     targets = _rows(calls.targets)
     target = _one(calls.target)
+    custom_targets = _one(calls.custom_targets)
+    add_custom_target = _one(calls.add_custom_target)
+    remove_custom_target = _one(calls.remove_custom_target)
     vantages = _rows(calls.vantages)
     vantage = _one(calls.vantage)
     latency = _one(calls.latency)

@@ -24,6 +24,27 @@ def target(host: str) -> Call[answers.Target]:
     return Call(path=f"{API}/targets/{segment(host)}", shape=answers.Target)
 
 
+def custom_targets() -> Call[judgements.CustomTargets]:
+    """Your account's own targets."""
+    return Call(path=f"{API}/targets/custom", shape=judgements.CustomTargets)
+
+
+def add_custom_target(
+    host: str, *, name: str = "", category: str = "Mine", url: str | None = None, port: int | None = None,
+    methods: Names = (),
+) -> Call[answers.Target]:  # fmt: skip
+    """Have a host watched for your account alone; the same again is the same target."""
+    ask = judgements.CustomTargetAsk(
+        host=host, name=name, category=category, url=url, port=port, methods=names(methods)
+    )
+    return _made(f"{API}/targets/custom", answers.Target, ask)
+
+
+def remove_custom_target(host: str) -> Call[answers.Target]:
+    """Stop watching one of your own; its history stays."""
+    return Call(path=f"{API}/targets/custom/{segment(host)}", shape=answers.Target, method="DELETE")
+
+
 def vantages() -> Rows[answers.Vantage]:
     """The places the hub measures from, and how they are."""
     return Rows(path=f"{API}/vantages", row=answers.Vantage)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from nettrace.client.answers import Answer, At, Listed, Round, Window
+from nettrace.client.answers import Answer, At, Listed, Round, Target, Window
 
 
 class Rank(Answer, frozen=True, kw_only=True):
@@ -188,6 +188,12 @@ class Keys(Listed[Key], frozen=True, kw_only=True):
     data: tuple[Key, ...]
 
 
+class CustomTargets(Listed[Target], frozen=True, kw_only=True):
+    """An account's own targets."""
+
+    data: tuple[Target, ...]
+
+
 class Policy(Answer, frozen=True, kw_only=True):
     """One limit on calls."""
 
@@ -224,6 +230,17 @@ class Usage(Answer, frozen=True, kw_only=True):
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of a request; what was not said is left out."""
+
+
+class CustomTargetAsk(Ask, frozen=True, kw_only=True, omit_defaults=True):
+    """A host to watch for this account."""
+
+    host: str
+    name: str = ""
+    category: str = "Mine"
+    url: str | None = None
+    port: int | None = None
+    methods: tuple[str, ...] = ()
 
 
 class MeasurementAsk(Ask, frozen=True, kw_only=True, omit_defaults=True):

@@ -146,6 +146,19 @@ class Access:
             return Allowance(allowed=True, policies=())
         return self._quota.usage(_counter(caller), caller.tier, now)
 
+    def allot(self, caller: Caller, targets: int) -> None:
+        """Nothing, when the caller's tier holds so many targets of its own.
+
+        Raises:
+            NotAllowed: it holds fewer.
+        """
+        most = caller.tier.custom_targets
+        if targets > most:
+            raise NotAllowed(
+                f"the tier '{caller.tier.name}' holds {most} targets of its own",
+                "Remove one at /api/v1/targets/custom, or ask for a larger tier",
+            )
+
     def window(self, caller: Caller, window: Window, now: Instant) -> Window:
         """The part of a window that the tier's history reaches; never negative."""
         days = caller.tier.history_days

@@ -8,6 +8,7 @@ from itertools import combinations
 import msgspec
 
 from nettrace.errors import Invalid, NotFound
+from nettrace.hub.custom import own_name
 from nettrace.hub.latest import Snapshot, stale
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
@@ -58,7 +59,8 @@ def target_of(snapshot: Snapshot, host: str, account: str) -> Target:
     Raises:
         NotFound: nobody's, or somebody else's; the nearest names are the hint.
     """
-    found = snapshot.targets.get(host) or snapshot.targets.get(host.lower())
+    named = snapshot.targets.get
+    found = named(host) or named(host.lower()) or named(own_name(host.lower(), account))
     if found is not None and found.account in {None, account}:
         return found
     names = [target.host for target in snapshot.visible(account)]

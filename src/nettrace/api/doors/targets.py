@@ -100,14 +100,16 @@ def _every(snapshot: Snapshot) -> list[query.Latest]:
 
 async def target(call: Call) -> Answer:
     """One target as the catalogue has it."""
-    found = target_in(call)
-    return Answer(
-        content=schema.TargetDetail(
-            host=found.host, name=found.name, category=found.category, lifecycle=found.lifecycle,
-            replaced_by=found.replaced_by, note=found.note, source=found.source, tags=list(found.tags),
-            custom=found.account is not None, endpoints=[shapes.endpoint_shape(each) for each in found.endpoints],
-        ),
-        fresh_s=60,
+    return Answer(content=detail(target_in(call)), fresh_s=60)
+
+
+def detail(found: Target) -> schema.TargetDetail:
+    """A target as the catalogue, or its owner, has it."""
+    return schema.TargetDetail(
+        host=found.host, name=found.name, category=found.category, lifecycle=found.lifecycle,
+        replaced_by=found.replaced_by, note=found.note, source=found.source,
+        tags=[each for each in found.tags if not each.startswith("once:")], custom=found.account is not None,
+        endpoints=[shapes.endpoint_shape(each) for each in found.endpoints],
     )  # fmt: skip
 
 

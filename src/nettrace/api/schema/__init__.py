@@ -5,6 +5,7 @@ still tell the truth are kept beside the new ones (docs/guides/api.md, "Names of
 """
 
 from nettrace.api.schema.account import (
+    CustomTargetAsk,
     Index,
     KeyAsk,
     KeyShape,
@@ -72,6 +73,7 @@ __all__ = [
     "CompareRow",
     "CostPreview",
     "CountRow",
+    "CustomTargetAsk",
     "DifferenceRow",
     "EndpointShape",
     "ExportAsk",

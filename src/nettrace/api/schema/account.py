@@ -1,5 +1,7 @@
 """Keys, limits, tiers, and the hub itself."""
 
+from typing import Annotated
+
 import msgspec
 
 
@@ -26,6 +28,17 @@ class KeyShape(msgspec.Struct, kw_only=True):
     expires_at: str | None
     revoked_at: str | None
     key: str | None = None
+
+
+class CustomTargetAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A host to watch for this account alone. `methods` are `icmp tcp udp http ws dns trace`."""
+
+    host: str
+    name: str = ""
+    category: str = "Mine"
+    url: str | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] | None = None
+    methods: list[str] = []
 
 
 class PolicyShape(msgspec.Struct, kw_only=True):
