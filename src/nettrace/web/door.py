@@ -1,6 +1,7 @@
 """The way of every page: who looks, what is shown, and errors as pages a person can read."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from nettrace.hub.session import COOKIE
 from nettrace.model.account import Feature
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.rows import Window
+from nettrace.web.chart import Zoom, zoom
 from nettrace.web.hub import Hub
 from nettrace.web.site import headers, packed, page
 from nettrace.web.visitor import form_token, visitor
@@ -30,6 +32,8 @@ WINDOWS = {
 }
 """Stretches of time a page may show, in seconds."""
 
+_SHORTEST_NS = 60 * NS_PER_S
+
 
 class Visit(msgspec.Struct, frozen=True):
     """One look at a page.
@@ -39,6 +43,7 @@ class Visit(msgspec.Struct, frozen=True):
         query: the URL's parameters; all state of a page is there.
         path: the parameters in its path.
         session: the visitor's session as its cookie has it; forms carry a token made from it.
+        origin: scheme and host under which the visitor found this hub.
     """
 
     hub: Hub
@@ -49,6 +54,7 @@ class Visit(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     url: str
     session: str = ""
+    origin: str = ""
 
     @property
     def token(self) -> str:
@@ -60,9 +66,15 @@ class Visit(msgspec.Struct, frozen=True):
         """Whether this visitor may follow the stream."""
         return self.caller is not None and Feature.STREAM in self.caller.tier.features
 
+    @property
+    def embed(self) -> bool:
+        """Whether only the page's chart is wanted, for a frame in somebody else's page."""
+        return "embed" in self.query
+
     def page(self, template: str, told: Mapping[str, Any], *, embed: bool = False) -> Response[bytes]:
-        """A rendered page that knows who looks."""
+        """A rendered page that knows who looks; with `embed` its block `chart` alone, without script and form."""
         known = {"live": self.live, "signed_in": self.caller is not None and self.caller.key is not None}
+        known |= {"seq": max(0, self.snapshot.seq), "origin": self.origin, "embedded": embed}
         return page(template, self.now, {**known, **told}, embed=embed)
 
     @property
@@ -71,11 +83,35 @@ class Visit(msgspec.Struct, frozen=True):
         return self.caller.account if self.caller else ""
 
     def window(self, default: str = "24h") -> tuple[str, Window]:
-        """The stretch asked for by `w=`, and how far the visitor may look into it."""
-        name = self.query.get("w", default)
-        name = name if name in WINDOWS else default
-        wanted = Window(self.now - WINDOWS[name] * NS_PER_S, self.now)
+        """The stretch asked for by `w=`, else by `start=` and `end=` (then without a name); as far as the tier reaches."""
+        name, wanted = self._asked(default)
         return name, self.hub.access.window(self.caller, wanted, self.now) if self.caller else wanted
+
+    def _asked(self, default: str) -> tuple[str, Window]:
+        name = self.query.get("w", "")
+        start, end = _moment(self.query.get("start", "")), _moment(self.query.get("end", ""))
+        if name not in WINDOWS and start is not None and end is not None:
+            end = min(self.now, end)
+            if end - start >= _SHORTEST_NS:
+                return "", Window(max(start, end - WINDOWS["1y"] * NS_PER_S), end)
+        name = name if name in WINDOWS else default
+        return name, Window(self.now - WINDOWS[name] * NS_PER_S, self.now)
+
+    def zoom(self, window: Window) -> Zoom:
+        """Addresses of this page over other stretches."""
+        kept = {
+            name: value for name, value in self.query.items() if name not in {"w", "start", "end"} and value
+        }
+        return zoom(quote(self.url), kept, window, self.now)
+
+
+def _moment(words: str) -> Instant | None:
+    """An instant of an address, or None when it is none."""
+    try:
+        read = datetime.fromisoformat(words)
+        return int(read.replace(tzinfo=read.tzinfo or UTC).timestamp()) * NS_PER_S
+    except (ValueError, OverflowError):
+        return None
 
 
 Show = Callable[[Visit], Awaitable[Response[Any]]]
@@ -112,6 +148,7 @@ def visit_of(hub: Hub, request: Request[Any, Any, Any]) -> Visit:
         hub=hub, caller=visitor(hub.access, hub.secret, request, now), query=dict(request.query_params), now=now,
         path={name: str(value) for name, value in request.path_params.items()}, url=str(request.url.path),
         snapshot=hub.snapshot, session=request.cookies.get(COOKIE, ""),
+        origin=str(request.base_url).rstrip("/"),
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from nettrace.web.overview import overview_doors
 from nettrace.web.path import path_doors
 from nettrace.web.playground import playground_doors
 from nettrace.web.rankings import ranking_doors
+from nettrace.web.signals import signal_doors
 from nettrace.web.site import asset, digest, headers, page, serve_static
 from nettrace.web.status import status_doors
 from nettrace.web.targets import target_doors
@@ -34,6 +35,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *target_doors(hub),
         *ranking_doors(hub),
         *event_doors(hub),
+        *signal_doors(hub),
         *map_doors(hub),
         *path_doors(hub),
         *status_doors(hub),

@@ -14,15 +14,20 @@ from nettrace.model.instant import NS_PER_S
 from nettrace.model.route import Blame
 from nettrace.model.vantage import Vantage
 from nettrace.store.port import Choice, StoreReader
-from nettrace.store.rows import Event, Resolution, Window
+from nettrace.store.rows import Columns, Event, Resolution, Window
+from nettrace.web import chart
 from nettrace.web.causes import cause_rows, nearness_ns
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.overview import VantageLine, vantage_lines
+from nettrace.web.signals import MEANINGS, stated
 from nettrace.web.smoke import Mark, smoke
 from nettrace.web.targets import event_row, may_see
 
-KINDS = ("shift", "anomaly", "trend", "loss", "divergence", "route_change", "degraded_leg", "address_change")
+KINDS = (
+    "shift", "anomaly", "trend", "loss", "divergence", "rank", "route_change", "route_change_shared", "degraded_leg",
+    "address_change",
+)  # fmt: skip
 _AROUND_NS = 90 * 60 * NS_PER_S
 _SHOWN_PAIRS = 60
 _PINGS = ("icmp", "tcp", "udp")
@@ -40,7 +45,6 @@ def event_doors(hub: Hub) -> list[HTTPRouteHandler]:
     """Events, one event, the fleet."""
     return [
         door(hub, "/events", events_page, feature=Feature.SIGNALS),
-        door(hub, "/signals", events_page, feature=Feature.SIGNALS),
         door(hub, "/events/{id:str}", event_page, feature=Feature.SIGNALS),
         door(hub, "/fleet", fleet_page),
     ]
@@ -58,7 +62,7 @@ async def events_page(visit: Visit) -> Response[Any]:
     )
     told = {
         "page": "events", "rows": cause_rows(visit, found), "kinds": KINDS, "kind": kind,
-        "host": host, "region": region, "regions": known_regions(visit.snapshot), "window": name, "windows": list(WINDOWS),
+        "host": host, "region": region, "regions": known_regions(visit.snapshot), "window": name, "windows": list(WINDOWS), "zoom": visit.zoom(window),
     }  # fmt: skip
     return visit.page("events.html", told)
 
@@ -70,7 +74,7 @@ async def event_page(visit: Visit) -> Response[Any]:
     if event is None or not may_see(visit, event):
         raise NotFound(f"no event '{wanted[:60]}'", "Events older than this hub keeps are gone; see the list")
     around = Window(event.at - _AROUND_NS, min(visit.now, event.detected_at + _AROUND_NS))
-    host, charts = event.target, list[tuple[str, str]]()
+    host, charts = event.target, list[tuple[str, str, Columns, chart.Tools]]()
     others: list[Event] = []
     if host:
         history, others = await visit.hub.readers.run(
@@ -79,20 +83,26 @@ async def event_page(visit: Visit) -> Response[Any]:
                 reader.events(around, choice=Choice(targets=(host,)), limit=50),
             )
         )  # fmt: skip
-        mark = Mark(event.at, event_row(event)["words"], f"/events/{event.id}")
+        marks = [Mark(each.at, event_row(each)["words"], f"/events/{each.id}") for each in [event, *others]]
         mine = sorted(history, key=lambda each: (each.series.vantage != event.vantage, each.series))
         charts = [
-            (f"{each.series.vantage}, {each.series.endpoint}, {each.series.method}", smoke(each, around, str(each.series), marks=(mark,)))
+            (f"{each.series.vantage}, {each.series.endpoint}, {each.series.method}", smoke(each, around, str(each.series), marks=marks), each, _tools(each, around))
             for each in mine[:6]
         ]  # fmt: skip
     cause, leg = await _cause_of(visit, event)
     seen_by = sorted({each.vantage for each in others if each.vantage and each.kind == event.kind})
     told = {
+        "meaning": MEANINGS.get(event.kind, "as its detector states it"), "stated": stated(event),
         "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by, "cause": cause, "leg": leg,
         "words": in_words(cause), "pairs": cause.pairs[:_SHOWN_PAIRS], "more": max(0, len(cause.pairs) - _SHOWN_PAIRS),
         "others": [event_row(each) for each in others if each.id != event.id][:20],
     }  # fmt: skip
-    return visit.page("event.html", told)
+    return visit.page("event.html", told, embed=visit.embed)
+
+
+def _tools(columns: Columns, window: Window) -> chart.Tools:
+    series = (columns.series.endpoint, columns.series.method.value)
+    return chart.history(columns.series.target, columns.series.vantage, series, window, columns.resolution)
 
 
 async def _cause_of(visit: Visit, event: Event) -> tuple[Cause, Blame | None]:

@@ -14,8 +14,10 @@ from nettrace.hub.query import speaking
 from nettrace.model.instant import NS_PER_MS
 from nettrace.model.path import Place
 from nettrace.model.target import Lifecycle, Target
+from nettrace.web import chart
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
+from nettrace.web.tabular import table
 from nettrace.web.targets import Row, row_of
 
 WIDTH = 1000
@@ -37,6 +39,7 @@ class Arc(msgspec.Struct, frozen=True, kw_only=True):
     vantage: str
     row: Row
     stretch: float | None
+    fibre_ns: int
 
 
 class Spot(msgspec.Struct, frozen=True):
@@ -78,12 +81,28 @@ async def map_page(visit: Visit) -> Response[Any]:
         for known in visit.snapshot.vantages.values()
         if (place := vantage_place(known))
     ]
+    if visit.query.get("format") == "csv":
+        return table([_HEADINGS, *(_line(arc) for arc in arcs)])
+    asked = {"cat": category} if category else {}
     told = {
+        "tools": chart.world(asked, [known.code for known in visit.snapshot.vantages.values()]),
         "page": "map", "land": land(), "width": WIDTH, "height": HEIGHT, "arcs": arcs, "engines": engines, "vantages": vantages,
         "unplaced": sum(place is None for _, place in placed), "category": category,
-        "categories": sorted({target.category for target in visible}),
+        "categories": sorted({target.category for target in visible}), "bounds": " ".join(f"{name}:{bound:g}" for name, bound in _BOUNDS),
     }  # fmt: skip
-    return visit.page("map.html", told)
+    return visit.page("map.html", told, embed=visit.embed)
+
+
+_HEADINGS = ("vantage", "host", "state", "rtt_ms", "stretch", "round")
+
+
+def _line(arc: Arc) -> list[str]:
+    row = arc.row
+    measured = row.rtt_ns is not None and row.state == "measured"
+    return [
+        arc.vantage, arc.host, row.state, f"{(row.rtt_ns or 0) / NS_PER_MS:.4f}" if measured else "",
+        f"{arc.stretch:.3f}" if arc.stretch is not None and measured else "", row.round_id,
+    ]  # fmt: skip
 
 
 @cache
@@ -108,7 +127,7 @@ def _arcs(visit: Visit, target: Target) -> list[Arc]:
         found.append(
             Arc(
                 path=_path(origin, place), shade=shade_of(row.state, stretch), host=target.host, vantage=row.vantage,
-                row=row, stretch=stretch, words=_words(target, row, stretch, floor.fibre_ns),
+                row=row, stretch=stretch, fibre_ns=floor.fibre_ns, words=_words(target, row, stretch, floor.fibre_ns),
             )
         )  # fmt: skip
     return found

@@ -1,6 +1,7 @@
 """The first page: is anything wrong, what moved, who is measuring."""
 
 from collections.abc import Sequence
+from statistics import median_low
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from nettrace.hub.latest import Snapshot
-from nettrace.hub.query import known_regions, readings, shown, speaking
+from nettrace.hub.query import group_of, known_regions, readings, shown, speaking
 from nettrace.model.instant import Instant
 from nettrace.model.target import Lifecycle, Target
 from nettrace.web.causes import cause_rows
@@ -36,14 +37,19 @@ class VantageLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CategoryLine(msgspec.Struct, frozen=True, kw_only=True):
-    """How a category's targets are, in numbers that add up to `total`."""
+    """How a category's targets are, in numbers that add up to `total`.
+
+    Attributes:
+        medians: of each kind of endpoint that measured, its name, the median of its targets and how many they are. An
+            edge's round trip is never averaged with an engine's.
+    """
 
     name: str
     total: int
     measured: int
     failed: int
     unknown: int
-    median_ns: int | None
+    medians: tuple[tuple[str, int, int], ...]
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -93,15 +99,18 @@ def category_lines(snapshot: Snapshot, targets: Sequence[Target], now: Instant) 
     """Every category, by name; each target counts once, by the reading that stands for it."""
     lines: list[CategoryLine] = []
     for name in sorted({target.category for target in targets}):
-        rows = [_best(snapshot, target, now) for target in targets if target.category == name]
-        rtts = sorted(
-            row.rtt_ns for row in rows if row and row.state == "measured" and row.rtt_ns is not None
-        )
+        mine = [target for target in targets if target.category == name]
+        rows = [_best(snapshot, target, now) for target in mine]
+        rtts: dict[str, list[int]] = {}
+        for target, row in zip(mine, rows, strict=True):
+            if row and row.state == "measured" and row.rtt_ns is not None:
+                rtts.setdefault(group_of(target.endpoints[0]).value, []).append(row.rtt_ns)
+        measured = sum(len(values) for values in rtts.values())
         failed = sum(row is not None and row.state == "failed" for row in rows)
         lines.append(
             CategoryLine(
-                name=name, total=len(rows), measured=len(rtts), failed=failed, unknown=len(rows) - len(rtts) - failed,
-                median_ns=rtts[(len(rtts) - 1) // 2] if rtts else None,
+                name=name, total=len(rows), measured=measured, failed=failed, unknown=len(rows) - measured - failed,
+                medians=tuple((group, median_low(values), len(values)) for group, values in sorted(rtts.items())),
             )
         )  # fmt: skip
     return lines

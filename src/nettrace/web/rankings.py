@@ -27,9 +27,11 @@ from nettrace.model.instant import NS_PER_MS
 from nettrace.model.target import Lifecycle, Target
 from nettrace.store.port import Choice
 from nettrace.store.rows import Columns, Summary, Window
+from nettrace.web import chart
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.smoke import smoke
+from nettrace.web.tabular import table
 
 _WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -85,9 +87,9 @@ async def leaderboard_page(visit: Visit) -> Response[Any]:
     told = {
         "page": "leaderboard", "groups": [(group, [row for row in rows if row.group is group]) for group in groups], "bars": bars,
         "unranked": unranked, "categories": categories, "category": category, "regions": regions, "region": region,
-        "window": name, "windows": list(WINDOWS),
+        "window": name, "windows": list(WINDOWS), "zoom": visit.zoom(window), "tools": chart.ranking(category, region, window),
     }  # fmt: skip
-    return visit.page("leaderboard.html", told)
+    return visit.page("leaderboard.html", told, embed=visit.embed)
 
 
 def _bar(summary: Summary, slowest: int) -> tuple[float, float, float]:
@@ -131,12 +133,21 @@ async def matrix_page(visit: Visit) -> Response[Any]:
         )
         for target in sorted(targets, key=lambda target: target.name.lower())
     ]
+    if visit.query.get("format") == "csv":
+        return table(_matrix_lines(rows, regions))
+    asked = {name: visit.query[name] for name in ("cat", "q", "diff") if visit.query.get(name)}
     told = {
+        "tools": chart.matrix(asked, regions, window), "groups": {target.host: group_of(target.endpoints[0]).value for target in targets}, "zoom": visit.zoom(window), "span": window,
         "page": "matrix", "rows": rows, "regions": regions, "category": category, "window": name, "windows": list(WINDOWS),
         "quantile": quantile, "quantiles": list(_QUANTILES), "difference": difference,
         "categories": sorted({target.category for target in visit.snapshot.visible(visit.account)}),
     }  # fmt: skip
-    return visit.page("matrix.html", told)
+    return visit.page("matrix.html", told, embed=visit.embed)
+
+
+def _matrix_lines(rows: Sequence[tuple[Target, list[Cell]]], regions: Sequence[str]) -> list[list[str]]:
+    """The matrix for a spreadsheet: what each cell shows."""
+    return [["host", *regions], *([target.host, *(cell.text for cell in cells)] for target, cells in rows)]
 
 
 _Pairs = dict[Any, Summary]
@@ -166,7 +177,7 @@ def _cell(
         return cell("", "none", "not measured")
     if value is None:
         return cell("no answer", "failed", f"no answer in {summary.failed} rounds")
-    told = f"{quantile} {value / NS_PER_MS:.2f} ms over {summary.received} probes"
+    told = f"{quantile} {value / NS_PER_MS:.2f} ms by {summary.series.method} over {summary.received} probes{_within(summary)}"
     if found[1] is None:
         return cell(_short(value), str(_shade(value)), told)
     old = found[1].get(series)
@@ -182,6 +193,12 @@ def _cell(
         else "better"
     )
     return cell(f"{100 * change:+.0f} %", shade, f"{told}, {base / NS_PER_MS:.2f} ms before")
+
+
+def _within(summary: Summary) -> str:
+    if summary.low_p50_ns is None or summary.high_p50_ns is None:
+        return ""
+    return f", median within {summary.low_p50_ns / NS_PER_MS:.2f} to {summary.high_p50_ns / NS_PER_MS:.2f} ms"
 
 
 def _short(ns: int) -> str:
@@ -211,14 +228,14 @@ async def compare_page(visit: Visit) -> Response[Any]:
     told: dict[str, Any] = {
         "page": "compare", "targets": targets, "regions": regions, "region": region, "window": name, "windows": list(WINDOWS),
         "everything": visit.snapshot.visible(visit.account), "rows": [], "differences": [], "charts": [], "fastest": None,
-        "group_of": group_of, "hosts": ",".join(hosts),
+        "group_of": group_of, "hosts": ",".join(hosts), "tools": chart.comparison(hosts, region, window), "zoom": visit.zoom(window),
     }  # fmt: skip
     if targets and region:
         check_regions(visit.snapshot, [region])
         told.update(await _compared(visit, targets, region, window))
     elif targets:
         raise Invalid("no vantage has measured anything yet", "Nodes report within a minute of starting")
-    return visit.page("compare.html", told)
+    return visit.page("compare.html", told, embed=visit.embed)
 
 
 async def _compared(visit: Visit, targets: Sequence[Target], region: str, window: Window) -> dict[str, Any]:
@@ -238,7 +255,7 @@ async def _compared(visit: Visit, targets: Sequence[Target], region: str, window
         if (each.series.target, each.series.endpoint, each.series.method.value) in series
     ]
     top = max((value or 0 for each in shown for value in each.quantiles_ns["p95"]), default=0)
-    charts = [(each.series.target, _same_axes(each, window, top)) for each in shown]
+    charts = [(each.series.target, _same_axes(each, window, top), each) for each in shown]
     return {"rows": rows, "differences": differences, "charts": charts, "fastest": fastest(rows, differences)}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
+from itertools import count
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -25,13 +26,14 @@ NAVIGATION = (
     ("leaderboard", "/leaderboard", "Leaderboard"),
     ("compare", "/compare", "Compare"),
     ("events", "/events", "Events"),
+    ("signals", "/signals", "Signals"),
     ("fleet", "/fleet", "Fleet"),
     ("status", "/status", "Status"),
     ("playground", "/playground", "Playground"),
 )
 """(page, path, words): in the order of the bar at the top."""
 
-LIVE = ("overview", "targets", "events", "fleet", "map", "matrix")
+LIVE = ("overview", "targets", "events", "signals", "fleet", "map", "matrix")
 """Pages that follow the stream."""
 
 _POLICY = (
@@ -189,6 +191,14 @@ def ago(at: Instant | None, now: Instant) -> Markup | str:
     )
 
 
+_numbers = count()
+
+
+def _unique() -> str:
+    """A name no other element of a page has."""
+    return f"n{next(_numbers)}"
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -207,6 +217,9 @@ def _environment() -> Environment:
         live=False,
         signed_in=False,
         embedded=False,
+        origin="https://YOUR-HUB",
+        zoom=None,
+        unique=_unique,
     )
     return made
 

@@ -64,7 +64,8 @@ def smoke(
         "group" if marks else "img"
     )  # marks are links: what is inside an image cannot be reached by keyboard
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="{role}" aria-label="{text(title)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="{role}" aria-label="{text(title)}" '
+        f'data-start="{rfc3339(window.start)[:19]}Z" data-end="{rfc3339(window.end)[:19]}Z" data-left="{_LEFT}" data-right="{WIDTH - _RIGHT}">'
         f"<title>{text(title)}</title>{''.join(body)}</svg>"
     )
 
@@ -74,11 +75,12 @@ def _grid(x: Axis, y: Axis, ticks: Sequence[float], window: Window) -> Iterable[
         at = y.at(tick * NS_PER_MS)
         yield f'<path class="grid" d="M{_LEFT} {at}H{WIDTH - _RIGHT}"/>'
         yield f'<text class="tick" x="{_LEFT - 6}" y="{at + 4}" text-anchor="end">{tick:g}</text>'
-    yield f'<text class="tick" x="4" y="{_TOP + 4}">ms</text>'
-    for when, label in time_ticks(window.start, window.end):
+    yield f'<text class="tick" x="{_LEFT + 4}" y="{_TOP + 11}">ms</text>'
+    for number, (when, label) in enumerate(time_ticks(window.start, window.end)):
         at = x.at(when)
+        seldom = " tick-wide" if number % 3 else ""  # a phone has room for each third
         yield f'<path class="grid" d="M{at} {_TOP}V{HEIGHT - _BOTTOM}"/>'
-        yield f'<text class="tick" x="{at}" y="{HEIGHT - 6}" text-anchor="middle">{label}</text>'
+        yield f'<text class="tick{seldom}" x="{at}" y="{HEIGHT - 6}" text-anchor="middle">{label}</text>'
 
 
 def _absent(columns: Columns, window: Window, x: Axis) -> Iterable[str]:
@@ -107,11 +109,14 @@ def _hatch(start: Instant, end: Instant, x: Axis, name: str, words: str) -> str:
 
 
 def step_ns(columns: Columns) -> int:
-    """How wide a bucket is; of raw rounds the usual distance between two."""
-    if columns.resolution is not Resolution.RAW:
-        return STEP_S[columns.resolution] * NS_PER_S
+    """How long a bucket speaks for: as wide as it is, or twice the usual distance where rounds come more seldom.
+
+    A minute in which nothing was due is not "not measured".
+    """
+    width = STEP_S.get(columns.resolution, 60) * NS_PER_S
     steps = sorted(later - earlier for earlier, later in pairwise(columns.start))
-    return 2 * steps[len(steps) // 2] if steps else 60 * NS_PER_S
+    usual = steps[len(steps) // 2] if steps else width
+    return 2 * usual if usual > width or columns.resolution is Resolution.RAW else width
 
 
 def _runs(columns: Columns) -> Iterable[list[int]]:
@@ -129,8 +134,7 @@ def _runs(columns: Columns) -> Iterable[list[int]]:
 
 
 def _middle(columns: Columns, index: int, x: Axis) -> float:
-    half = step_ns(columns) / 2 if columns.resolution is not Resolution.RAW else 0
-    return x.at(columns.start[index] + half)
+    return x.at(columns.start[index] + STEP_S.get(columns.resolution, 0) * NS_PER_S / 2)
 
 
 def _bands(columns: Columns, x: Axis, y: Axis) -> Iterable[str]:
@@ -150,13 +154,20 @@ def _point(columns: Columns, index: int, quantile: str, x: Axis, y: Axis) -> str
 def _medians(columns: Columns, x: Axis, y: Axis) -> Iterable[str]:
     for run in _runs(columns):
         for earlier, later in pairwise(run):
-            name = loss_class(columns.sent[later], columns.received[later])
+            name, told = _lost(columns, later)
             start, end = (_point(columns, index, "p50", x, y) for index in (earlier, later))
-            yield f'<path class="median {name}" d="M{start}L{end}"/>'
+            yield f'<path class="median {name}" d="M{start}L{end}">{told}</path>'
         if len(run) == 1:
             at_x, at_y = _point(columns, run[0], "p50", x, y).split(",")
-            name = loss_class(columns.sent[run[0]], columns.received[run[0]])
-            yield f'<circle class="median {name}" cx="{at_x}" cy="{at_y}" r="2"/>'
+            name, told = _lost(columns, run[0])
+            yield f'<circle class="median {name}" cx="{at_x}" cy="{at_y}" r="2">{told}</circle>'
+
+
+def _lost(columns: Columns, index: int) -> tuple[str, str]:
+    """A bucket's class by loss, and in words what was lost if anything was."""
+    sent, lost = columns.sent[index], columns.sent[index] - columns.received[index]
+    words = f"{lost} of {sent} probes lost, {rfc3339(columns.start[index])[:16]}"
+    return loss_class(sent, columns.received[index]), f"<title>{words}</title>" if lost else ""
 
 
 def _floor(floor_ns: int | None, y: Axis) -> Iterable[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from litestar import Response
@@ -16,6 +17,7 @@ from nettrace.model.instant import NS_PER_S, Instant, rfc3339
 from nettrace.model.target import Lifecycle, Target
 from nettrace.store.port import Choice
 from nettrace.store.rows import Columns, Event, Resolution, Window
+from nettrace.web import chart
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.site import headers
@@ -92,18 +94,27 @@ async def status_of(visit: Visit) -> Response[Any]:
             reader.events(months, choice=Choice(targets=(target.host,)), limit=30),
         )
     )  # fmt: skip
-    charts = [
-        (each.series.vantage, smoke(each, day, f"{target.name} from {each.series.vantage}, 24 hours"))
-        for each in near
-    ]
-    if "embed" in visit.query:
-        alone = [{"vantage": vantage, "svg": chart} for vantage, chart in charts]
-        return embedded(visit, target, row.method if row else "tcp", alone)
+    charts = [_chart(target, each, day) for each in near]
+    part = visit.query.get("embed")
+    if part is not None and part != "days":
+        return embedded(visit, target, row.method if row else "tcp", charts)
+    series = (choice.endpoints[0], choice.methods[0])
     told = {
         "page": "status", "target": target, "row": row, "days": days_of(history, months), "charts": charts,
-        "events": [event_row(event) for event in events],
+        "events": [event_row(event) for event in events], "tools": chart.days(target.host, series, months),
     }  # fmt: skip
-    return visit.page("status_of.html", told)
+    return visit.page("status_of.html", told, embed=part == "days")
+
+
+def _chart(target: Target, columns: Columns, window: Window) -> dict[str, Any]:
+    series = (columns.series.endpoint, columns.series.method.value)
+    tools = chart.history(target.host, columns.series.vantage, series, window, columns.resolution)
+    public = f"/status/{quote(target.host)}"
+    kept = {"permalink": public, "embed": f"{public}?embed=1&v={quote(columns.series.vantage)}"}
+    return {
+        "vantage": columns.series.vantage, "columns": columns, "tools": msgspec.structs.replace(tools, **kept),
+        "svg": smoke(columns, window, f"{target.name} from {columns.series.vantage}, 24 hours"),
+    }  # fmt: skip
 
 
 def days_of(history: Sequence[Columns], window: Window) -> list[Day]:

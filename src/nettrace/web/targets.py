@@ -11,18 +11,23 @@ from nettrace.errors import NotFound
 from nettrace.hub.floors import floor_to
 from nettrace.hub.latest import Snapshot, stale
 from nettrace.hub.query import endpoint_of, group_of, readings, resolution_for, shown, speaking, target_of
-from nettrace.model.instant import NS_PER_S, Instant, rfc3339
+from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.target import Endpoint, Lifecycle, RoundMethod, Target
 from nettrace.store.port import Choice, StoreReader
-from nettrace.store.rows import Columns, Event, Latest, Resolution, Window
+from nettrace.store.rows import Columns, Event, Latest, Resolution, Round, Window
+from nettrace.web import chart
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.smoke import Mark, smoke
 from nettrace.web.spark import sparkline
+from nettrace.web.waterfall import Waterfall, waterfalls
 
 _PINGS = ("icmp", "tcp", "udp")
+_STAGED = ("http", "ws")
 _SPARK_NS = 6 * 3600 * NS_PER_S
+_REQUESTS = 400
+"""Newest requests a waterfall is drawn from."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,29 +176,28 @@ async def target_page(visit: Visit) -> Response[Any]:
     ]
     method = _method(visit, rows, endpoint)
     resolution = resolution_for(window)
-    found = await visit.hub.readers.run(
+    here = Choice(targets=(target.host,), endpoints=(endpoint.name,), methods=(method,))
+    staged = Choice(targets=(target.host,), endpoints=(endpoint.name,), methods=_STAGED)
+    history, events, requests = await visit.hub.readers.run(
         lambda reader: (
-            reader.history(Choice(targets=(target.host,), endpoints=(endpoint.name,), methods=(method,)), window, resolution),
-            reader.events(window, choice=Choice(targets=(target.host,)), limit=50),
+            reader.history(here, window, resolution), reader.events(window, choice=Choice(targets=(target.host,)), limit=50),
+            reader.rounds(staged, window, limit=_REQUESTS, newest_first=True),
         )
     )  # fmt: skip
-    history, events = found
     charts = [_chart(visit.snapshot, target, endpoint, columns, window, events) for columns in history]
     told = {
         "page": "targets", "target": target, "endpoint": endpoint, "group": group_of(endpoint).value, "rows": rows,
         "charts": charts, "window": name, "windows": list(WINDOWS), "method": method, "methods": sorted({row.method for row in rows}),
-        "events": [event_row(event) for event in events], "resolution": resolution.value, "url": visit.url, "start": rfc3339(window.start), "end": rfc3339(window.end),
+        "events": [event_row(event) for event in events], "resolution": resolution.value, "zoom": visit.zoom(window), "waterfalls": _falls(target, requests, window, shown=True),
     }  # fmt: skip
-    return (
-        embedded(visit, target, method, charts) if "embed" in visit.query else visit.page("target.html", told)
-    )
+    return embedded(visit, target, method, charts) if visit.embed else visit.page("target.html", told)
 
 
 def embedded(visit: Visit, target: Target, method: str, charts: list[dict[str, Any]]) -> Response[Any]:
     """The charts alone, without a script, for frames in other people's pages; `v=` picks vantages."""
     wanted = {code for code in visit.query.get("v", "").split(",") if code}
     shown = [chart for chart in charts if not wanted or chart["vantage"] in wanted]
-    told = {"page": "embed", "embedded": True, "target": target, "method": method, "charts": shown}
+    told = {"page": "embed", "target": target, "method": method, "charts": shown}
     return visit.page("embed.html", told, embed=True)
 
 
@@ -216,10 +220,12 @@ async def pair_page(visit: Visit) -> Response[Any]:
         targets=(target.host,), vantages=(vantage,), endpoints=(endpoint.name,), methods=(method,)
     )
     everything = Choice(targets=(target.host,), vantages=(vantage,))
-    history, rounds, events, summaries = await visit.hub.readers.run(
+    staged = Choice(targets=(target.host,), vantages=(vantage,), endpoints=(endpoint.name,), methods=_STAGED)
+    history, rounds, events, summaries, requests = await visit.hub.readers.run(
         lambda reader: (
             reader.history(choice, window, resolution), reader.rounds(choice, window, limit=50, newest_first=True),
             reader.events(window, choice=everything, limit=50), reader.summary(choice, window),
+            reader.rounds(staged, window, limit=_REQUESTS, newest_first=True),
         )
     )  # fmt: skip
     charts = [_chart(visit.snapshot, target, endpoint, columns, window, events) for columns in history]
@@ -228,10 +234,19 @@ async def pair_page(visit: Visit) -> Response[Any]:
         "rows": rows, "charts": charts, "rounds": rounds, "events": [event_row(event) for event in events],
         "summary": summaries[0] if summaries else None, "window": name, "windows": list(WINDOWS), "method": method,
         "methods": sorted({row.method for row in here}), "resolution": resolution.value,
-        "start": rfc3339(window.start), "end": rfc3339(window.end),
-        "stages": next((row.stages_ns for row in here if row.method == "http" and row.stages_ns), None),
+        "zoom": visit.zoom(window), "waterfalls": _falls(target, requests, window, shown=False), "part": visit.query.get("embed", ""),
     }  # fmt: skip
-    return visit.page("pair.html", told)
+    return visit.page("pair.html", told, embed=visit.embed)
+
+
+def _falls(target: Target, requests: Sequence[Round], window: Window, *, shown: bool) -> list[Waterfall]:
+    """Waterfalls with their tools; `shown` says that the page has several vantages."""
+    found: list[Waterfall] = []
+    for each in waterfalls(requests, target.name):
+        series = (requests[0].series.endpoint, each.method)
+        tools = chart.stages(target.host, each.vantage, series, window)
+        found.append(msgspec.structs.replace(each, tools=tools, vantage_shown=shown))
+    return found
 
 
 def may_see(visit: Visit, event: Event) -> bool:
@@ -274,7 +289,9 @@ def _chart(
         if event.vantage in {None, vantage}
     ]
     title = f"{target.name} ({endpoint.name}, {columns.series.method}) from {vantage}"
+    series = (endpoint.name, columns.series.method.value)
     return {
         "vantage": vantage, "columns": columns, "floor": floor,
+        "tools": chart.history(target.host, vantage, series, window, columns.resolution),
         "svg": smoke(columns, window, title, floor_ns=floor.fibre_ns if floor and floor.fibre_ns else None, marks=marks),
     }  # fmt: skip

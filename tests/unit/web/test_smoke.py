@@ -41,6 +41,19 @@ def test_not_measured_no_answer_and_zero_look_different() -> None:
     assert names.count("median loss-0") == 2  # one stroke on either side of the gap, none across
 
 
+def test_minutes_in_which_nothing_was_due_are_not_called_unmeasured() -> None:
+    every_four = dict.fromkeys(range(0, 24, 4), 5.0)
+    assert "unmeasured" not in classes(smoke(columns(every_four), DAY, "x"))
+    assert "unmeasured" in classes(
+        smoke(columns({**dict.fromkeys(range(8), 5.0), 20: 5.0, 21: 5.0}), DAY, "x")
+    )
+
+
+def test_what_was_lost_stands_in_words_too() -> None:
+    drawn = ET.fromstring(smoke(columns({0: 5.0, 1: 5.0}, lost=2), DAY, "x"))
+    assert any((node.text or "").startswith("2 of 10 probes lost") for node in drawn.iter())
+
+
 def test_loss_colours_the_median() -> None:
     assert "median loss-0" in classes(smoke(columns({0: 5.0, 1: 5.0}), DAY, "x"))
     assert "median loss-3" in classes(smoke(columns({0: 5.0, 1: 5.0}, lost=2), DAY, "x"))

@@ -2,6 +2,7 @@
 // What every page does: colours, local time, keys, the palette. Pages work without any of it.
 import { setUpLive } from "./live.js";
 import { setUpPalette } from "./palette.js";
+import { setUpZoom } from "./zoom.js";
 
 const root = document.documentElement;
 
@@ -40,9 +41,12 @@ function setUpClock() {
   button.hidden = false;
   button.addEventListener("click", () => { local = !local; remember("zone", local ? "local" : "utc"); draw(); });
   if (local) draw();
+  const main = document.getElementById("main");
+  if (main) new MutationObserver(() => { if (local) draw(); }).observe(main, { childList: true });
 }
 
 setUpTheme();
 setUpClock();
 setUpPalette();
+setUpZoom();
 setUpLive();

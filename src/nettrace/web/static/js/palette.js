@@ -1,7 +1,7 @@
 // @ts-check
 // Ctrl-K finds targets, vantages and pages; `?` shows the keys; `g` and a letter go to a page.
 
-const PLACES = { o: "/", t: "/targets", m: "/matrix", w: "/map", l: "/leaderboard", c: "/compare", e: "/events", f: "/fleet", s: "/status", p: "/playground" };
+const PLACES = { o: "/", t: "/targets", m: "/matrix", w: "/map", l: "/leaderboard", c: "/compare", e: "/events", i: "/signals", f: "/fleet", s: "/status", p: "/playground", a: "/account" };
 
 /** @typedef {{ words: string, hint: string, href: string }} Entry */
 
@@ -69,7 +69,7 @@ export function setUpPalette() {
   const title = document.createElement("h2");
   title.textContent = "Keys";
   const rows = document.createElement("dl");
-  for (const [key, words] of [["Ctrl K or /", "find"], ["?", "this list"], ...Object.entries(PLACES).map(([key, path]) => [`g ${key}`, path]), ["Esc", "close"]]) {
+  for (const [key, words] of [["Ctrl K or /", "find"], ["?", "this list"], ["+ −", "a closer or a wider stretch of time"], ["[ ]", "earlier, later"], ["drag", "over a chart: that stretch"], ["arrows", "between the cells of the matrix"], ...Object.entries(PLACES).map(([key, path]) => [`g ${key}`, path]), ["Esc", "close"]]) {
     const term = document.createElement("dt"); const mark = document.createElement("kbd"); mark.textContent = key; term.append(mark);
     const meaning = document.createElement("dd"); meaning.textContent = words;
     rows.append(term, meaning);
