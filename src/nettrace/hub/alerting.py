@@ -299,7 +299,7 @@ def event_fact(body: Mapping[str, Any], target: str | None, vantage: str | None)
         method=body.get("method"), severity=Severity(body.get("severity", "info")),
         confidence=float(body.get("confidence") or 0.0), tier=tier, klass=str(body.get("class", "")),
         worse=body.get("direction") != Direction.DOWN, over=over, legs=tuple((a, b) for a, b in legs if a and b),
-        pairs=tuple((str(pair[0]), str(pair[1])) for pair in body.get("affected", ())),
+        pairs=tuple((str(pair[0]), str(pair[1])) for pair in body.get("affected", ())), subject=str(body.get("subject", "")),
     )  # fmt: skip
 
 

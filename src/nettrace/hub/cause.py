@@ -12,7 +12,7 @@ import msgspec
 
 from nettrace.analysis.routes.blame import blame
 from nettrace.model.instant import NS_PER_S, Instant
-from nettrace.model.route import Blame
+from nettrace.model.route import Blame, BlameVerdict, Leg, Scope
 from nettrace.model.target import RoundMethod
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Window
@@ -21,6 +21,8 @@ NEAR_NS = 180 * NS_PER_S
 """Events within three rounds of the usual cadence may have one cause."""
 
 BLAMED = frozenset({"shift", "loss", "route_change", "anomaly", "trend"})
+EXPLAINING = frozenset({"degraded_leg", "route_change_shared"})
+"""Events that say what is behind others."""
 _SIDE_NS = 45 * 60 * NS_PER_S
 _TRACES = 4000
 _SEVERITIES = ("info", "notice", "warning", "critical")
@@ -63,12 +65,33 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(sorted({vantage for vantage, _ in self.pairs}))
 
 
+class _Leg(msgspec.Struct):
+    """A leg in an event's document."""
+
+    a: str
+    b: str
+    added_ms: float | None = None
+    loss: float | None = None
+    confidence: float = 0.0
+    tied: list[tuple[str, str]] = []
+
+
 class _Body(msgspec.Struct):
     """What is read of an event's document."""
 
     direction: str | None = None
     delta_ms: float | None = None
     updates: bool = False
+    signals: list[str] = []
+    children: list[str] = []
+    asn: int | None = None
+    verdict: str = "none"
+    legs: list[_Leg] = []
+    added_ms: float | None = None
+    loss: float | None = None
+    affected: list[tuple[str | None, str]] = []
+    scope: str | None = None
+    paths: int = 0
 
 
 def causes(events: Iterable[Event], near_ns: int = NEAR_NS) -> list[Cause]:
@@ -82,11 +105,26 @@ def causes(events: Iterable[Event], near_ns: int = NEAR_NS) -> list[Cause]:
         joined = [each for group in near for each in group]
         groups = [group for group in groups if group not in near]
         groups.append(sorted([*joined, event], key=lambda each: (each.at, each.id)))
+    groups = _gathered(groups)
     return sorted((_cause(group) for group in groups), key=lambda cause: (-cause.since, cause.id))
+
+
+def _gathered(groups: list[list[Event]]) -> list[list[Event]]:
+    """Events that explain others stand with these, however far apart they were told."""
+    for event in [event for group in groups for event in group if event.kind in EXPLAINING]:
+        body = _body(event)
+        parts = {event.id, *body.signals, *body.children}
+        mine = [group for group in groups if any(each.id in parts for each in group)]
+        if len(mine) > 1:
+            joined = sorted((each for group in mine for each in group), key=lambda each: (each.at, each.id))
+            groups = [*(group for group in groups if group not in mine), joined]
+    return groups
 
 
 def _connected(group: Sequence[Event], event: Event) -> bool:
     """Whether an event shares a target or a vantage with one of a group that went no other way."""
+    if event.kind in EXPLAINING or any(each.kind in EXPLAINING for each in group):
+        return False  # these say themselves what belongs to them
     way = _body(event).direction
     return any(
         (event.target is not None and event.target == each.target)
@@ -105,6 +143,7 @@ def _cause(group: Sequence[Event]) -> Cause:
             moved[event.vantage, event.target] = delta
     levels = sorted(moved.values())
     pairs = {(event.vantage, event.target) for event in group if event.vantage and event.target}
+    pairs |= {(vantage, target) for body in bodies.values() for vantage, target in body.affected if vantage}
     return Cause(
         id=group[0].id,
         since=group[0].at,
@@ -136,6 +175,7 @@ def in_words(cause: Cause) -> str:
     'loss: api.example from nyc'
     """
     pairs, targets, vantages = len(cause.pairs), cause.targets, cause.vantages
+    said = _explained(cause)
     if pairs <= 1:
         where = f"{targets[0]} from {vantages[0]}" if pairs else (cause.events[0].target or "")
     elif len(targets) == 1:
@@ -144,14 +184,55 @@ def in_words(cause: Cause) -> str:
         where = f"{len(targets)} targets from {vantages[0]}"
     else:
         where = f"{pairs} pairs: {len(targets)} targets from {len(vantages)} vantages"
+    if said:
+        return f"{said}: {where}"
     if cause.added_ns is not None:
         side = "slower" if cause.slower >= cause.faster else "faster"
         return f"{side} by {abs(cause.added_ns) / 1e6:.3g} ms: {where}"
     return f"{cause.kinds[0].replace('_', ' ')}: {where}"
 
 
+def _explained(cause: Cause) -> str:
+    """What the newest event that explains the others says, in words; nothing when there is none."""
+    for event in reversed(cause.events):
+        if event.kind == "route_change_shared":
+            body = _body(event)
+            beside = f" (AS {body.asn})" if body.asn is not None else ""
+            return f"routes changed together{beside}"
+        if event.kind == "degraded_leg":
+            body = _body(event)
+            added = "" if body.added_ms is None else f" by {body.added_ms:.3g} ms"
+            lost = "" if body.loss is None else f", {body.loss:.0%} lost"
+            if body.verdict == "leg":
+                return f"leg {body.legs[0].a} to {body.legs[0].b} degraded{added}{lost}"
+            return f"one of {len(body.legs)} legs degraded{added}{lost}"
+    return ""
+
+
+def _stored_blame(cause: Cause) -> Blame | None:
+    """What the hub itself concluded about the leg when it happened, if it did."""
+    event = next((each for each in reversed(cause.events) if each.kind == "degraded_leg"), None)
+    if event is None:
+        return None
+    body = _body(event)
+    legs = [
+        Leg(
+            a=leg.a, b=leg.b, added_ns=None if leg.added_ms is None else round(leg.added_ms * 1e6), loss=leg.loss,
+            confidence=leg.confidence, tied=tuple(leg.tied),
+        )
+        for leg in body.legs
+    ]  # fmt: skip
+    return Blame(
+        since=event.at, verdict=BlameVerdict(body.verdict), legs=tuple(legs), affected=tuple(body.affected),
+        scope=None if body.scope is None else Scope(body.scope), paths=body.paths,
+    )  # fmt: skip
+
+
 def leg_of(reader: StoreReader, cause: Cause) -> Blame:
-    """Which leg explains a cause, from the traces of everything its vantages and targets share, around its beginning."""
+    """Which leg explains a cause: what was concluded when it happened, else from the traces around its beginning."""
+    stored = _stored_blame(cause)
+    if stored is not None:
+        return stored
     window = Window(cause.since - _SIDE_NS, cause.since + _SIDE_NS)
     choice = Choice(vantages=cause.vantages, methods=(RoundMethod.TRACE.value,))
     stored = reader.traces(choice, window, _TRACES)

@@ -9,7 +9,7 @@ from nettrace.model.account import Scope
 from nettrace.model.instant import Instant
 from nettrace.store.rows import Window
 
-SIGNALS = ("anomaly", "shift", "trend", "loss", "divergence", "degraded_leg")
+SIGNALS = ("anomaly", "shift", "trend", "loss", "divergence", "rank", "route_change_shared", "degraded_leg")
 
 
 class Hub(Protocol):

@@ -35,7 +35,9 @@ class Kind(StrEnum):
     LOSS = "loss"
     DIVERGENCE = "divergence"
     ROUTE_CHANGE = "route_change"
+    ROUTE_CHANGE_SHARED = "route_change_shared"
     DEGRADED_LEG = "degraded_leg"
+    RANK = "rank"
 
 
 class Direction(StrEnum):

@@ -93,7 +93,7 @@ def test_48_hours_with_six_incidents_are_six_pages_with_stated_delays() -> None:
         (at - began) / MINUTE
         for (_, at), began in zip(said, (down, moved, uplink, silent, leg, rerouted), strict=True)
     ]
-    assert [round(delay) for delay in delays_min] == [2, 4, 2, 3, 2, 0]
+    assert [round(delay) for delay in delays_min] == [2, 4, 2, 3, 2, 5]
     assert {each.kind for each in notices(turns)} <= {NoticeKind.OPENED, NoticeKind.RAISED, NoticeKind.CLOSED}
     assert len(notices(turns, NoticeKind.CLOSED)) == 6
     assert evaluator.open == []

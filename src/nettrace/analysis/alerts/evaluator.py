@@ -24,6 +24,7 @@ ALIVE_NS = 60 * NS_PER_S
 """A vantage not heard of for so long cannot be asked whether a round is overdue."""
 BLIND_SHARE, BLIND_SERIES, BLIND_TARGETS = 0.8, 5, 3
 """A vantage that fails at so many of its series, of this many at least, is itself what is wrong: it holds alerts."""
+_ROUTE_KINDS = frozenset({"route_change", "route_change_shared"})
 _AGE_STEP_NS = 10 * NS_PER_S
 
 
@@ -162,8 +163,10 @@ class Evaluator:
             if not self._wants(rule, seen):
                 continue
             subjects = [f"leg:{a}>{b}" for a, b in seen.legs] or [f"target:{seen.target}"]
+            if seen.subject:
+                subjects = [f"leg:{seen.subject}"]
             for subject in subjects:
-                key = f"{rule.name}|{subject}|{seen.vantage}|{seen.kind}"
+                key = f"{rule.name}|{subject}|{'' if seen.subject else seen.vantage}|{seen.kind}"
                 if seen.over or not seen.worse:
                     self._state.signals.pop(key, None)
                 elif self._strong(rule, seen):
@@ -174,15 +177,15 @@ class Evaluator:
 
     def _wants(self, rule: Rule, seen: EventSeen) -> bool:
         if rule.metric is Metric.ROUTE:
-            if seen.kind != "route_change" or (rule.classes and seen.klass not in rule.classes):
+            if seen.kind not in _ROUTE_KINDS or (rule.classes and seen.klass not in rule.classes):
                 return False
         elif (
             rule.metric is not Metric.SIGNAL
             or (rule.kinds and seen.kind not in rule.kinds)
-            or (seen.kind == "route_change" and not rule.kinds)
+            or (seen.kind in _ROUTE_KINDS and not rule.kinds)
         ):
             return False
-        return bool(seen.legs) or self._in_scope(rule, seen.target, seen.vantage, seen.method)
+        return bool(seen.legs or seen.subject) or self._in_scope(rule, seen.target, seen.vantage, seen.method)
 
     def _strong(self, rule: Rule, seen: EventSeen) -> bool:
         if seen.confidence < rule.confidence or seen.tier == "tentative":

@@ -30,6 +30,7 @@ class EventSeen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         worse: it tells of something getting worse; the other direction takes it back.
         over: it says that what it is about has ended, or never was.
         legs: the stretches at fault, of a degraded leg; `pairs` are the (vantage, target) it affects.
+        subject: what all statements about one cause of many pairs have in common; it makes them one thing to alert on.
     """
 
     id: str
@@ -45,6 +46,7 @@ class EventSeen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     over: bool = False
     legs: tuple[tuple[str, str], ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    subject: str = ""
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -17,7 +17,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "derived": {"metric": "p50", "mads": 8.0, "severity": "warning"},
     "silent-node": {"metric": "silence", "above": 180, "for": "0s", "severity": "critical"},
     "blind-node": {"metric": "blind", "above": 80.0, "recover": 50.0, "for": "2m", "severity": "critical"},
-    "route-change": {"metric": "route", "classes": ["as_path", "destination"], "confidence": 0.8, "for": "0s",
+    "route-change": {"metric": "route", "classes": ["as_path", "destination"], "confidence": 0.8, "for": "5m",
                      "severity": "notice"},
     "shift": {"metric": "signal", "kinds": ["shift"], "least_severity": "warning", "confidence": 0.8, "for": "0s",
               "severity": "warning"},

@@ -1,11 +1,13 @@
 """Which leg became worse at an instant, from traces of many vantages to many targets on both sides of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import exp
 from typing import NamedTuple
 
-from nettrace.analysis.routes.forest import Forest, Link, Pair
+import msgspec
+
+from nettrace.analysis.routes.forest import Forest, Link, Node, Pair, Side
 from nettrace.analysis.routes.tomography import (
     DELAY_MS,
     LOSS,
@@ -28,18 +30,29 @@ _ENOUGH_VANTAGES = 3
 _MOST_FEW = 0.5
 _SCOPE = 0.8
 _MOST_TIED = 16
+_SAME = 0.05
+"""Amounts that differ by no more than this share may be one fault seen twice."""
 _RELIABLE = 0.2
 """A router that left more probes unanswered before says nothing of loss: it limits its answers."""
 
 
-def blame(traces: Iterable[Trace], since: Instant) -> Blame:
-    """The legs whose added delay or loss since the instant explains what the traces met.
+Rounds = Mapping[Pair, tuple[Side, Side]]
+"""What round-trip rounds of a pair met before and after the instant: many more than its traces."""
+
+
+def blame(traces: Iterable[Trace], since: Instant, rounds: Rounds | None = None) -> Blame:
+    """The legs whose added delay or loss since the instant explains what was met.
 
     Each pair should have at least three traces on both sides. Ways that were taken on one side only are not
     compared, so load balancing and reroutes by themselves blame nobody. `CANNOT_TELL` when something became
     worse and more than one link explains it equally well: then the legs are the set in which the fault lies.
+
+    `rounds`, measured end to end beside the traces, say how much a pair moved; traces say by which way. Those of a pair
+    whose traces show its way on one side only are left out, for its way may have changed.
     """
     forest = Forest(traces, since)
+    if rounds:
+        _measured_by_rounds(forest, rounds)
     judged: set[Pair] = set()
     affected: set[Pair] = set()
     found: list[_Explained] = []
@@ -79,8 +92,29 @@ def _explained(seen: Sequence[Observation], scale: Scale) -> list[_Explained]:
         found = faults(seen, scale, differential=sure)
         if found:
             made = [(fault, _unparted(fault)) for fault in found]
-            return [_Explained(fault, rivals, sure and not rivals, scale is LOSS) for fault, rivals in made]
+            return [
+                _Explained(fault, rivals, sure and fault.seen and not rivals, scale is LOSS)
+                for fault, rivals in made
+            ]
     return []
+
+
+def _measured_by_rounds(forest: Forest, rounds: Rounds) -> None:
+    """Let rounds stand for the ends of their pairs: at the end most of a pair's traces reached, both before and after."""
+    ends: dict[Pair, tuple[int, Node]] = {}
+    for node in forest.nodes:
+        seen = min(_count(node.before), _count(node.after))
+        for pair in node.pairs if seen else ():
+            if pair in rounds and seen > ends.get(pair, (0, node))[0]:
+                ends[pair] = (seen, node)
+    for pair, (_, node) in ends.items():
+        if len(node.pairs) == 1:
+            before, after = rounds[pair]
+            node.before, node.after = msgspec.structs.replace(before), msgspec.structs.replace(after)
+
+
+def _count(side: Side) -> int:
+    return len(side.rtts_ms) + side.lost
 
 
 def _observations(forest: Forest, *, loss: bool) -> tuple[list[Observation], dict[int, set[Pair]]]:
@@ -113,10 +147,23 @@ def _legs(found: Sequence[_Explained]) -> tuple[BlameVerdict, list[Leg]]:
     sure = any(each.sure for each in found)
     legs: dict[Link, Leg] = {}
     for each in found:
+        if sure and not each.sure and _repeats(each, found):
+            continue
         for link in (each.fault.link, *(() if sure else each.rivals)):
             leg = _leg(each, link)
             legs[link] = _merged(legs[link], leg) if link in legs else leg
     return (BlameVerdict.LEG if sure else BlameVerdict.CANNOT_TELL), list(legs.values())
+
+
+def _repeats(one: _Explained, found: Sequence[_Explained]) -> bool:
+    """Whether a fault that is not told apart adds what one that is adds already, or half of it: its other direction."""
+    amount = one.fault.amount
+    return any(
+        each.sure
+        and each.is_loss is one.is_loss
+        and any(abs(amount - part * each.fault.amount) <= _SAME * amount for part in (0.5, 1.0, 2.0))
+        for each in found
+    )
 
 
 def _unparted(fault: Fault) -> list[Link]:

@@ -40,6 +40,7 @@ class Fault(msgspec.Struct, frozen=True):
         tied: links that no observation parts from it.
         vantages: that saw it.
         ends: paths that were made worse by it.
+        seen: its far end was measured on some way and its near end too; else only what lies beyond them was.
     """
 
     link: Link
@@ -49,6 +50,7 @@ class Fault(msgspec.Struct, frozen=True):
     tied: tuple[Link, ...]
     vantages: int
     ends: int
+    seen: bool = True
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +158,7 @@ class _Solver:
             tied=tied,
             vantages=len({seen.vantage for seen in bad}),
             ends=sum(seen.ends for seen in bad),
+            seen=bool(self._far.get(link)),
         )
 
     def _gains(self) -> Iterable[tuple[Link, float, float]]:

@@ -18,7 +18,7 @@ from nettrace.model.instant import Instant
 from nettrace.store.port import Choice
 from nettrace.store.rows import Event, Window
 
-SIGNALS = ("anomaly", "shift", "trend", "loss", "divergence", "degraded_leg")
+SIGNALS = ("anomaly", "shift", "trend", "loss", "divergence", "rank", "route_change_shared", "degraded_leg")
 FRESH_S = 5
 COUNTED = 10_000
 

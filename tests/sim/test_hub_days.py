@@ -1,0 +1,70 @@
+"""Two days of the demo's internet through the whole hub: each mishap is one event and one page, nothing else pages."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from nettrace.hub.leg_watch import replayed
+from nettrace.lab.world import Event as WorldEvent
+from nettrace.model.alert import IncidentState
+from nettrace.store.rows import Event, Window
+from nettrace.testing.hub_days import BEGIN, MINUTE, Days, Mishap
+
+TARGETS = ("engine.cme.lab", "engine.lse.lab", "engine.hkex.lab", "engine.jpx.lab", "www.deribit.com")
+VANTAGES = ("ewr", "lhr", "sin", "bom", "ord")
+RULES: dict[str, object] = {
+    "rule": [
+        {"name": "leg", "preset": "degraded-leg"},
+        {"name": "slow", "preset": "derived", "for": "10m"},
+        {"name": "down", "preset": "down", "k": 2, "for": "2m"},
+        {"name": "silent", "preset": "silent-node"},
+        {"name": "route", "preset": "route-change"},
+    ]
+}
+
+
+def mishap(minute: int, kind: str, subject: str, **more: Any) -> Mishap:
+    return Mishap(minute=minute, event=WorldEvent(kind=kind, subject=subject, **more))  # type: ignore[arg-type]
+
+
+def told(days: Days, kind: str) -> list[tuple[Event, dict[str, Any]]]:
+    """Events of a kind, oldest first, with their documents."""
+    found = days.reader.events(Window(BEGIN, days.now + MINUTE), kinds=(kind,), limit=1000)
+    return [
+        (each, msgspec.json.decode(each.body)) for each in sorted(found, key=lambda e: (e.detected_at, e.id))
+    ]
+
+
+def opened(days: Days, kind: str) -> list[dict[str, Any]]:
+    return [body for _, body in told(days, kind) if not body["updates"]]
+
+
+def minutes(days: Days) -> list[tuple[str, float]]:
+    return [(each.cause.partition(":")[0], (each.opened_at - BEGIN) / MINUTE) for each in days.opened()]
+
+
+def test_a_congested_cable_is_one_event_that_is_opened_and_closed(tmp_path: Path) -> None:
+    script = (mishap(120, "congest", "dxb-bom", delay_ms=15.0), mishap(170, "clear", "dxb-bom"))
+    days = Days(tmp_path, TARGETS, RULES, script, vantages=VANTAGES)
+    try:
+        days.run(125)
+        days.again()
+        days.run(80)
+        (leg,) = opened(days, "degraded_leg")
+        assert leg["verdict"] == "leg" and leg["added_ms"] == pytest.approx(30.0, abs=1.0)
+        assert leg["delay_s"] <= 10 * 60 and leg["confidence"] > 0.95
+        assert {"bom", "sin"} & {vantage for vantage, _ in leg["affected"]} and len(leg["affected"]) >= 6
+        end = told(days, "degraded_leg")[-1][1]
+        assert (end["tier"], end["ended_because"], end["opened_by"]) == ("ended", "recovered", leg["id"])
+        (incident,) = days.opened()
+        assert incident.cause.startswith("leg:") and incident.state is IncidentState.CLOSED
+        assert days.said == []
+
+        live = [each for each, _ in told(days, "degraded_leg")]
+        again = replayed(days.reader, Window(BEGIN, days.now + 1))
+        assert sorted(again, key=lambda each: (each.detected_at, each.id)) == live
+    finally:
+        days.close()
