@@ -1,6 +1,5 @@
 """Two days of the demo's internet through the whole hub: each mishap is one event and one page, nothing else pages."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 

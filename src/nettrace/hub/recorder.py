@@ -10,9 +10,7 @@ import msgspec
 
 from nettrace.errors import NetTraceError, NotAllowed, StoreFull
 from nettrace.hub.link import Taken
-from nettrace.hub.signal_watch import SignalWatch
-from nettrace.hub.watch import RouteWatch
-from nettrace.hub.watchers import Watchers
+from nettrace.hub.watchers import everything
 from nettrace.hub.work import WorkBoard
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Series
@@ -49,12 +47,7 @@ class Recorder:
         self._reader = reader
         self._clock = now
         self._last = 0
-        self._watch = Watchers(
-            [
-                RouteWatch(reader.detector_state, say),
-                SignalWatch(reader.detector_state, self._rounds_since, say),
-            ]
-        )
+        self._watch = everything(reader, self._rounds_since, say)
         self._nodes = {row.vantage.node: row.vantage for row in reader.nodes()}
         self._heard: dict[str, tuple[Instant, tuple[object, ...]]] = {}
         self._board = WorkBoard()

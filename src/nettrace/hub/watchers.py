@@ -1,11 +1,15 @@
 """Several watchers as one: each sees every record once, and what they conclude is stored together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from nettrace.hub.leg_watch import LegWatch
+from nettrace.hub.shared_watch import SharedWatch
+from nettrace.hub.signal_watch import SignalWatch, Since
+from nettrace.hub.watch import RouteWatch
 from nettrace.model.instant import Instant
 from nettrace.model.vantage import Vantage
-from nettrace.store.port import Conclusion, Watcher
+from nettrace.store.port import Conclusion, StoreReader, Watcher
 from nettrace.wire.frames import Gap, Record
 
 
@@ -37,3 +41,21 @@ class Watchers:
             route_of={number: route for each in made for number, route in each.route_of.items()},
             detector_state={name: value for each in made for name, value in each.detector_state.items()},
         )
+
+
+def everything(reader: StoreReader, since: Since, say: Callable[[str], None]) -> Watchers:
+    """All that a hub watches for.
+
+    Args:
+        reader: of the store's committed state, for the writer's thread.
+        since: the rounds of a series stored behind a due time, in order.
+        say: told of faults of ours.
+    """
+    return Watchers(
+        [
+            RouteWatch(reader.detector_state, say),
+            SignalWatch(reader.detector_state, since, say),
+            LegWatch(reader, say),
+            SharedWatch(reader, say),
+        ]
+    )
