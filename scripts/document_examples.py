@@ -37,7 +37,9 @@ from nettrace.model.measurement import (
     SampleState,
     Stage,
     Stages,
+    StampTest,
     TlsCertificate,
+    Way,
     WebSocketPings,
 )
 from nettrace.model.path import Balance, Hop, Label, Place, StopReason, Trace
@@ -169,6 +171,19 @@ def measurements() -> Iterator[Measurement]:
         clock=Clock.USER,
     )
     yield NtpQuery(**FAILED)
+    yield StampTest(
+        **GOOD,
+        port=862,
+        authenticated=True,
+        samples=SAMPLES,
+        out=Way(sent=3, received=2, reordered=1, delays_ns=(5_200_000, None, None), hops=9),
+        back=Way(sent=2, received=1, reordered=0, delays_ns=(4_800_000, None, None), hops=11),
+        residence_ns=(150_000, None, None),
+        own_error_ns=300_000,
+        peer_error_ns=400_000,
+        clock=Clock.KERNEL,
+    )
+    yield StampTest(**FAILED, port=862)
 
 
 def examples() -> Iterator[Document]:

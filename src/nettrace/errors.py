@@ -88,6 +88,12 @@ class BadChecksum(PacketError):
     slug = "packet-checksum"
 
 
+class BadSeal(PacketError):
+    """The packet was not made with this key, or was changed on its way."""
+
+    slug = "packet-seal"
+
+
 class Unmeasurable(NetTraceError):
     """This host may not, or cannot, do the measurement that was asked for."""
 

@@ -21,6 +21,10 @@ COMMANDS = {
     "http": ("nettrace.cli.commands.http", "DNS, connect, TLS and first byte of a URL, each by itself."),
     "ws": ("nettrace.cli.commands.ws", "A WebSocket's stages and the round trips of its pings."),
     "dns": ("nettrace.cli.commands.dns", "Ask a resolver, timed by the kernel."),
+    "stamp": (
+        "nettrace.cli.commands.stamp",
+        "Both ways of a path by themselves (STAMP), or answer others' tests.",
+    ),
     "routes": ("nettrace.cli.commands.routes", "How the routes of recorded traces changed."),
     "blame": ("nettrace.cli.commands.blame", "Which leg got worse, from traces of many vantages."),
     "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),

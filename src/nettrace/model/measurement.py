@@ -226,3 +226,45 @@ class NtpQuery(Measurement, frozen=True, kw_only=True, tag="ntp"):
     root_delay_ns: int | None = None
     root_dispersion_ns: int | None = None
     clock: Clock | None = None
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One direction of a STAMP test.
+
+    Attributes:
+        sent, received: packets on this way; `received` is None where the reflector keeps no count of its own.
+        reordered: those that came after one sent later (RFC 4737, 4.2.1), or None likewise.
+        delays_ns: the receiver's clock minus the sender's, of each answered probe in sending order: a delay only as far
+            as the two clocks agree (`analysis.oneway`).
+        hops: routers on this way by the TTL, or None.
+    """
+
+    sent: int
+    received: int | None = None
+    reordered: int | None = None
+    delays_ns: tuple[int | None, ...] = ()
+    hops: int | None = None
+
+
+class StampTest(Measurement, frozen=True, kw_only=True, tag="stamp"):
+    """A STAMP session (RFC 8762): round trips without the time the reflector held them, and each way by itself.
+
+    Attributes:
+        authenticated: every packet was sealed with a key.
+        samples: round trips; the reflector's residence is taken out.
+        out, back: to the reflector and from it.
+        residence_ns: how long the reflector held each answered probe.
+        own_error_ns, peer_error_ns: each clock's stated error against UTC; None is a clock nobody vouches for.
+        rejected: packets that came and were no answers to this session: forged, repeated, from elsewhere.
+    """
+
+    port: int
+    authenticated: bool = False
+    samples: tuple[Sample, ...] = ()
+    out: Way = Way(sent=0)
+    back: Way = Way(sent=0)
+    residence_ns: tuple[int | None, ...] = ()
+    own_error_ns: int | None = None
+    peer_error_ns: int | None = None
+    rejected: int = 0
+    clock: Clock | None = None

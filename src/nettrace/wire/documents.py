@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
+from nettrace.analysis.oneway import OneWay, one_way
 from nettrace.errors import Invalid
 from nettrace.model.instant import ms, rfc3339
 from nettrace.model.measurement import (
@@ -20,7 +21,9 @@ from nettrace.model.measurement import (
     SampleState,
     Stage,
     Stages,
+    StampTest,
     TlsCertificate,
+    Way,
     WebSocketPings,
 )
 from nettrace.model.path import Hop, Label, Trace
@@ -58,6 +61,8 @@ def document(measurement: Measurement) -> Document:
             return tls_document(measurement)
         case NtpQuery():
             return ntp_document(measurement)
+        case StampTest():
+            return stamp_document(measurement)
         case _:
             raise Invalid(f"no public document for {type(measurement).__name__}")
 
@@ -210,6 +215,49 @@ def ntp_document(query: NtpQuery) -> Document:
         "root_dispersion_ms": ms(query.root_dispersion_ns),
         "clock": query.clock,
         "at": rfc3339(query.at),
+    }
+
+
+def stamp_document(test: StampTest) -> Document:
+    """`nettrace.stamp/1`: round trips without the reflector's residence, and both ways with the clocks' error stated.
+
+    A way's `delay_ms` is null where the clocks cannot tell it: `why` says so, and `error_ms` is the bound all the same.
+    """
+    out, back = one_way(test)
+    return {
+        "schema": "nettrace.stamp/1",
+        "vantage": test.vantage,
+        "target": test.target,
+        "address": test.address,
+        "resolved": list(test.resolved),
+        "port": test.port,
+        "authenticated": test.authenticated,
+        **_verdict(test),
+        **_distribution(test.samples),
+        "residence_ms": [ms(held) for held in test.residence_ns],
+        "out": _direction(test.out, out),
+        "back": _direction(test.back, back),
+        "own_clock_error_ms": ms(test.own_error_ns),
+        "peer_clock_error_ms": ms(test.peer_error_ns),
+        "rejected": test.rejected,
+        "clock": test.clock,
+        "at": rfc3339(test.at),
+    }
+
+
+def _direction(way: Way, told: OneWay) -> Document:
+    return {
+        "sent": way.sent,
+        "received": way.received,
+        "lost": None if way.received is None else way.sent - way.received,
+        "reordered": way.reordered,
+        "delay_ms": ms(told.delay_ns),
+        "min_ms": ms(told.min_ns),
+        "max_ms": ms(told.max_ns),
+        "error_ms": ms(told.error_ns),
+        "resolvable": told.delay_ns is not None,
+        "why": told.why,
+        "hops": way.hops,
     }
 
 

@@ -37,7 +37,7 @@ class Sockets:
         # the last: this one keeps it going.
         self._keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         if stamp(self._keeper, RECEPTION_STAMPS):
-            _await_stamps(self._keeper)
+            await_stamps(self._keeper)
 
     def transport(self, method: Method, version: int) -> Transport:
         """The best transport for a method and IP version. Raises Unmeasurable, naming what would change it."""
@@ -97,7 +97,7 @@ class Sockets:
         return known
 
 
-def _await_stamps(sock: socket.socket) -> None:
+def await_stamps(sock: socket.socket) -> None:
     """Sends itself a byte until the kernel stamps it, else the first answers would come without a stamp.
 
     A hundred microseconds as a rule; on a host without loopback, or one that stamps nothing, it is given up.
