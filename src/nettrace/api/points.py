@@ -1,14 +1,17 @@
-"""Raw rounds as points of a history: thousands at once, column by column."""
+"""Raw rounds and buckets as points of a history: thousands at once, column by column."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nettrace.api import schema
 from nettrace.api.shapes import loss
+from nettrace.hub import query
 from nettrace.model.instant import Instant, ms
-from nettrace.store.rows import RawColumns
+from nettrace.store.rows import Columns, RawColumns
 
 FIELDS = (
     "outcome", "reason", "rtt_ns", "min_ns", "max_ns", "error_ns", "sent", "received", "hop_count", "route", "id",
@@ -48,6 +51,30 @@ def points(rounds: RawColumns) -> list[schema.RawRow]:
             at,
         )
     )
+
+
+def bucket_points(buckets: Columns, make: type[Any]) -> list[Any]:
+    """All buckets of a series as rows of an answer; `make` is their shape, its percentiles those that are shown."""
+    series = buckets.series
+    at, median = instants(buckets.start), milliseconds(buckets.quantiles_ns["p50"])
+    probes = list(zip(buckets.sent, buckets.received, strict=True))
+    losses = {pair: loss(*pair) for pair in set(probes)}
+    columns: dict[str, Iterable[Any]] = {
+        "at": at, "region": repeat(series.vantage), "endpoint": repeat(series.endpoint),
+        "method": repeat(series.method.value),
+        "outcome": [query.bucket_outcome(buckets, place).value for place in range(len(at))],
+        "rtt_ms": median, "rounds": buckets.rounds, "measured": buckets.measured, "failed": buckets.failed,
+        "not_measured": buckets.not_measured, "sent": buckets.sent, "received": buckets.received,
+        "loss": [losses[pair] for pair in probes], "min_ms": milliseconds(buckets.min_ns),
+        "mean_ms": milliseconds(buckets.mean_ns), "max_ms": milliseconds(buckets.max_ns), "total_rtt": median,
+        "timestamp": at,
+    }  # fmt: skip
+    known = set(make.__struct_fields__)
+    for name, values in buckets.quantiles_ns.items():  # the median comes along unasked and may have no field
+        field = f"{name.replace('.', '_')}_ms"
+        if field in known:
+            columns[field] = milliseconds(values)
+    return [make(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=False)]
 
 
 def instants(values: Sequence[Instant]) -> list[str]:

@@ -11,11 +11,11 @@ from nettrace.api.asked import HOUR_NS, AsOf, Region, Tabled, Windowed
 from nettrace.api.call import Call
 from nettrace.api.given import Answer, Format
 from nettrace.api.operation import NoQuery, Operation
-from nettrace.api.points import FIELDS, points
+from nettrace.api.points import FIELDS, bucket_points, points
 from nettrace.api.problems import BadRequest, Fault
 from nettrace.errors import NotFound
 from nettrace.hub import query
-from nettrace.model.instant import NS_PER_S, Instant, ms, rfc3339
+from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import RoundMethod, Series, Target
 from nettrace.store.port import QUANTILES, Choice, StoreReader
 from nettrace.store.rows import Resolution, Round
@@ -152,34 +152,11 @@ async def _buckets(call: Call, question: query.Question, place: Place | None) ->
     def read(reader: StoreReader) -> Rows:
         found, more = query.buckets(reader, question, after)
         last = (found[-1].start, found[-1].columns.series) if found else None
-        return [_bucket_row(make, each) for each in found], more, last
+        made = {id(each.columns): each.columns for each in found}
+        rows = {number: bucket_points(columns, make) for number, columns in made.items()}
+        return [rows[id(each.columns)][each.index] for each in found], more, last
 
     return await call.service.readers.run(read)
-
-
-def _bucket_row(make: type[Any], bucket: query.Bucket) -> Any:
-    columns, index, series = bucket.columns, bucket.index, bucket.columns.series
-    median = ms(columns.quantiles_ns["p50"][index])
-    at = rfc3339(bucket.start)
-    sent, received = columns.sent[index], columns.received[index]
-    return make(
-        at=at, region=series.vantage, endpoint=series.endpoint, method=series.method.value,
-        outcome=query.bucket_outcome(columns, index).value, rtt_ms=median, rounds=columns.rounds[index],
-        measured=columns.measured[index], failed=columns.failed[index], not_measured=columns.not_measured[index],
-        sent=sent, received=received, loss=shapes.loss(sent, received), min_ms=ms(columns.min_ns[index]),
-        mean_ms=ms(columns.mean_ns[index]), max_ms=ms(columns.max_ns[index]), total_rtt=median, timestamp=at,
-        **{
-            field: ms(columns.quantiles_ns[name][index])
-            for name, field in _percentile_fields(make, tuple(columns.quantiles_ns))
-        },
-    )  # fmt: skip
-
-
-@cache
-def _percentile_fields(make: type[Any], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Which quantile goes into which field; the median comes along unasked and may have none."""
-    fields = ((name, f"{name.replace('.', '_')}_ms") for name in names)
-    return tuple((name, field) for name, field in fields if field in make.__struct_fields__)
 
 
 @cache

@@ -20,6 +20,9 @@ from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, fetch, floo
 from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_HOUR, SLOT_NS
 from nettrace.store.embedded.tally import Tally
 
+CLOSE_HOURS = 4
+"""Between hours no further apart the rounds are read at once."""
+
 FINER = {DAY_S: HOUR_S, HOUR_S: QUARTER_S, QUARTER_S: 0}
 
 
@@ -96,8 +99,13 @@ class Cover:
         else:
             self._take_hours(series, low, high, step)
 
-    def _take_rounds(self, series: list[int], start: Instant, end: Instant) -> None:
+    def _take_rounds(
+        self, series: list[int], start: Instant, end: Instant, keys: npt.NDArray[np.int64] | None = None
+    ) -> None:
+        """Count the rounds of a stretch; `keys` are the (hour, series) that are meant, when not all are."""
         counted = self._raw.counted(series, start, end)
+        if keys is not None:
+            counted = counted.kept(np.isin(counted.due // NS_PER_HOUR << 32 | counted.series, keys))
         self._parts.append(
             tally.of_rounds(counted, counted.due // (self._bucket_s * NS_PER_S) * self._bucket_s)
         )
@@ -136,9 +144,12 @@ class Cover:
                 [hour << 32 | number for hour, some in missing.items() for number in some], np.int64
             )
             rolled = rolled.kept(~np.isin(rolled.start // HOUR_S << 32 | rolled.series, keys))
+            for hours in _clusters(sorted(missing)):
+                self._take_rounds(
+                    sorted({number for hour in hours for number in missing[hour]}),
+                    max(low, hours[0] * NS_PER_HOUR), min(high, (hours[-1] + 1) * NS_PER_HOUR), keys,
+                )  # fmt: skip
         self._parts.append(rolled)
-        for some, begin, stop in _runs(missing):
-            self._take_rounds(some, max(low, begin * NS_PER_HOUR), min(high, stop * NS_PER_HOUR))
 
 
 def _stretches(series: list[int], missing: npt.NDArray[np.bool_]) -> list[tuple[list[int], int, int]]:
@@ -147,6 +158,21 @@ def _stretches(series: list[int], missing: npt.NDArray[np.bool_]) -> list[tuple[
     for day in np.flatnonzero(missing.any(axis=0)).tolist():
         found[day] = [series[row] for row in np.flatnonzero(missing[:, day]).tolist()]
     return _runs(found)
+
+
+def _clusters(hours: list[int]) -> list[list[int]]:
+    """Hours that lie close together: it is cheaper to read what is between them too than to ask twice.
+
+    >>> _clusters([1, 2, 5, 60])
+    [[1, 2, 5], [60]]
+    """
+    found: list[list[int]] = []
+    for hour in hours:
+        if found and hour - found[-1][-1] <= CLOSE_HOURS:
+            found[-1].append(hour)
+        else:
+            found.append([hour])
+    return found
 
 
 def _runs(wanted: dict[int, list[int]]) -> list[tuple[list[int], int, int]]:
