@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nettrace.errors import Unreachable
+from nettrace.hub.atlas import HopAtlas
 from nettrace.hub.link import blocking_link
 from nettrace.hub.place import Data, default_folder
 from nettrace.hub.recorder import Recorder
 from nettrace.model.instant import Instant
+from nettrace.outside import databases
 from nettrace.store.embedded.reader import EmbeddedReader
 from nettrace.store.embedded.writer import EmbeddedWriter
 from nettrace.store.port import StoreReader, StoreWriter
@@ -34,14 +36,15 @@ def open_writer(data: Data) -> StoreWriter:
 
 
 def open_recorder(data: Data, now: Callable[[], Instant], say: Callable[[str], None]) -> Recorder:
-    """What the writer process runs: the store with its watcher.
+    """What the writer process runs: the store with its watchers, and what is known about hops.
 
     Raises:
         StoreBusy: another process writes it.
     """
     store = open_writer(data)
     try:
-        return Recorder(store, open_reader(data), now, say)
+        atlas = HopAtlas((data.databases, databases.default_folder()), say)
+        return Recorder(store, open_reader(data), now, say, atlas)
     except BaseException:
         store.close()
         raise

@@ -20,6 +20,7 @@ class Data:
         self.socket = self.folder / "writer.sock"
         self.lock = self.folder / "hub.lock"
         self.node = self.folder / "node"
+        self.databases = self.folder / "databases"
 
     def make(self) -> None:
         """Create what is missing; only the owner may look inside."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from nettrace.errors import NetTraceError, NotAllowed, StoreFull
+from nettrace.hub.atlas import HopAtlas
 from nettrace.hub.link import Taken
 from nettrace.hub.watchers import everything
 from nettrace.hub.work import WorkBoard
@@ -34,6 +35,7 @@ class Recorder:
     Args:
         say: told what went wrong without stopping anything.
         now: UTC ns; a clock that steps back is held where it was, so that what is stored later never looks older.
+        atlas: names the hops of traces before they are stored; without it they stay as the node said.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Recorder:
         reader: StoreReader,
         now: Callable[[], Instant],
         say: Callable[[str], None] = lambda _: None,
+        atlas: HopAtlas | None = None,
     ) -> None:
         self._store = store
         self._reader = reader
+        self._atlas = atlas
         self._clock = now
         self._last = 0
         self._watch = everything(reader, self._rounds_since, say)
@@ -71,7 +75,7 @@ class Recorder:
         at = self.now()
         answers: list[Taken | NetTraceError | None] = [self._refusal(report.node) for report, _ in incoming]
         good = [index for index, refused in enumerate(answers) if refused is None]
-        taken = self._accept([incoming[index][0] for index in good], at)
+        taken = self._accept([self._named(incoming[index][0]) for index in good], at)
         for index, result in zip(good, taken, strict=True):
             if isinstance(result, Accepted):
                 self._note(*incoming[index], result.new, at)
@@ -135,12 +139,17 @@ class Recorder:
         at = self.now()
         for request in self._board.expire(at):
             self._store.put_request(request)
+        if self._atlas is not None:
+            self._atlas.renew()
         return self._store.maintain(at)
 
     def close(self) -> None:
         """Flush and let go."""
         self._reader.close()
         self._store.close()
+
+    def _named(self, report: Report) -> Report:
+        return report if self._atlas is None else self._atlas.named(self._nodes[report.node], report)
 
     def _refusal(self, node: str) -> NotAllowed | None:
         known = self._nodes.get(node)

@@ -24,6 +24,7 @@ from nettrace.lab.networks import Networks
 from nettrace.lab.router import UserSpaceRouter, order_of
 from nettrace.lab.routing import Conditions, Routes
 from nettrace.lab.services import Internet, Waits, waits_of
+from nettrace.lab.tables import place_table, prefix_table
 from nettrace.lab.topology import Topology
 from nettrace.lab.world import Event
 from nettrace.lab.worldfile import event_complaints, parse
@@ -120,7 +121,8 @@ class Laboratory:
         for name, text in (
             (state.WORLD, self.text),
             (state.AUTHORITY, authority.certificate),
-            (state.PREFIXES, "".join(f"{prefix},{asn}\n" for prefix, asn in self.topology.prefixes if asn)),
+            (state.PREFIXES, prefix_table(self.topology)),
+            (state.PLACES, place_table(self.topology)),
             ("resolv.conf", "".join(lines)),
             ("nsswitch.conf", "hosts: files dns\n"),
         ):

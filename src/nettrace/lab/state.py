@@ -20,6 +20,7 @@ CONTROL = "control.sock"
 WORLD = "world.toml"
 AUTHORITY = "ca.pem"
 PREFIXES = "prefixes.csv"
+PLACES = "places.csv"
 SHADOWS = {"resolv.conf": Path("/etc/resolv.conf"), "nsswitch.conf": Path("/etc/nsswitch.conf")}
 """Files every command inside the lab sees instead of the host's."""
 

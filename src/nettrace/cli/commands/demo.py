@@ -3,11 +3,9 @@
 import dataclasses
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 import msgspec
 
-from nettrace.cli.commands.up import LOCAL, write_token
+from nettrace.cli.commands.up import write_token
 from nettrace.cli.footprint import Footprint
-from nettrace.errors import Conflict, LabError
+from nettrace.cli.scene import LabScene, LoopbackScene, Scene, token_file
+from nettrace.errors import Conflict
 
 if TYPE_CHECKING:
     import socket
@@ -25,14 +24,8 @@ if TYPE_CHECKING:
     from nettrace.hub.link import HubWriter
     from nettrace.hub.place import Data
     from nettrace.hub.programs import Bind
-    from nettrace.lab.session import RunningLab
-    from nettrace.lab.world import Event, Site, Vantage, World
-    from nettrace.lab.world import Target as LabTarget
-    from nettrace.model.target import Target
-    from nettrace.runtime.supervise import Program, Supervisor
+    from nettrace.runtime.supervise import Supervisor
 
-TARGETS = 24
-"""Of the world's targets so many are watched: each from every vantage, every few seconds."""
 _STATUS_S, _INCIDENT_S, _LASTS_S = 5.0, 75.0, 60.0
 _ONCE_S = 120.0
 
@@ -123,182 +116,6 @@ def _free(bind: str) -> "tuple[Bind, socket.socket]":
         return where, where.listen()
 
 
-class Scene:
-    """Where the demo's nodes stand and what they measure."""
-
-    title = ""
-    regions: Sequence[str] = ()
-    open_networks: Sequence[str] = ()
-
-    def __enter__(self) -> "Scene":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Take everything down."""
-
-    def doors(self, port: int) -> "Sequence[socket.socket]":
-        """Sockets by which the nodes reach the hub, besides the hub's own."""
-        return ()
-
-    def targets(self) -> "Sequence[Target]":
-        """What is watched."""
-        raise NotImplementedError
-
-    def node(self, region: str, url: str, data: "Data") -> "Program":
-        """The node of a region."""
-        raise NotImplementedError
-
-    def programs(self) -> "Sequence[Program]":
-        """What else has to run."""
-        return ()
-
-    def next_incident(self) -> str | None:
-        """Let the next thing happen; what it is, in words, or None when nothing ever happens here."""
-        return None
-
-
-class LabScene(Scene):
-    """A node inside every vantage of a running lab."""
-
-    def __init__(self, world: str, *, unprivileged: bool) -> None:
-        began = time.monotonic()
-        click.echo(f"Bringing up the world '{world}' ...")
-        self._lab = _bring_up(world, unprivileged=unprivileged)
-        oracle = self._lab.oracle()
-        self._world: World = oracle.world
-        self._sites: dict[str, Site] = {site.code: site for site in self._world.site}
-        self._vantages: dict[str, Vantage] = {each.code: each for each in self._world.vantage}
-        self.regions = tuple(self._vantages)
-        self.open_networks = (self._world.ipv4, self._world.ipv6)
-        self._script = self._incidents()
-        status = self._lab.status()
-        root = "no root needed" if status.unprivileged else "as root"
-        click.echo(
-            f"{len(self.regions)} vantages, {status.targets} targets, real packets over {status.device}, {root}; "
-            f"up in {time.monotonic() - began:.1f} s."
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._lab.stop()
-
-    def doors(self, port: int) -> "Sequence[socket.socket]":
-        """A socket on the loopback of every vantage."""
-        from nettrace.lab.doorway import listeners
-
-        return listeners(self._lab, self.regions, port)
-
-    def targets(self) -> "Sequence[Target]":
-        """The first of the world's targets."""
-        from nettrace.cli.commands.lab_demo import TARGETS as FIRST
-        from nettrace.model.target import Endpoint, Role, RoundMethod, Target
-
-        known = {target.name: target for target in self._world.target if not target.dark}
-        names = list(dict.fromkeys([*(name for name in FIRST if name in known), *known]))[:TARGETS]
-        methods = (RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.HTTP, RoundMethod.TRACE)
-        made: list[Target] = []
-        for name in names:
-            role = Role.ENGINE if name.startswith("engine.") else Role.API
-            place = self._engine_of(known[name])
-            endpoint = Endpoint(
-                name="lab", host=name, role=role, url=f"https://{name}/", methods=methods,
-                fronted_by="the lab's edges" if known[name].edges else None,
-            )  # fmt: skip
-            made.append(
-                Target(
-                    host=name,
-                    name=known[name].label or name,
-                    category=known[name].category or "Lab",
-                    endpoints=(endpoint,),
-                    note="A host of the lab: real packets, invented internet",
-                    tags=("demo", f"engine:{place}") if place else ("demo",),
-                )
-            )
-        return made
-
-    def _engine_of(self, target: "LabTarget") -> str | None:
-        """Where a lab target's engine stands, as the catalogue's tag has it."""
-        site = self._sites.get((target.origin.site if target.origin else target.site) or "")
-        return f"{site.latitude},{site.longitude}" if site else None
-
-    def node(self, region: str, url: str, data: "Data") -> "Program":
-        """The node inside a vantage, which says where that stands."""
-        from nettrace.hub.programs import node_program
-
-        site = self._sites[self._vantages[region].site]
-        folder = data.folder / "nodes" / region
-        made = node_program(url, region, folder, _token_file(data, region), self._lab.prefix(region))
-        place = ["--city", site.city, "--country", site.country, "--at", f"{site.latitude},{site.longitude}"]
-        return dataclasses.replace(made, command=[*made.command, *place])
-
-    def next_incident(self) -> str | None:
-        """The next step of the script."""
-        return next(self._script)
-
-    def _incidents(self) -> Iterator[str]:
-        """A cable grows slow, is mended, is cut, is mended; for ever."""
-        from nettrace.lab.demo import Demo
-        from nettrace.lab.world import Event
-
-        cable, pairs = Demo(self._lab, [target.host for target in self.targets()]).telling_cable()
-        slow = Event(kind="congest", subject=cable, delay_ms=25.0, jitter_ms=2.0, loss=0.03)
-        words = f"the cable {cable}, which {len(pairs)} pairs cross,"
-        while True:
-            yield self._happen(slow, f"{words} grows slow: 25 ms more each way, 3 % loss")
-            yield self._happen(Event(kind="clear", subject=cable), f"{words} is as before")
-            yield self._happen(Event(kind="cut", subject=cable), f"{words} is cut: traffic takes other ways")
-            yield self._happen(Event(kind="restore", subject=cable), f"{words} is mended")
-
-    def _happen(self, event: "Event", words: str) -> str:
-        self._lab.happen(event)
-        return words
-
-
-class LoopbackScene(Scene):
-    """One node, and plain servers on loopback: where nothing better is allowed."""
-
-    regions = (LOCAL,)
-    open_networks = ("127.0.0.0/8",)
-
-    def __init__(self) -> None:
-        from nettrace.lab.plain import PlainServers
-
-        self._servers = PlainServers()
-
-    def __exit__(self, *_: object) -> None:
-        self._servers.close()
-
-    def targets(self) -> "Sequence[Target]":
-        """The servers on loopback."""
-        from nettrace.model.target import Endpoint, Role, RoundMethod, Target
-
-        made: list[Target] = []
-        for name, address, port in self._servers.places:
-            endpoint = Endpoint(
-                name="plain", host=address, role=Role.API, port=port, url=f"http://{address}:{port}/",
-                methods=(RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.HTTP),
-            )  # fmt: skip
-            made.append(
-                Target(
-                    host=f"{name}.localhost",
-                    name=name,
-                    category="Loopback",
-                    endpoints=(endpoint,),
-                    tags=("demo",),
-                )
-            )
-        return made
-
-    def programs(self) -> "Sequence[Program]":
-        """The process behind the servers."""
-        return (self._servers.program(),)
-
-    def node(self, region: str, url: str, data: "Data") -> "Program":
-        """The only one."""
-        from nettrace.hub.programs import node_program
-
-        return node_program(url, region, data.folder / "nodes" / region, _token_file(data, region))
-
-
 def _run(
     scene: Scene, data: "Data", at: "tuple[Bind, socket.socket]", interval: float, limit: Limit
 ) -> tuple[int, int]:
@@ -311,6 +128,7 @@ def _run(
 
     began = time.monotonic()
     refuse_taken(data)
+    scene.chart(data)
     bind, listener = at
     with ExitStack() as stack:
         listeners = [stack.enter_context(each) for each in (listener, *scene.doors(bind.port))]
@@ -326,7 +144,7 @@ def _run(
         known = {vantage.code for vantage in link.known_nodes() if vantage.state == "active"}
         for region in scene.regions:
             if region not in known or not (data.folder / "nodes" / region / "identity.json").exists():
-                write_token(_token_file(data, region), make_token(link, region, time.time_ns()))
+                write_token(token_file(data, region), make_token(link, region, time.time_ns()))
             node = scene.node(region, bind.url, data)
             supervisor.add(dataclasses.replace(node, log=data.folder / f"node-{region}.log"))
         link.close()
@@ -374,25 +192,3 @@ def _furnish(link: "HubWriter", scene: Scene, interval: float) -> None:
     often = msgspec.structs.replace(often, exchange_s=6 * interval, trace_s=4 * interval, probes=3)
     orders = Orders(cadence=often, open_networks=tuple(scene.open_networks))
     link.put_setting(SETTING, msgspec.json.encode(orders), now)
-
-
-def _token_file(data: "Data", region: str) -> Path:
-    return data.folder / f"{region}.token"
-
-
-def _bring_up(world: str, *, unprivileged: bool) -> "RunningLab":
-    """A lab in a process group of its own: Ctrl-C ends the nodes first and the ground under them last."""
-    from nettrace.lab import state
-    from nettrace.lab.session import RunningLab
-
-    name = f"demo-{os.getpid()}"
-    command = [sys.executable, "-m", "nettrace", "lab", "up", world, "--name", name, "--until-eof"]
-    command += ["--unprivileged"] if unprivileged else []
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
-    )
-    line = process.stdout.readline() if process.stdout else b""
-    if not line:
-        _, words = process.communicate(timeout=30)
-        raise LabError(words.decode().strip().removeprefix("nettrace: ") or "the lab did not come up")
-    return RunningLab(state.folder(name), process)
