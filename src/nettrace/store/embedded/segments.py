@@ -28,6 +28,9 @@ from nettrace.store.embedded.schema import NS_PER_DAY, STAGES
 Ints = npt.NDArray[np.int64]
 
 GROUP_ROWS = 8_192
+MANY_GROUPS = 8
+"""Of more groups than this columns are read by several threads, and those that are empty not at all."""
+
 PART = ".part"
 _WORD = pa.dictionary(pa.int32(), pa.string())
 
@@ -98,7 +101,7 @@ class SegmentWriter:
         self._parquet = pq.ParquetWriter(
             str(self._part), COLUMNS, compression="zstd", compression_level=3, use_dictionary=_WORDS,
             column_encoding=dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"), write_page_index=True,
-            write_statistics=["series", "vantage", "target", "endpoint", "method", "due"],
+            write_statistics=[name for name in COLUMNS.names if name != "samples_ns"],
             use_compliant_nested_type=True, store_schema=True,
         )  # fmt: skip
 
@@ -228,7 +231,13 @@ def read_segment(
             {group for a, b in zip(low.tolist(), high.tolist(), strict=True) for group in range(a, b)}
         )
         with pq.ParquetFile(path, metadata=footer.metadata, memory_map=True) as file:
-            table = _with_all(file.read_row_groups(wanted, columns=names, use_threads=len(wanted) > 8), names)
+            many = len(wanted) > MANY_GROUPS
+            filled = (
+                names
+                if not many
+                else _filled(path, footer, wanted, COLUMNS.names if names is None else names)
+            )
+            table = file.read_row_groups(wanted, columns=filled, use_threads=many)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path}: a sealed day is not there", "nettrace store check says what is missing"
@@ -237,7 +246,27 @@ def read_segment(
         raise StoreCorrupt(
             f"{path}: {error}", "Copy it back from a backup: nettrace store restore"
         ) from error
-    return _rows_of(table, series, start, end)
+    return _with_all(_rows_of(table, series, start, end), names)
+
+
+def _filled(path: Path, footer: _Groups, wanted: Sequence[int], names: Sequence[str]) -> list[str]:
+    """The columns that hold anything in these groups: most of a ping's are empty, and each costs a look into each group."""
+    empty = _empty(str(path), footer.metadata)
+    return [name for name in names if name not in empty or not empty[name].issuperset(wanted)]
+
+
+@lru_cache(maxsize=64)
+def _empty(_path: str, metadata: Any) -> dict[str, set[int]]:
+    """The groups in which each column is empty, as far as the file says so. Made only for those who read many groups."""
+    found: dict[str, set[int]] = {}
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for place in range(group.num_columns):
+            column = group.column(place)
+            said = column.statistics
+            if said is not None and said.has_null_count and said.null_count == group.num_rows:
+                found.setdefault(column.path_in_schema, set()).add(number)
+    return found
 
 
 def _with_all(table: Table, names: Sequence[str] | None) -> Table:
@@ -256,8 +285,9 @@ def _rows_of(table: Table, series: Ints, start: Instant, end: Instant) -> Table:
     there, due = whole(table, "series"), whole(table, "due")
     if not len(there) or not len(series):
         return table.slice(0, 0)
-    kept = (due >= start) & (due < end)
-    kept &= series[np.minimum(np.searchsorted(series, there), len(series) - 1)] == there
+    known = np.zeros(max(int(there.max()), int(series[-1])) + 1, bool)
+    known[series] = True
+    kept = (due >= start) & (due < end) & known[there]
     if kept.all():
         return table
     places = np.flatnonzero(kept)
