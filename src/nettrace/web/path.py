@@ -1,25 +1,33 @@
 """The page of ways: how every vantage reaches a target, at one instant or at two."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote, urlencode
 
+import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from nettrace.errors import Invalid
+from nettrace.hub.cause import causes, leg_of
 from nettrace.hub.query import RouteNow, routes_now, target_of
 from nettrace.model.account import Feature
-from nettrace.model.instant import NS_PER_S, Instant, rfc3339
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant, rfc3339
 from nettrace.model.path import Trace
-from nettrace.store.port import Choice
-from nettrace.store.rows import Window
+from nettrace.store.port import Choice, StoreReader
+from nettrace.store.rows import Event, Window
+from nettrace.web import chart
+from nettrace.web.causes import nearness_ns
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
-from nettrace.web.pathgraph import draw, graph
-from nettrace.web.targets import event_row
+from nettrace.web.pathdraw import draw
+from nettrace.web.pathgraph import GROUPS, against, graph, worsened
+from nettrace.web.targets import event_row, may_see
 
 _BACK_NS = 24 * 3600 * NS_PER_S
+_STEP_NS = 3600 * NS_PER_S
+"""How long after a change every vantage has traced the new way."""
 
 
 def path_doors(hub: Hub) -> list[HTTPRouteHandler]:
@@ -28,25 +36,106 @@ def path_doors(hub: Hub) -> list[HTTPRouteHandler]:
 
 
 async def path_page(visit: Visit) -> Response[Any]:
-    """The newest path of each vantage before `at`, and what differs from `was`."""
+    """The newest path of each vantage before `at`, and what differs from `against`."""
     target = target_of(visit.snapshot, visit.path["host"], visit.account)
     at = _instant(visit.query.get("at"), visit.now)
-    was = _instant(visit.query["was"], visit.now) if visit.query.get("was") else None
-    choice = Choice(targets=(target.host,))
-    now_routes, then_routes, changes = await visit.hub.readers.run(
+    other = visit.query.get("against") or visit.query.get("was")
+    then = _instant(other, visit.now) if other else None
+    group = visit.query.get("group", "") if visit.query.get("group") in GROUPS else ""
+    wanted = tuple(code for code in visit.query.get("from", "").split(",") if code)
+    choice = Choice(targets=(target.host,), vantages=wanted)
+    now_routes, then_routes, changes, found = await visit.hub.readers.run(
         lambda reader: (
             routes_now(reader, choice, Window(at - _BACK_NS, at)),
-            routes_now(reader, choice, Window(was - _BACK_NS, was)) if was is not None else [],
+            routes_now(reader, choice, Window(then - _BACK_NS, then)) if then is not None else [],
             reader.events(Window(at - 7 * _BACK_NS, visit.now), kinds=("route_change",), choice=choice, limit=50),
+            _degraded(reader, visit, target.host, at),
         )
     )  # fmt: skip
     paths, before = _paths(now_routes), _paths(then_routes)
+    made = graph(target.host, paths, group) if then is None else against(target.host, paths, before, group)
+    legs, event = found
     told = {
-        "page": "targets", "target": target, "svg": draw(graph(target.host, paths)) if paths else "", "paths": paths,
-        "differences": {vantage: _difference(before.get(vantage), trace) for vantage, trace in paths.items()} if was is not None else {},
-        "at": rfc3339(at)[:16], "was": rfc3339(was)[:16] if was is not None else "", "changes": [event_row(event) for event in changes],
+        "page": "targets", "target": target, "svg": draw(worsened(made, legs)), "paths": paths, "legs": legs, "leg_event": event,
+        "differences": {vantage: _difference(before.get(vantage), trace) for vantage, trace in paths.items()} if then is not None else {},
+        "at": rfc3339(at)[:16], "against": rfc3339(then)[:16] if then is not None else "", "changes": [event_row(each) for each in changes],
+        "group": group, "groups": GROUPS, "from_": ",".join(wanted), "tools": chart.paths(target.host, at, then, group),
+        "replays": _replays(visit, [(each.at, event_row(each)["words"]) for each in changes]),
     }  # fmt: skip
-    return visit.page("path.html", told)
+    return visit.page("path.html", told, embed=visit.embed)
+
+
+class _Leg(msgspec.Struct):
+    a: str
+    b: str
+    added_ms: float | None = None
+    loss: float | None = None
+
+
+class _Degraded(msgspec.Struct):
+    """What is read of a degraded leg's document."""
+
+    legs: list[_Leg] = []
+    affected: list[tuple[str | None, str]] = []
+    opened_by: str = ""
+    tier: str = ""
+
+
+def _degraded(
+    reader: StoreReader, visit: Visit, host: str, at: Instant
+) -> tuple[dict[tuple[str, str], str], str]:
+    """Legs that were degraded at an instant on ways to a target, each with what it adds, and the event that says so.
+
+    What the hub concluded stands before anything else; where it concluded nothing, the newest change for the worse is asked.
+    """
+    window = Window(at - _BACK_NS, at + NS_PER_S)
+    standing: dict[str, tuple[_Degraded, Event]] = {}
+    for event in sorted(reader.events(window, kinds=("degraded_leg",), limit=500), key=lambda each: (each.detected_at, each.id)):  # fmt: skip
+        body = _leg_body(event)
+        standing[body.opened_by or event.id] = (body, event)
+    for body, event in standing.values():
+        if body.tier != "ended" and any(target == host for _, target in body.affected):
+            return {
+                (leg.a, leg.b): _adds(leg.added_ms, leg.loss) for leg in body.legs
+            }, body.opened_by or event.id
+    events = reader.events(window, choice=Choice(targets=(host,)), limit=500)
+    worse = [
+        cause
+        for cause in causes((each for each in events if may_see(visit, each)), nearness_ns(visit.snapshot))
+        if cause.slower > cause.faster or "loss" in cause.kinds
+    ]
+    if not worse:
+        return {}, ""
+    blamed = leg_of(reader, worse[0])
+    added = [(leg, None if leg.added_ns is None else leg.added_ns / NS_PER_MS) for leg in blamed.legs]
+    return {(leg.a, leg.b): _adds(ms, leg.loss) for leg, ms in added}, worse[0].id
+
+
+def _leg_body(event: Event) -> _Degraded:
+    try:
+        return msgspec.json.decode(event.body, type=_Degraded, strict=False)
+    except msgspec.DecodeError:
+        return _Degraded()
+
+
+def _adds(added_ms: float | None, loss: float | None) -> str:
+    """What a degraded leg does.
+
+    >>> _adds(34.04, None), _adds(None, 0.25), _adds(None, None)
+    ('+34.0 ms', '+25 % loss', 'degraded')
+    """
+    words = [f"+{added_ms:.1f} ms"] if added_ms is not None else []
+    words += [f"+{100 * loss:.0f} % loss"] if loss is not None else []
+    return ", ".join(words) or "degraded"
+
+
+def _replays(visit: Visit, changes: Sequence[tuple[Instant, str]]) -> list[tuple[str, Instant, str]]:
+    """For each change an address that shows the graph right behind it against right before."""
+    kept = {name: visit.query[name] for name in ("group", "from") if visit.query.get(name)}
+    return [
+        (f"{quote(visit.url)}?{urlencode({**kept, 'at': rfc3339(at + _STEP_NS)[:19] + 'Z', 'against': rfc3339(at - NS_PER_S)[:19] + 'Z'})}", at, words)
+        for at, words in changes[:12]
+    ]  # fmt: skip
 
 
 def _paths(routes: list[RouteNow]) -> dict[str, Trace]:
