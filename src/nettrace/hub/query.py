@@ -45,6 +45,7 @@ class Group(StrEnum):
 
 _GROUPS = {
     Role.ENGINE: Group.ORIGIN, Role.API: Group.API, Role.DATA: Group.API, Role.WEB: Group.WEB, Role.RESOLVER: Group.RESOLVER,
+    Role.NODE: Group.API,
 }  # fmt: skip
 
 
@@ -387,10 +388,14 @@ class RouteNow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def routes_now(reader: StoreReader, choice: Choice, window: Window) -> list[RouteNow]:
-    """The present route of every traced series; route and hops always belong together."""
+    """The present route of every traced series; route and hops always belong together.
+
+    A trace that did not take place (not measured) shows no way: it is passed over.
+    """
     traces: dict[Series, list[StoredTrace]] = {}
     for trace in reader.traces(choice, window, limit=500):
-        traces.setdefault(trace.series, []).append(trace)
+        if trace.trace.outcome is not Outcome.NOT_MEASURED:
+            traces.setdefault(trace.series, []).append(trace)
     states: dict[Series, RouteState] = {}
     for state in reader.routes(choice, window):
         held = states.get(state.series)

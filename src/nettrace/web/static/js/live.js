@@ -1,6 +1,8 @@
 // @ts-check
 // Live numbers: one connection a page, one drawing a frame, and the page itself says when it is not live.
 
+import { showArc, stretch } from "./arc.js";
+
 const REFRESH_MS = 30_000;
 const TOPICS = "round,route_change,signal,vantage";
 
@@ -8,6 +10,8 @@ const TOPICS = "round,route_change,signal,vantage";
 
 /** @type {Map<string, Round>} */
 const waiting = new Map();
+/** What shows each series, as far as it was asked for. @type {Map<string, Element[]>} */
+const places = new Map();
 let asked = false;
 let behind = 0;
 
@@ -30,6 +34,7 @@ export function words(round) {
 
 /** @param {Element} row @param {Round} round */
 function show(row, round) {
+  if (row instanceof SVGElement) { showArc(row, round, words(round)); return; }
   const state = row.querySelector(".state");
   if (state) { state.className = `state ${round.outcome}`; state.textContent = words(round); }
   const number = row.querySelector("[data-rtt]");
@@ -39,16 +44,27 @@ function show(row, round) {
   } else number?.classList.add("stale");
   const answered = row.querySelector("[data-answered]");
   if (answered) answered.textContent = round.sent ? `${round.received}/${round.sent}` : "—";
-  row.classList.remove("flash");
-  void (/** @type {HTMLElement} */ (row).offsetWidth);
+  const ratio = row.querySelector("[data-stretch]");
+  if (ratio) ratio.textContent = stretch(row, round)?.toFixed(2) ?? "—";
+  flash(row);
+}
+
+/** Lets a row light up; the animation begins anew without asking for a layout between. @param {Element} row */
+function flash(row) {
+  for (const each of row.getAnimations()) { each.currentTime = 0; }
   row.classList.add("flash");
+}
+
+/** The elements of a series; looked up once, until the page's content is replaced. @param {string} name */
+function shownBy(name) {
+  let found = places.get(name);
+  if (!found) { found = [...document.querySelectorAll(`[data-series="${CSS.escape(name)}"]`)]; places.set(name, found); }
+  return found;
 }
 
 function draw() {
   asked = false;
-  for (const [name, round] of waiting) {
-    for (const row of document.querySelectorAll(`[data-series="${CSS.escape(name)}"]`)) show(row, round);
-  }
+  for (const [name, round] of waiting) for (const row of shownBy(name)) show(row, round);
   waiting.clear();
 }
 
@@ -72,14 +88,15 @@ async function refresh() {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok || busy()) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
-    if (fresh) main.replaceChildren(...fresh.childNodes);
+    if (fresh) { main.replaceChildren(...fresh.childNodes); places.clear(); }
   } catch { /* the live mark says so already */ }
 }
 
 export function setUpLive() {
   if (!document.body.dataset.live || !("EventSource" in window)) return;
   const host = document.body.dataset.host;
-  const source = new EventSource(`/api/v1/stream?topics=${TOPICS}${host ? `&host=${encodeURIComponent(host)}` : ""}`);
+  const seq = document.body.dataset.seq; // where the page's own numbers end: the stream goes on from there
+  const source = new EventSource(`/api/v1/stream?topics=${TOPICS}${seq ? `&after=${seq}` : ""}${host ? `&host=${encodeURIComponent(host)}` : ""}`);
   source.addEventListener("open", () => { say("on", "live"); behind = 0; });
   source.addEventListener("round", (event) => take(JSON.parse(event.data)));
   for (const name of ["route_change", "signal"]) source.addEventListener(name, () => { void refresh(); });
