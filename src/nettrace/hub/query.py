@@ -45,7 +45,6 @@ class Group(StrEnum):
 
 _GROUPS = {
     Role.ENGINE: Group.ORIGIN, Role.API: Group.API, Role.DATA: Group.API, Role.WEB: Group.WEB, Role.RESOLVER: Group.RESOLVER,
-    Role.NODE: Group.API,
 }  # fmt: skip
 
 
