@@ -132,15 +132,25 @@ def test_what_was_asked_beside_the_plan_is_there_and_repeats() -> None:
     assert not {"pareto", "sensitivity", "chance"} & set(plan(REQUEST).row)
 
 
-def test_the_document_has_every_section() -> None:
-    text = plan(REQUEST, "-o", "md", "--pareto", "--sensitivity", "--chance", "20").out
-    heads = [line for line in text.splitlines() if line.startswith("#")]
-    assert heads == [
-        "# Placement plan", "## Sites to rent", "## Venues, dearest latency first", "## Backups", "## Costs",
-        "## How sure the choice is", "## What would change the choice", "## Every sensible trade",
-        "## What this rests on",
+def test_the_document_has_every_section_in_every_form_that_carries_it() -> None:
+    text = plan(REQUEST, "-o", "md", "--chance", "20").out
+    heads = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    document = json.loads(plan(REQUEST, "-o", "json", "--chance", "20").out)["document"]
+    assert heads == [section["title"] for section in document["sections"]]
+    assert [section["id"] for section in document["sections"]] == [
+        "summary", "free", "brokers", "data", "clusters", "sites", "phases", "costs", "before-after", "return", "topology",
+        "advice", "providers", "trial", "migration", "risks", "watching", "sureness", "basis",
     ]  # fmt: skip
-    assert "- s1 costs $150 instead of $60 a month (+150%): then s1, s2." in text
+    assert "s1 costs $150 instead of $60 a month (+150%): then s1, s2." in text
+
+
+def test_json_is_the_contracts_document_and_more() -> None:
+    bare, full = (
+        plan(REQUEST, "--chance", "20", "--pareto", "--sensitivity").row,
+        json.loads(plan(REQUEST, "-o", "json", "--chance", "20").out),
+    )
+    assert {key: full[key] for key in bare} == bare
+    assert set(full) - set(bare) == {"brief", "set_aside", "world", "measured", "stages", "document"}
 
 
 def test_the_table_is_short_and_has_no_colour_in_a_pipe() -> None:

@@ -1,21 +1,34 @@
-"""`nettrace plan`: which sites to rent so that venues are near enough for the money, proven."""
+"""`nettrace plan`: which sites to rent so that venues are near enough for the money, proven, as a plan or a document."""
 
 import random
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
 
+from nettrace.cli.commands.plan_verify import command as verify
 from nettrace.cli.exits import FAILED
+from nettrace.cli.facts import registry_option, registry_with
 from nettrace.cli.output import Document, fold, note, page_width, say, write_line, write_lines
 from nettrace.errors import Invalid
 
 if TYPE_CHECKING:
+    from nettrace.placement.document.brief import Brief
+    from nettrace.placement.document.ground import Ground
+    from nettrace.placement.document.seen import Measured
+    from nettrace.placement.registry.facts import Registry
     from nettrace.placement.request import Request
 
-_FORMS = ("table", "ndjson", "json", "md")
+_FORMS = ("table", "ndjson", "json", "md", "html")
+_FULL = ("json", "md", "html")
+"""Forms that carry the document: they get pareto, sensitivity and chance unasked where these take no time."""
+_FEW_PAIRS = 300
+_DRAWS = 300
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -29,22 +42,74 @@ class _Asked(msgspec.Struct, frozen=True):
     seconds: float
 
 
-@click.command("plan")
+class _Sources(msgspec.Struct, frozen=True):
+    """Where latencies come from beside the request."""
+
+    results: tuple[str, ...]
+    data: Path | None
+    hours: float
+    lab: str | None
+
+
+class _Plan(click.Group):
+    """`nettrace plan REQUEST.toml`, and below it `verify`: a word that is no subcommand is the request."""
+
+    allow_extra_args = False
+    allow_interspersed_args = True
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the subcommand named first, or of the plan itself."""
+        child = self.commands.get(args[0]) if args else None
+        if child is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return child.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As a plain command's."""
+        return click.Command.parse_args(self, ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As a plain command's."""
+        return click.Command.invoke(self, ctx)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """As a plain command's."""
+        return click.Command.collect_usage_pieces(self, ctx)
+
+
+def _evidence_options(command: Callable[..., object]) -> Callable[..., object]:
+    for option in (
+        click.option("--lab", metavar="WORLD", help="Measure in the lab's WORLD: the test plan's jobs, run at its vantages."),
+        click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=168.0, show_default=True, help="How far back to look into the hub of --data."),
+        click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="A hub's folder: what its own nodes measured."),
+        click.option("--results", multiple=True, metavar="[SITE=]FILE", help="Results (-o ndjson) taken at SITE, or rows that name their vantage. Repeatable."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _doubt_options(command: Callable[..., object]) -> Callable[..., object]:
+    for option in (
+        click.option("--seed", type=int, default=1, show_default=True, help="Where the draws of --chance begin."),
+        click.option("--chance", type=click.IntRange(min=1), metavar="N", help="Also the chance that the choice is right, by N draws."),
+        click.option("--sensitivity", is_flag=True, help="Also how far each number is from changing the choice."),
+        click.option("--pareto", is_flag=True, help="Also every sensible trade between cost of sites and of latency."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command("plan", cls=_Plan, invoke_without_command=True)
 @click.argument("request_file", metavar="REQUEST.toml", type=click.File("rb"))
 @click.option(
-    "-o", "--output", type=click.Choice(_FORMS), help="Default: table on a terminal, ndjson in a pipe."
+    "-o",
+    "--output",
+    type=click.Choice(_FORMS),
+    help="Default: table on a terminal, ndjson in a pipe. md, html and json carry the document.",
 )
-@click.option(
-    "--pareto", is_flag=True, help="Also every sensible trade between cost of sites and of latency."
-)
-@click.option("--sensitivity", is_flag=True, help="Also how far each number is from changing the choice.")
-@click.option(
-    "--chance",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Also the chance that the choice is right, by N draws.",
-)
-@click.option("--seed", type=int, default=1, show_default=True, help="Where the draws of --chance begin.")
+@_doubt_options
 @click.option(
     "--solver",
     type=click.Choice(["auto", "search", "highs"]),
@@ -60,6 +125,21 @@ class _Asked(msgspec.Struct, frozen=True):
     show_default=True,
     help="Time for each answer of highs; then the best plan found, with its gap.",
 )
+@_evidence_options
+@registry_option
+@click.option(
+    "--deploy",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write a node's unit, probes and rules for each chosen site into DIR.",
+)
+@click.option(
+    "--hub",
+    metavar="URL",
+    default="https://hub.example.net",
+    show_default=True,
+    help="The hub that --deploy's nodes report to.",
+)
 def command(
     request_file: BinaryIO,
     output: str | None,
@@ -69,38 +149,132 @@ def command(
     seed: int,
     solver: str,
     time_limit: float,
+    results: tuple[str, ...],
+    data: Path | None,
+    hours: float,
+    lab: str | None,
+    registry: Path | None,
+    deploy: Path | None,
+    hub: str,
 ) -> None:
     """Choose sites for a request: least cost of sites and latency together, with the proof.
 
     REQUEST.toml ('-' is stdin) names venues (what a millisecond costs a month, hard limits), sites (price, provider,
     country), the latency of each pair, and limits: budget, number of sites, redundancy. Venues and sites called by
     their names in the registry (`nettrace registry list`) get their coordinates, provider and country from there.
+    Latencies may be measured instead: --results, --data, --lab. Its [document] table says what the document needs.
 
     Exit code 1: no plan is possible; a smallest set of requirements that cannot hold together says why.
     """
-    from nettrace.placement.plan import Solver, make_plan, plan_document
-    from nettrace.placement.request import parse_request
-    from nettrace.placement.sheet import sheet
+    from nettrace.placement.plan import plan_document
 
-    request = parse_request(_text(request_file), _complete)
-    _check_physics(request)
+    form = output or ("table" if sys.stdout.isatty() else "ndjson")
     asked = _Asked(pareto, sensitivity, chance, seed, solver, time_limit)
-    plan = make_plan(request, Solver(solver), time_limit)
-    document = plan_document(plan)
-    if plan.status == "optimal":
-        document |= _extras(request, plan.sites, asked)
-    elif pareto or sensitivity or chance:
+    ground = _ground(
+        _text(request_file), registry_with(registry), _Sources(results, data, hours, lab), (asked, form)
+    )
+    document = plan_document(ground.plan) | dict(ground.extras)
+    _show(ground, document, form)
+    if deploy is not None:
+        _deploy(ground, hub, deploy)
+    if ground.plan.status == "infeasible":
+        raise click.exceptions.Exit(FAILED)
+
+
+def _ground(text: str, facts: "Registry", sources: _Sources, wanted: tuple[_Asked, str]) -> "Ground":
+    """The request read, measured and solved."""
+    from nettrace.cli.planning import audits
+    from nettrace.outside.places import find
+    from nettrace.placement.document.brief import check, split
+    from nettrace.placement.document.ground import Ground
+    from nettrace.placement.document.seen import set_aside, with_measured
+    from nettrace.placement.plan import Solver, make_plan
+    from nettrace.placement.registry.naming import completed
+    from nettrace.placement.request import parse_request
+
+    own, brief = split(text)
+    written = parse_request(own, lambda request: completed(request, facts, find))
+    check(brief, written)
+    audited = audits(brief, written, facts)
+    measured = _measured(written, brief, sources)
+    request = with_measured(written, measured)
+    _check_physics(request)
+    aside: tuple[str, ...] = ()
+    if brief.unmeasured == "set aside":
+        request, aside = set_aside(request)
+        if not request.venue:
+            raise Invalid(
+                "no venue has a latency to any site",
+                "Measure some: the hosts are in document.venue; --results, --data or --lab",
+            )
+    asked, form = wanted
+    plan = make_plan(request, Solver(asked.solver), asked.seconds)
+    extras = (
+        _extras(request, plan.sites, _generous(asked, request) if form in _FULL else asked)
+        if plan.status == "optimal"
+        else {}
+    )
+    if plan.status != "optimal" and (asked.pareto or asked.sensitivity or asked.chance):
         note("nettrace: --pareto, --sensitivity and --chance speak about an optimal plan; there is none")
-    match output or ("table" if sys.stdout.isatty() else "ndjson"):
-        case "ndjson" | "json":
+    return Ground(
+        request=request, asked=written, aside=aside, plan=plan, brief=brief, measured=measured, registry=facts,
+        today=datetime.fromtimestamp(time.time(), UTC).date(), extras=extras, audits=audited, world=sources.lab,
+    )  # fmt: skip
+
+
+def _measured(request: "Request", brief: "Brief", sources: _Sources) -> "Measured":
+    from nettrace.cli.planning import from_lab, history, read_results
+    from nettrace.placement.document.seen import gathered
+
+    found = list(read_results(sources.results, brief))
+    if sources.lab is not None:
+        found += from_lab(sources.lab, request, brief)
+    measured = gathered(found, request, brief)
+    if sources.data is not None:
+        measured.pairs.update(
+            {
+                pair: seen
+                for pair, seen in history(sources.data, sources.hours, request, brief).items()
+                if pair not in measured.pairs
+            }
+        )
+    return measured
+
+
+def _generous(asked: _Asked, request: "Request") -> _Asked:
+    """Everything, where the request is small enough for that to take no time."""
+    from nettrace.placement.search import MOST_SITES
+
+    if len(request.site) > MOST_SITES or len(request.site) * len(request.venue) > _FEW_PAIRS:
+        return asked
+    return _Asked(True, True, asked.chance or _DRAWS, asked.seed, asked.solver, asked.seconds)
+
+
+def _show(ground: "Ground", document: Document, form: str) -> None:
+    from nettrace.placement.document.compose import composed, parts
+    from nettrace.placement.document.markdown import markdown
+    from nettrace.placement.document.page import page
+
+    match form:
+        case "ndjson":
             write_line(msgspec.json.encode(document))
+        case "json":
+            write_line(msgspec.json.encode(document | parts(ground)))
         case "md":
-            write_lines(sheet(request, document).encode())
+            write_lines(markdown(composed(ground)).encode())
+        case "html":
+            write_lines(page(composed(ground)).encode())
         case _:
             for line in _lines(document):
                 say(fold(line, page_width(sys.stdout)))
-    if plan.status == "infeasible":
-        raise click.exceptions.Exit(FAILED)
+
+
+def _deploy(ground: "Ground", hub: str, folder: Path) -> None:
+    from nettrace.cli.planning import write_files
+    from nettrace.placement.document.deploy import deployment
+
+    made = write_files(deployment(ground, hub), folder)
+    note(f"nettrace: {len(made)} files in {folder}; begin with {folder / 'INSTALL.md'}")
 
 
 def _text(file: BinaryIO) -> str:
@@ -108,15 +282,6 @@ def _text(file: BinaryIO) -> str:
         return file.read().decode()
     except UnicodeDecodeError as error:
         raise Invalid(f"{file.name}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-
-
-def _complete(request: "Request") -> "Request":
-    """What the request leaves out of venues and sites that it calls by their names in the registry."""
-    from nettrace.outside.places import find
-    from nettrace.placement.registry.load import built_in
-    from nettrace.placement.registry.naming import completed
-
-    return completed(request, built_in(), find)
 
 
 def _check_physics(request: "Request") -> None:
@@ -197,3 +362,6 @@ def _backup(row: Document) -> str:
     return (
         f"backup {row['backup']} {latency(row['backup_p50_ms'], row['backup_low_ms'], row['backup_high_ms'])}"
     )
+
+
+command.add_command(verify)

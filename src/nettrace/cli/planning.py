@@ -1,0 +1,234 @@
+"""What `nettrace plan` brings together from outside: results in files, a hub's history, the lab, the claims' audits."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nettrace.cli.output import note
+from nettrace.errors import Invalid
+
+if TYPE_CHECKING:
+    from nettrace.placement.document.brief import Brief
+    from nettrace.placement.document.seen import Result, Seen
+    from nettrace.placement.registry.facts import Registry
+    from nettrace.placement.request import Request
+
+NEAR_KM = 100.0
+"""A claim's origin this near to a site is that site."""
+_AT_ONCE = 4
+
+
+def read_results(words: Iterable[str], brief: "Brief") -> "Iterator[Result]":
+    """The results in files: `SITE=FILE`, or `FILE` where each row names its `vantage`.
+
+    Raises:
+        Invalid: a file cannot be read, or a row is no result or says not where it was taken.
+    """
+    from nettrace.placement.document.seen import Result
+
+    for word in words:
+        head, mark, tail = word.rpartition("=")
+        site, file = (head, tail) if mark else (None, word)
+        at = None if site is None else (brief.of_site(site).vantage or site)
+        for number, line in enumerate(_lines(file), 1):
+            row = _row(line, f"{file}, line {number}")
+            vantage = at or row.get("vantage")
+            if vantage is None:
+                raise Invalid(
+                    f"{file}, line {number} does not say where it was taken",
+                    f"Name the site: --results SITE={file}",
+                )
+            yield Result(str(vantage), row)
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    hint = "Give files written with -o ndjson"
+    try:
+        row: Any = msgspec.json.decode(line)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"{where}: no JSON ({error})", hint) from None
+    if not isinstance(row, dict) or "schema" not in row:
+        raise Invalid(f"{where}: no result of NetTrace", hint)
+    return row  # pyright: ignore[reportUnknownVariableType]
+
+
+def _lines(file: str) -> list[bytes]:
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    return [line for line in data.splitlines() if line.strip()]
+
+
+def history(data: Path, hours: float, request: "Request", brief: "Brief") -> "dict[tuple[str, str], Seen]":
+    """What a hub's own nodes have measured of the request's pairs in the last hours."""
+    from nettrace.hub.open import folder_of, open_reader
+    from nettrace.placement.document.seen import host_of_url
+    from nettrace.store.rows import Window
+
+    now = time.time_ns()
+    window = Window(now - round(hours * 3600e9), now)
+    reader = open_reader(folder_of(data))
+    made: dict[tuple[str, str], Seen] = {}
+    try:
+        for venue in request.venue:
+            note_ = brief.of_venue(venue.name)
+            host = host_of_url(note_.url) if note_.by == "request" else note_.host
+            for site in request.site if host else ():
+                seen = _from_hub(
+                    reader,
+                    (venue.name, site.name),
+                    (host or "", note_.by, brief.of_site(site.name).vantage or site.name),
+                    window,
+                )
+                if seen is not None:
+                    made[venue.name, site.name] = seen
+    finally:
+        reader.close()
+    return made
+
+
+def _from_hub(reader: Any, pair: tuple[str, str], what: tuple[str, str, str], window: Any) -> "Seen | None":
+    from nettrace.model.instant import ms, rfc3339
+    from nettrace.model.target import RoundMethod
+    from nettrace.placement.document.seen import Seen
+    from nettrace.store.port import Choice
+
+    host, by, vantage = what
+    methods = (RoundMethod.HTTP,) if by == "request" else (RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP)
+    found = [
+        each
+        for each in reader.summary(Choice(targets=(host,), vantages=(vantage,)), window)
+        if each.series.method in methods and each.quantiles_ns["p50"] is not None
+    ]
+    if not found:
+        return None
+    best = min(found, key=lambda each: each.quantiles_ns["p50"])
+    return Seen(
+        venue=pair[0], site=pair[1], host=host, by=by, n=best.received, lost=best.sent - best.received,
+        p50_ms=ms(best.quantiles_ns["p50"]) or 0.0, p95_ms=ms(best.quantiles_ns["p95"]) or 0.0, mad_ms=None,
+        low_ms=ms(best.low_p50_ns), high_ms=ms(best.high_p50_ns), since=rfc3339(window.start), until=rfc3339(window.end),
+    )  # fmt: skip
+
+
+def from_lab(world: str, request: "Request", brief: "Brief") -> "list[Result]":
+    """The test plan's jobs run at the lab's vantages, with real packets; where the system forbids that, the lab's truth."""
+    from nettrace.lab.permission import lab_obstacle
+    from nettrace.lab.session import RunningLab
+    from nettrace.lab.truth import Oracle
+    from nettrace.lab.worldfile import load
+    from nettrace.placement.document.seen import Result
+
+    obstacle = lab_obstacle()
+    if obstacle is not None:
+        note(
+            f"nettrace: no packets: {obstacle}. The lab's truth is used instead, and called given, not measured"
+        )
+        return truth_of(Oracle(load(world)), request, brief)
+    with RunningLab.start(world) as lab:
+        known = set(lab.oracle().topology.vantages)
+        sites = [(site.name, brief.of_site(site.name).vantage) for site in request.site]
+        wanted = [(name, code) for name, code in sites if code in known]
+        note(
+            f"nettrace: measuring in the lab's world '{world}' from {', '.join(code or '' for _, code in wanted)}"
+        )
+
+        def measure(pair: tuple[str, str | None]) -> list[Result]:
+            return _at_vantage(lab, pair, request, brief)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = pool.map(measure, wanted)
+            return [result for results in found for result in results]
+
+
+def _at_vantage(lab: Any, pair: tuple[str, str | None], request: "Request", brief: "Brief") -> "list[Result]":
+    from nettrace.placement.document.jobs import Effort, jobs
+    from nettrace.placement.document.seen import Result
+
+    name, code = pair
+    effort = Effort(pings=15, ping_gap_s=0.2, requests=15, request_gap_s=0.0, cold=7)
+    made: list[Result] = []
+    for job in jobs(request, brief, effort, cold=name == brief.now):
+        done = lab.run(code, [sys.executable, "-m", "nettrace", *job.words])
+        made += [Result(code or "", msgspec.json.decode(line)) for line in done.stdout.splitlines()]
+        if not done.stdout:
+            note(
+                f"nettrace: {name}: nettrace {job.words[0]} gave nothing: {done.stderr.strip().splitlines()[-1:]}"
+            )
+    return made
+
+
+def truth_of(oracle: Any, request: "Request", brief: "Brief") -> "list[Result]":
+    """The truth of every pair the request names, as results."""
+    from nettrace.placement.document.seen import Result, host_of_url
+
+    known = oracle.topology
+    made: list[Result] = []
+    for site in request.site:
+        vantage = brief.of_site(site.name).vantage
+        for venue in request.venue if vantage in known.vantages else ():
+            note_ = brief.of_venue(venue.name)
+            for host in dict.fromkeys((note_.host, host_of_url(note_.url), *note_.nearer)):
+                if host in known.targets and oracle.pair(vantage, host)["reaches"]:
+                    made.append(Result(vantage or "", oracle.pair(vantage, host)))
+    return made
+
+
+def audits(brief: "Brief", request: "Request", registry: "Registry") -> tuple[Mapping[str, Any], ...]:
+    """The claims of the quoted document, each judged by light and registry, with the request's site it speaks from.
+
+    Raises:
+        Invalid: the registry of claims has no document of that name.
+    """
+    from nettrace.hub.claims import audit, audit_document
+    from nettrace.outside.places import find
+    from nettrace.placement.registry.claims import built_in_claims
+
+    if brief.quoted is None:
+        return ()
+    claims = [claim for claim in built_in_claims() if claim.document == brief.quoted.document]
+    if not claims:
+        known = sorted({claim.document for claim in built_in_claims()})
+        raise Invalid(
+            f"no claim of '{brief.quoted.document}' is on record", f"There are claims of: {'; '.join(known)}"
+        )
+    made = [audit_document(audit(claim, registry, find), None) for claim in claims]
+    return tuple({**each, "site": _site_at(each["from"], request)} for each in made)
+
+
+def _site_at(origin: str | None, request: "Request") -> str | None:
+    from nettrace.analysis.geo.sphere import between_km
+    from nettrace.model.path import Place
+    from nettrace.outside.places import find
+
+    place = find(origin) if origin else None
+    if place is None:
+        return None
+    for site in request.site:
+        if site.lat is not None and site.lon is not None:
+            stand = Place(
+                name=site.name, latitude=site.lat, longitude=site.lon, radius_km=0, evidence="request"
+            )
+            if between_km(place, stand) <= NEAR_KM:
+                return site.name
+    return None
+
+
+def write_files(files: Iterable[Any], folder: Path) -> list[Path]:
+    """Each file below a folder, made where it is missing; a file that is there is not overwritten.
+
+    Raises:
+        Invalid: one is there already; nothing was written.
+    """
+    made = [(folder / file.name, file.text) for file in files]
+    there = [path for path, _ in made if path.exists()]
+    if there:
+        raise Invalid(f"{there[0]} is there already: nothing was written", "Name an empty folder")
+    for path, text in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        if path.suffix == ".sh":
+            path.chmod(0o755)
+    return [path for path, _ in made]
