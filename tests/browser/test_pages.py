@@ -1,25 +1,42 @@
 """Every page: it loads, says nothing in the console, asks nobody else, fits a phone, and everybody can use it."""
 
 import gzip
+import re
 from pathlib import Path
 
 import httpx2
 import pytest
 from playwright.sync_api import Browser
+from tests.api.conftest import STAND
 from tests.browser import world
 from tests.browser.conftest import opened
 from tests.browser.served import Served
+
+from nettrace.web.doors import page_doors
 
 pytestmark = pytest.mark.browser
 AXE = (Path(__file__).with_name("vendor") / "axe.min.js").read_text()
 PAGES = (
     "/", "/targets", f"/t/{world.MOVED}", f"/t/{world.ODD}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path",
-    "/matrix", "/matrix?diff=1", "/map", "/leaderboard", f"/compare?hosts={world.MOVED},{world.BROKEN}", "/compare", "/events",
+    "/matrix", "/matrix?diff=1", "/map", "/leaderboard", "/leaderboard/Equities", f"/compare?hosts={world.MOVED},{world.BROKEN}", "/compare", "/events",
     "/events/ev_odd", "/signals", "/fleet", "/status", f"/status/{world.MOVED}", f"/status/{world.ODD}", "/playground",
     "/pricing", "/account", "/login", f"/t/{world.MOVED}?embed=1", f"/status/{world.MOVED}?embed=1",
 )  # fmt: skip
 MAIN = ("/", "/targets", f"/t/{world.MOVED}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path", "/matrix", "/map", "/status", "/playground")  # fmt: skip
 PAGE_BYTES = 200_000
+
+
+NO_PAGES = ("/status/feed.json", "/status/{host:str}/feed.xml", "/palette.json", "/widget/{host:str}", "/badge/{host:str}/{file:str}",
+            "/static/{stamp:str}/{name:path}", "/events/{id:str}/replay.csv", "/favicon.ico")  # fmt: skip
+"""What is served beside pages: feeds, badges, files."""
+
+
+def test_no_page_is_forgotten_here() -> None:
+    routes = {path for door in page_doors(STAND) if "GET" in door.http_methods for path in door.paths}  # type: ignore[arg-type]
+    patterns = {path: re.compile(re.sub(r"\{\w+:str\}", "[^/]+", path)) for path in routes - set(NO_PAGES)}
+    shown = {page.partition("?")[0] for page in PAGES}
+    assert not {path for path, pattern in patterns.items() if not any(map(pattern.fullmatch, shown))}
+    assert set(NO_PAGES) <= routes
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
