@@ -21,7 +21,8 @@ from nettrace.store.embedded.segments import COLUMNS, SegmentWriter
 
 NS = 10**9
 END_DAY = 20_500
-HOT_DAYS = 2
+HOT_DAYS = 1
+"""At midnight the day that ended last: the one before is sealed."""
 QUARTERS_KEPT_DAYS = 90
 
 

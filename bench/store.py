@@ -75,7 +75,7 @@ def measure(rows: int, asks: int) -> Table:
             Column("error", "%", 1.0),
         ],
         note="hour buckets of 30 days; 30 days as one; 5 targets x 7 vantages over 7 days; 1,440 raw rounds, the columns PostgreSQL gives, "
-        "and as whole `Round` objects (`raw24 rounds`); in turn, one process. CPU is the mean, PostgreSQL's with its server's process. `sealed` is Parquet alone, `all` with rollups and 2 days of hot rows",
+        "and as whole `Round` objects (`raw24 rounds`); in turn, one process. CPU is the mean, PostgreSQL's with its server's process. `sealed` is Parquet alone, `all` with rollups and a day of hot rows",
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="nettrace-bench-") as name:
         Path(name).chmod(0o755)

@@ -87,7 +87,7 @@ def targets(tmp_path):
 
 def test_one_command_measures_keeps_and_serves_and_goes_on_after_a_restart(tmp_path, targets):
     data = tmp_path / "d"
-    words = ("--targets", str(targets), "--only-targets", "--interval", "1")
+    words = ("--targets", str(targets), "--only-targets", "--interval", "1", "--keep", "raw=365")
     with up(data, *words) as (process, url):
 
         def measured():
@@ -166,7 +166,9 @@ def test_a_taken_port_is_refused_in_one_line(tmp_path):
     assert address in refused.stderr and "--bind" in refused.stderr
 
 
-@pytest.mark.parametrize("words", [("--bind", "127.0.0.1:99999"), ("--interval", "0.5"), ("--only-targets",)])
+@pytest.mark.parametrize(
+    "words", [("--bind", "127.0.0.1:99999"), ("--interval", "0.5"), ("--keep", "raw=1"), ("--only-targets",)]
+)
 def test_what_cannot_be_is_refused_before_anything_starts(tmp_path, words):
     refused = nettrace("up", *words, "--data", tmp_path / "d")
     assert refused.returncode == 2

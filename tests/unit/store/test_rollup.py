@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from tests.unit.store.filled import DAY, HOUR, START, fill, keep_up, record, report, seen
 
+from nettrace.errors import ConfigError
 from nettrace.store.embedded.database import open_writer
 from nettrace.store.embedded.reader import EmbeddedReader
-from nettrace.store.embedded.retention import Forgetter, Retention
+from nettrace.store.embedded.retention import Forgetter
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, all_of
 from nettrace.store.embedded.tally import rows_of
 from nettrace.store.port import Choice
+from nettrace.store.retention import Retention, changed
 from nettrace.store.rows import Resolution, Window
 
 FOR_EVER = 2**62
@@ -141,7 +143,7 @@ def test_what_is_forgotten_is_answered_from_what_is_left(folder: Path) -> None:
     forget = Forgetter(connection, path, segments, Retention(quarter_days=2))
     while forget.slice(START + 9 * DAY):
         pass
-    assert not list(connection.execute("SELECT 1 FROM rollup WHERE step = 900"))
+    assert {step for step, _ in all_of(connection)} == {HOUR_S, DAY_S}
     with EmbeddedReader(folder) as reader:
         assert reader.history(choice, window, Resolution.QUARTER) == quarters
         assert len(seen(folder)) == 3 * 3 * 144
@@ -170,3 +172,39 @@ def test_a_late_round_of_a_forgotten_day_does_not_undo_what_is_known_of_it(folde
     writer.close()
     with EmbeddedReader(folder) as reader:
         assert reader.history(Choice(), window, Resolution.DAY) == before
+
+
+def test_how_long_things_are_kept_is_a_setting(folder: Path) -> None:
+    writer = fill(folder, days=0)
+    writer.put_setting("retention", b'{"raw_days": 7, "quarter_days": 7, "hour_days": 90}', START)
+    keep_up(writer, START + 9 * DAY)
+    with EmbeddedReader(folder) as reader:
+        kept = reader.history(Choice(), Window(START, START + 3 * DAY), Resolution.QUARTER)
+        assert {at // DAY for each in kept for at in each.start} == {START // DAY + 2}
+        hours = reader.history(Choice(), Window(START, START + 3 * DAY), Resolution.HOUR)
+    assert {each.series.target for each in seen(folder)} == {"a.example", "b.example", "c.example"}
+    assert {each.due // DAY for each in seen(folder)} == {START // DAY + 2}
+    late = START + 5 * HOUR + 1
+    writer.accept(report([record(1, late, "b.example")], "late"), START + 9 * DAY)
+    with EmbeddedReader(folder) as reader:
+        assert reader.history(Choice(), Window(START, START + 3 * DAY), Resolution.HOUR) == hours
+    keep_up(writer, START + 9 * DAY + 1)
+    with EmbeddedReader(folder) as reader:
+        assert reader.history(Choice(), Window(START, START + 3 * DAY), Resolution.HOUR) == hours
+    writer.close()
+
+
+def test_nothing_is_forgotten_by_a_setting_that_is_none(folder: Path) -> None:
+    writer = fill(folder, days=0)
+    keep_up(writer, START + 9 * DAY)
+    writer.put_setting("retention", b'{"raw_days": "few"}', START)
+    with pytest.raises(ConfigError, match="retention"):
+        keep_up(writer, START + 900 * DAY)
+    writer.close()
+    assert len(seen(folder)) == 3 * 3 * 144
+
+
+@pytest.mark.parametrize("words", ["raw", "raw=x", "rounds=5", "raw=2", "raw=30", "15m=99999999"])
+def test_what_cannot_be_kept_so_is_refused(words: str) -> None:
+    with pytest.raises(ConfigError):
+        changed(Retention(), (words,))

@@ -41,11 +41,15 @@ LOCAL = "local"
     help="Between round-trip rounds; exchanges and traces are 15 times rarer. 60 unless set before.",
 )  # fmt: skip
 @click.option(
+    "--keep", multiple=True, metavar="WHAT=DAYS",
+    help="How long raw, 15m or 1h is kept: raw=365. 730, 90 and 730 days unless set before.",
+)  # fmt: skip
+@click.option(
     "--public-host", multiple=True, metavar="NAME", help="A name this hub is reached by from outside."
 )
 def command(
     bind: str, data: Path | None, no_node: bool, workers: int, file: Path | None, only_targets: bool,
-    interval: float | None, public_host: tuple[str, ...],
+    interval: float | None, keep: tuple[str, ...], public_host: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Run a hub and measure from here; its address is printed once it answers. Ctrl-C ends all of it.
 
@@ -55,6 +59,7 @@ def command(
     from nettrace.hub.assignment import cadence
     from nettrace.hub.place import Data, default_folder
     from nettrace.hub.programs import Bind, refuse_taken
+    from nettrace.store.retention import Retention, changed
 
     if only_targets and file is None:
         raise click.UsageError("--only-targets needs --targets FILE")
@@ -65,10 +70,12 @@ def command(
         _refuse_open_door(place, where)
     if interval is not None:
         cadence(interval)
+    changed(Retention(), keep)  # refused before anything is started
     own = read_file(str(file)) if file else ()
 
     def furnish(link: "HubWriter") -> None:
         prepare(link, own, interval, only=only_targets)
+        retain(link, keep)
 
     run(place, where, furnish, workers=workers, node=not no_node, public_hosts=public_host)
 
@@ -122,6 +129,17 @@ def prepare(link: "HubWriter", own: "Sequence[Target]", interval: float | None, 
         if orders.cadence != cadence(interval):
             orders = msgspec.structs.replace(orders, cadence=cadence(interval))
             link.put_setting(SETTING, msgspec.json.encode(orders), now)
+
+
+def retain(link: "HubWriter", words: tuple[str, ...]) -> None:
+    """Bring what is said of keeping into the store, beside what was said before."""
+    from nettrace.store.retention import SETTING, changed, retention_of
+
+    text = link.setting(SETTING)
+    kept = changed(retention_of(text), words)
+    if words and kept != retention_of(text):
+        link.put_setting(SETTING, msgspec.json.encode(kept), time.time_ns())
+        note(f"nettrace: keeps raw {kept.raw_days}, 15m {kept.quarter_days}, 1h {kept.hour_days} days")
 
 
 def _local_node(link: "HubWriter", data: "Data", bind: "Bind") -> "Program":

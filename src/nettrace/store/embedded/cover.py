@@ -16,7 +16,7 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.embedded import tally
 from nettrace.store.embedded.database import Connection
 from nettrace.store.embedded.raw import Raw
-from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, fetch, floor_s, sparse
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, RAW_S, fetch, floor_s, sparse
 from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_HOUR, SLOT_NS
 from nettrace.store.embedded.tally import Tally
 
@@ -70,10 +70,13 @@ class Cover:
 
     def _find_dirty(self, series: Sequence[int], start: Instant, end: Instant) -> dict[int, set[int]]:
         wanted = set(series)
+        floor = (
+            floor_s(self._connection, RAW_S) // HOUR_S
+        )  # of older hours rollups know more than the rounds that are left
         found: dict[int, set[int]] = defaultdict(set)
         for hour, number in self._connection.execute(
             "SELECT hour, series FROM dirty WHERE hour >= ? AND hour <= ?",
-            (start // NS_PER_HOUR, max(start, end - 1) // NS_PER_HOUR),
+            (max(start // NS_PER_HOUR, floor), max(start, end - 1) // NS_PER_HOUR),
         ):
             if number in wanted:
                 found[int(hour)].add(int(number))

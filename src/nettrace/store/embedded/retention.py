@@ -5,13 +5,12 @@ Deleted pages are used again by what is stored next, so the database stops growi
 
 from pathlib import Path
 
-import msgspec
-
 from nettrace.model.instant import Instant
-from nettrace.store.embedded.database import Connection, transaction
-from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, floor_s, set_floor
+from nettrace.store.embedded.database import Connection, transaction, value
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, RAW_S, floor_s, set_floor
 from nettrace.store.embedded.schema import NS_PER_DAY, SLOT_NS
 from nettrace.store.embedded.sheet import sheet_id
+from nettrace.store.retention import SETTING, Retention, retention_of
 
 SERIES_AT_ONCE = 16
 SHEETS_AT_ONCE = 1_000
@@ -20,35 +19,30 @@ GRACE_NS = NS_PER_DAY
 """How long a file that was replaced stays for those who still read it."""
 
 
-class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things are kept, in days. Day rollups, events and routes stay for ever."""
-
-    raw_days: int = 730
-    quarter_days: int = 90
-    hour_days: int = 730
-
-
 class Forgetter:
     """Forgets what a data folder need not keep, a slice at a time."""
 
     def __init__(
         self, connection: Connection, path: Path, segments: Path, retention: Retention | None = None
     ) -> None:
-        """`path` is the database's, for what errors say."""
+        """`path` is the database's, for what errors say; without `retention` the setting holds."""
         self._connection = connection
         self._path = path
         self._segments = segments
-        self._kept = retention or Retention()
+        self._given = retention
         self._series: dict[int, list[int]] = {}
 
     def slice(self, now: Instant, _budget_s: float = 0.0) -> bool:
-        """Forget a little; True when more waits."""
+        """Forget a little; True when more waits. Raises ConfigError for a setting that is none."""
+        kept = self._given or retention_of(
+            value(self._connection, "SELECT value FROM setting WHERE name = ?", (SETTING,))
+        )
         return (
-            self._forget_rollups(now, QUARTER_S, self._kept.quarter_days)
-            or self._forget_rollups(now, HOUR_S, self._kept.hour_days)
-            or self._retire(now)
+            self._forget_rollups(now, QUARTER_S, kept.quarter_days)
+            or self._forget_rollups(now, HOUR_S, kept.hour_days)
+            or self._retire(now, kept.raw_days)
             or self._unlink(now)
-            or self._forget_hot(now)
+            or self._forget_hot(now, kept.raw_days)
         )
 
     def _forget_rollups(self, now: Instant, step: int, days: int) -> bool:
@@ -80,9 +74,12 @@ class Forgetter:
             del self._series[step]
         return bool(rest)
 
-    def _retire(self, now: Instant) -> bool:
-        """Take days that are too old out of the manifest."""
-        limit = now // NS_PER_DAY - self._kept.raw_days
+    def _retire(self, now: Instant, days: int) -> bool:
+        """Take days that are too old out of the manifest; first said, so that no rollup is made again from what is left."""
+        limit = now // NS_PER_DAY - days
+        if limit * DAY_S > floor_s(self._connection, RAW_S):
+            with transaction(self._connection, self._path):
+                set_floor(self._connection, RAW_S, limit * DAY_S)
         found = list(
             self._connection.execute(
                 "SELECT file FROM segment WHERE state = 'live' AND day < ? LIMIT 50", (limit,)
@@ -108,9 +105,9 @@ class Forgetter:
             return True
         return False
 
-    def _forget_hot(self, now: Instant) -> bool:
+    def _forget_hot(self, now: Instant, days: int) -> bool:
         """Drop rounds and traces that came, or were kept, for longer than raw data is."""
-        limit = (now // NS_PER_DAY - self._kept.raw_days) * NS_PER_DAY
+        limit = (now // NS_PER_DAY - days) * NS_PER_DAY
         done = self._connection.execute("SELECT value FROM meta WHERE name = 'forgotten_before'")
         if any(int(before) >= limit for (before,) in done):
             return False

@@ -23,6 +23,9 @@ from nettrace.store.embedded.segments import read_segment
 from nettrace.store.embedded.tally import Tally
 
 QUARTER_S, HOUR_S, DAY_S = 900, 3_600, 86_400
+RAW_S = 0
+"""Stands for single rounds where steps are told apart."""
+
 STEPS = (QUARTER_S, HOUR_S, DAY_S)
 
 ROWS_AT_ONCE, SHEETS_AT_ONCE = 50_000, 2_000
@@ -105,12 +108,12 @@ def sparse(connection: Connection, series: list[int], start: int, end: int) -> d
 
 
 def floor_s(connection: Connection, step: int) -> int:
-    """Rollups of this step that begin before this (s since 1970) may have been forgotten."""
+    """What is of this step and begins before this (s since 1970) may have been forgotten."""
     return int(value(connection, "SELECT value FROM meta WHERE name = ?", (f"rollup_floor_{step}",)) or 0)
 
 
 def set_floor(connection: Connection, step: int, start: int) -> None:
-    """Note that rollups of a step are kept from here on."""
+    """Note that what is of a step is kept from here on."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"rollup_floor_{step}", start))
 
 
@@ -194,7 +197,7 @@ class Roller:
 
     def _roll(self, pairs: list[tuple[int, int]], now: Instant) -> None:
         # What is older than the finest rollup that is still whole cannot be made again from what is left: it stays.
-        floor_hour = floor_s(self._connection, HOUR_S) // HOUR_S
+        floor_hour = max(floor_s(self._connection, step) for step in (HOUR_S, RAW_S)) // HOUR_S
         made = self.quarters([pair for pair in pairs if pair[0] >= floor_hour])
         hours = made.merged(made.start // HOUR_S * HOUR_S)
         put(self._connection, worthwhile(made, hours), QUARTER_S)

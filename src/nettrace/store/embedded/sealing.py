@@ -43,7 +43,8 @@ from nettrace.store.embedded.segments import (
 )
 from nettrace.store.embedded.slot import SOUGHT, held_slots, sought
 
-HOT_NS = 48 * NS_PER_HOUR
+HOT_NS = 24 * NS_PER_HOUR
+"""How long a day that ended stays hot: the last 24 hours, what charts ask for, always are."""
 SERIES_AT_ONCE = 8
 KEYS_AT_ONCE = 4_000
 AGAIN_NS = NS_PER_HOUR
