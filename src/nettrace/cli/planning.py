@@ -148,7 +148,7 @@ def _at_vantage(lab: Any, pair: tuple[str, str | None], request: "Request", brie
     from nettrace.placement.document.seen import Result
 
     name, code = pair
-    effort = Effort(pings=15, ping_gap_s=0.2, requests=15, request_gap_s=0.0, cold=7)
+    effort = Effort(pings=11, ping_gap_s=0.2, requests=11, request_gap_s=0.0, cold=6)
     made: list[Result] = []
     for job in jobs(request, brief, effort, cold=name == brief.now):
         done = lab.run(code, [sys.executable, "-m", "nettrace", *job.words])

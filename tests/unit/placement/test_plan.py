@@ -8,9 +8,8 @@ from tests.property.test_plan import request_of
 from nettrace.errors import MissingExtra
 from nettrace.placement import highs, narrowing
 from nettrace.placement.hitting import smallest_hitting
-from nettrace.placement.plan import Plan, Solver, Status, make_plan, plan_document
+from nettrace.placement.plan import Plan, Solver, Status, make_plan
 from nettrace.placement.request import Evidence, Latency
-from nettrace.placement.sheet import sheet
 
 SOLVERS = [Solver.SEARCH, Solver.HIGHS]
 
@@ -149,37 +148,6 @@ def test_without_the_solver_many_sites_name_the_missing_part(monkeypatch: pytest
 def test_the_smallest_hitting_set_is_smaller_than_the_greedy_one() -> None:
     families = [0b0001_01, 0b0001_10, 0b0010_01, 0b0010_10, 0b0100_01, 0b0100_10]
     assert smallest_hitting(families, 6) == 0b11
-
-
-def test_the_document_says_what_a_trader_asks() -> None:
-    request = request_of(raw(redundancy=1, budget_usd_month=150.0))
-    text = sheet(request, plan_document(make_plan(request)))
-    assert (
-        "Rent **tokyo, singapore, ashburn**: 3 of 3 sites, $130 a month ($1,560 a year), for 2 venues."
-        in text
-    )
-    assert "Proven: no choice of sites costs less." in text
-    assert "| tse | tokyo | 2 ms (1 to 4) | given | - | $5 | $10 |" in text
-    assert "| tse | tokyo | singapore | 70 ms (69 to 72) | +68 ms |" in text
-    assert "Of the budget of $150 a month $20 are left." in text
-
-
-def test_the_document_of_a_conflict_explains_it() -> None:
-    request = request_of(raw(redundancy=1, max_sites=1))
-    text = sheet(request, plan_document(make_plan(request)))
-    assert "**There is no plan.** These cannot hold together: max\\_sites = 1; redundancy = 1." in text
-
-
-def test_names_cannot_break_the_document() -> None:
-    request = raw()
-    request["site"][0]["name"] = "to|kyo\n**x**"
-    for row in request["latency"]:
-        row["site"] = request["site"][0]["name"] if row["site"] == "tokyo" else row["site"]
-    text = sheet(request_of(request), plan_document(planned(request)))
-    assert "to\\|kyo \\*\\*x\\*\\*" in text
-    assert all(
-        line.replace("\\|", "").count("|") == 8 for line in text.splitlines() if line.startswith("| to\\")
-    )
 
 
 def test_evidence_travels_with_the_latency() -> None:

@@ -51,7 +51,7 @@ pre{margin:0;padding:.2rem .8rem .8rem;overflow-x:auto;font:.82rem/1.5 ui-monosp
 @media (max-width:40rem){main{padding:1rem .9rem 3rem}h1{font-size:1.5rem}h2{font-size:1.2rem}nav ol{columns:1}th,td{padding:.32rem .5rem}}
 @media print{:root{--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--field:#fff;--mark:#000;--good:#000;--bad:#000}
 body{font-size:10pt}main{max-width:none;padding:0}nav{display:none}.wide{overflow:visible}table{font-size:7.5pt;width:100%}
-th,td{padding:2pt 4pt}td{max-width:none;overflow-wrap:anywhere}td.long{min-width:0}td.short,td.right{white-space:normal}
+th,td{padding:2pt 4pt}td{max-width:none}td.long{min-width:0}td.right small{display:block}
 h2,h3{break-after:avoid}tr,svg,li{break-inside:avoid}thead{display:table-header-group}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:7pt}.topology{min-width:0}a{text-decoration:none}}
 """

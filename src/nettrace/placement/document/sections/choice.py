@@ -13,17 +13,19 @@ _MOST_FLIPS = 12
 def phases(ground: Ground) -> list[dict[str, Any]]:
     """The chosen sites in the order that saves most soonest, then those not chosen; each with what it adds.
 
-    The first are those that stand already (today's and pinned ones). A phase's gain is what latency costs less with it
-    than before it, every venue using the nearest site it does not refuse.
+    The first are those that stand already (today's and pinned ones); when today's is given up, the first phase's gain is
+    against it. A phase's gain is what latency costs less with it than before it, every venue using the nearest site it
+    does not refuse.
     """
     chosen = ground.plan.sites
     have = tuple(name for name in chosen if ground.site(name).pinned or name == ground.brief.now)
     rows = [_phase(ground, (), have, "standing")] if have else []
     left = [name for name in chosen if name not in have]
+    before = have or ((ground.brief.now,) if ground.brief.now else ())
     while left:
         best = min(left, key=lambda name: _worth(ground, (*have, name)))
-        rows.append(_phase(ground, have, (*have, best), "rent"))
-        have = (*have, best)
+        rows.append(_phase(ground, before, (*have, best), "rent"))
+        have = before = (*have, best)
         left.remove(best)
     others = [site.name for site in ground.request.site if site.name not in chosen]
     rows += [

@@ -5,7 +5,7 @@ from typing import Any
 
 from nettrace.placement.document.ground import Ground, basis, triple
 from nettrace.placement.document.shape import Block, Head, Kind, Section, Words, table
-from nettrace.placement.registry.facts import Calendar, RegistryVenue, Standing, VenueKind, What
+from nettrace.placement.registry.facts import UNKNOWN, Calendar, RegistryVenue, Standing, VenueKind, What
 
 _CHOICES = ("first", "second", "third")
 
@@ -48,7 +48,7 @@ def _kind(ground: Ground, name: str) -> VenueKind:
 def _row(ground: Ground, name: str) -> dict[str, Any]:
     facts, stand, served = ground.facts(name), ground.engine(name), ground.assignment(name)
     now = ground.row(name, ground.brief.now) if ground.brief.now else None
-    fronts = sorted({each.fronted_by for each in facts.endpoints}) if facts else []
+    fronts = _fronts(facts)
     turned = {code.upper() for code in ground.venue(name).forbid_countries}
     turned |= set(facts.blocked.countries) if facts and facts.blocked else set()
     return {
@@ -158,6 +158,13 @@ def _unknown(ground: Ground, venue: str) -> str:
     return "Unknown from every site: the request names no host of it (document.venue), so nothing can be measured."
 
 
+def _fronts(facts: RegistryVenue | None) -> list[str]:
+    """The content networks before a venue; `none` when no endpoint has one, nothing when that is not known."""
+    found = {each.fronted_by for each in facts.endpoints} if facts else set[str]()
+    known = sorted(found - {"none", UNKNOWN})
+    return known or (["none"] if found == {"none"} else [])
+
+
 def _use(ground: Ground, venue: str, site: str) -> str:
     served = ground.assignment(venue)
     if served is not None and served.site == site:
@@ -181,7 +188,7 @@ def _told(ground: Ground, name: str) -> list[str]:
         for each in facts.stands
         if each.what is What.ENGINE and each.standing is Standing.CONTRADICTED
     ]
-    edges = sorted({each.fronted_by for each in facts.endpoints} - {"none", "unknown"})
+    edges = [each for each in _fronts(facts) if each != "none"]
     if edges:
         words.append(
             f"{', '.join(edges)} stands before it: a ping or handshake measures that edge, not the venue."
