@@ -34,6 +34,8 @@ async def test_tiers_scopes_and_wrong_keys(hub: Hub, operation: Operation) -> No
     assert await ask(hub, operation, path, {"X-Api-Key": unknown[::-1]}) == 401
     for tier in TIERS:
         has = operation.feature is None or operation.feature in hub.service.tiers.named(tier).features
+        if operation.method == "DELETE":
+            path = await filled_in(hub, operation, owner)  # the one before is gone
         account = "owner" if has and "{" in operation.path else f"{tier}-other"
         status = await ask(hub, operation, path, hub.key(tier, account))
         assert (status < 400) if has else (status == 403), (tier, status)
@@ -41,6 +43,7 @@ async def test_tiers_scopes_and_wrong_keys(hub: Hub, operation: Operation) -> No
         poor = hub.key("government", "owner", scopes=frozenset(Scope) - {operation.scope})
         assert await ask(hub, operation, path, poor) == 403
         alone = hub.key("government", "owner", scopes=frozenset({operation.scope, Scope.READ}))
+        path = await filled_in(hub, operation, owner)
         hub.work_off()
         assert await ask(hub, operation, path, alone) < 400
 

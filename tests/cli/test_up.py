@@ -123,7 +123,7 @@ def test_one_command_measures_keeps_and_serves_and_goes_on_after_a_restart(tmp_p
 def ends_in_time(process, number: int) -> None:
     """The signal ends all of it, within the five seconds that are promised and one for a busy machine."""
     everybody = family(process.pid)
-    assert len(everybody) >= 4  # supervisor, writer, two API workers
+    assert len(everybody) >= 5  # supervisor, writer, courier, two API workers
     began = time.monotonic()
     process.send_signal(number)
     assert process.wait(PATIENCE_S) == 0
@@ -138,7 +138,7 @@ def test_a_crashed_writer_or_worker_is_started_again_and_said(tmp_path):
                 pid for pid in family(process.pid) if word in Path(f"/proc/{pid}/cmdline").read_bytes()
             ]
             os.kill(victims[0], signal.SIGKILL)
-        until(lambda: len(family(process.pid)) == 4, "all of them")
+        until(lambda: len(family(process.pid)) == 5, "all of them")
         token = ("fleet", "token", "--region", "fra", "--data", tmp_path / "d")
         until(lambda: nettrace(*token).returncode == 0, "the writer")
         until(lambda: fetch(f"{url}/livez")[0] == 200, "an answer")

@@ -11,7 +11,7 @@ from tests.api.conftest import NOW, Hub, ping
 from tests.client.conftest import asked
 
 from nettrace.api.table import OPERATIONS
-from nettrace.client import AsyncClient, Client, calls
+from nettrace.client import AsyncClient, Client, alerts, calls
 from nettrace.client.answers import Answer
 from nettrace.client.call import Call, Rows
 from nettrace.client.judgements import Export, Key, Measurement
@@ -27,7 +27,10 @@ EVERY = [
     calls.signal_summary(), calls.events(), calls.event("id"), calls.measurements(), calls.measurement("id"),
     calls.create_measurement(HOST), calls.exports(), calls.export_state("id"),
     calls.create_export(BEGIN, BEGIN + timedelta(hours=1)), calls.limits(), calls.usage(), calls.keys(),
-    calls.create_key(), calls.revoke_key("id"),
+    calls.create_key(), calls.revoke_key("id"), alerts.alert_rules(), alerts.alert_rule("n"), alerts.put_alert_rule("n"),
+    alerts.drop_alert_rule("n"), alerts.channels(), alerts.put_channel("n", "slack", "https://h.example"),
+    alerts.drop_channel("n"), alerts.test_channel("n"), alerts.silences(), alerts.add_silence(BEGIN, BEGIN),
+    alerts.drop_silence("n"), alerts.incidents(), alerts.incident("n"), alerts.acknowledge("n"), alerts.close_incident("n"),
 ]  # fmt: skip
 
 
@@ -133,6 +136,21 @@ async def test_answers_have_types(client: AsyncClient) -> None:
     assert (await client.event("sig_003")).kind == "anomaly"
     assert (await client.limits()).tier
     assert (await client.usage()).day == "2026-11-20"
+
+
+async def test_alerts_are_made_and_looked_at(client: AsyncClient) -> None:
+    made = await client.put_alert_rule("slow", preset="derived", k=2, **{"for": "5m"})
+    assert (made.metric, made.hold, made.k) == ("p50", "5m", 2)
+    assert [each.name for each in await client.alert_rules()] == ["slow"]
+    desk = await client.put_channel("desk", "webhook", "https://h.example/hook")
+    assert desk.secret is not None
+    assert (await client.test_channel("desk")).delivered
+    silence = await client.add_silence(BEGIN, BEGIN + timedelta(hours=1), host=HOST)
+    assert (await client.drop_silence(silence.id)).targets == (HOST,)
+    assert [each async for each in client.incidents(state="open")] == []
+    own = await client.add_custom_target("mine.example.net", port=9880)
+    assert [each.host for each in await client.custom_targets()] == [own.host]
+    assert (await client.remove_custom_target("mine.example.net")).lifecycle == "retired"
 
 
 async def test_histories_have_the_percentiles_that_were_asked_for(client: AsyncClient) -> None:

@@ -21,6 +21,7 @@ from nettrace.hub.place import Data
 from nettrace.hub.quota import Quota
 from nettrace.hub.tiers import Tiers
 from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.outside.notify.channel import deliver
 from nettrace.store.port import StoreReader
 
 T = TypeVar("T")
@@ -96,6 +97,7 @@ class Service:
     Attributes:
         readers: for what callers ask.
         resolve: addresses of a name, as the hub sees it.
+        deliver: carries one message to a channel, blocking.
         following: a reader of its own for the live log, which long questions must not delay.
     """
 
@@ -122,6 +124,7 @@ class Service:
         self.access = Access(self._keys, self.tiers, self.quota, single_user=single_user)
         self.secret = _secret(data.folder / "cursor.key")
         self.resolve = addresses_of
+        self.deliver = deliver
         self.answers = Answers()
         self.histogram = Histogram()
         self.newest = Newest(now(), self.histogram.take)

@@ -2,6 +2,7 @@
 
 from nettrace.api.doors import (
     account,
+    alerts,
     custom,
     documentation,
     events,
@@ -23,6 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *routes.OPERATIONS,
     *ranking.OPERATIONS,
     *events.OPERATIONS,
+    *alerts.OPERATIONS,
     *measurements.OPERATIONS,
     *exports.OPERATIONS,
     *account.OPERATIONS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
 import msgspec
 
-from nettrace.client import calls, columns, exchange, jobs, transport
+from nettrace.client import alerts, calls, columns, exchange, jobs, transport
 from nettrace.client.answers import Page
 from nettrace.client.call import Call, Names
 from nettrace.client.call import Rows as Listing
@@ -134,6 +134,21 @@ class Client:
     signal_summary = _one(calls.signal_summary)
     events = _rows(calls.events)
     event = _one(calls.event)
+    alert_rules = _one(alerts.alert_rules)
+    alert_rule = _one(alerts.alert_rule)
+    put_alert_rule = _one(alerts.put_alert_rule)
+    drop_alert_rule = _one(alerts.drop_alert_rule)
+    channels = _one(alerts.channels)
+    put_channel = _one(alerts.put_channel)
+    drop_channel = _one(alerts.drop_channel)
+    test_channel = _one(alerts.test_channel)
+    silences = _one(alerts.silences)
+    add_silence = _one(alerts.add_silence)
+    drop_silence = _one(alerts.drop_silence)
+    incidents = _rows(alerts.incidents)
+    incident = _one(alerts.incident)
+    acknowledge = _one(alerts.acknowledge)
+    close_incident = _one(alerts.close_incident)
     measure = _job(jobs.measure)
     measure_cost = _job(jobs.measure_cost)
     create_measurement = _one(calls.create_measurement)

@@ -19,6 +19,7 @@ from nettrace.analysis.alerts.evaluator import Evaluator, Turn
 from nettrace.analysis.alerts.fact import EventSeen, Fact, Heard, Known, Ordered, RoundSeen
 from nettrace.analysis.alerts.rule import RuleBook, read_book
 from nettrace.errors import ConfigError
+from nettrace.hub.shelf import mark
 from nettrace.model.alert import AlertStep, Delivery, Incident, Notice, NoticeKind, Order
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
@@ -106,15 +107,19 @@ class Alerting:
     Args:
         reader: of this object alone.
         book: the rules in force.
+        account: whose rules they are: they see its own targets and everybody's, and their incidents are its own.
+            None is the hub's operator, who sees everything.
     """
 
-    def __init__(self, reader: StoreReader, book: RuleBook) -> None:
+    def __init__(self, reader: StoreReader, book: RuleBook, account: str | None = None) -> None:
         self._reader = reader
         self._book = book
+        self._account = account
+        self._suffix = "" if account is None else f"~{mark(account)}"
         stored = reader.alert_state()
-        kept = stored.get(_EVALUATOR)
+        kept = stored.get(_EVALUATOR + self._suffix)
         self._evaluator = Evaluator(book) if kept is None else Evaluator.restore(book, kept)
-        place = stored.get(_PLACE)
+        place = stored.get(_PLACE + self._suffix)
         self._place = (
             _Place(seq=reader.head()) if place is None else msgspec.msgpack.decode(place, type=_Place)
         )
@@ -136,16 +141,20 @@ class Alerting:
             facts: list[Fact] = list(heard_facts(self._reader))
             if now - self._known_at >= _KNOWN_NS:
                 self._known_at = now
-                facts = [*known_facts(self._reader, now), *facts]
+                facts = [*known_facts(self._reader, now, self._account), *facts]
             turns.append(self._evaluator.feed(self._oldest_unseen(now), facts))
         turns += self._news()
         orders = self._reader.alert_orders(self._place.order)
-        turns.append(self._evaluator.feed(now, _ordered(orders)))
+        turns.append(self._evaluator.feed(now, _ordered(orders, self._suffix)))
         if orders:
             self._place = msgspec.structs.replace(self._place, order=orders[-1].number)
         requests = self._traced(turns, now) if self._book.trace else {}
         step = self._store(turns, requests, now, ordered=bool(orders))
-        others = tuple(each for each in orders if each.action not in {"ack", "close"})
+        others = (
+            tuple(each for each in orders if each.action not in {"ack", "close"})
+            if self._account is None
+            else ()
+        )  # the hub's own rules speak for all channels
         return Stepped(
             step=step, requests=tuple(r for made in requests.values() for r in made), orders=others
         )
@@ -164,7 +173,10 @@ class Alerting:
                 return
             self._learn_intervals(page.head)
             for at, events in groupby(page.events, key=lambda event: event.at):
-                facts = [fact for event in events if (fact := fact_of(event, self._intervals)) is not None]
+                seen = (
+                    each for each in events if self._account is None or each.account in {None, self._account}
+                )
+                facts = [fact for each in seen if (fact := fact_of(each, self._intervals)) is not None]
                 if facts:
                     yield self._evaluator.feed(at, facts)
             self._place = msgspec.structs.replace(self._place, seq=page.events[-1].seq)
@@ -184,7 +196,8 @@ class Alerting:
             if host is None or not incident.vantages or now - notice.at > TRACE_DEADLINE_NS:
                 continue
             request = MeasurementRequest(
-                id="req_" + blake2b(incident.id.encode(), digest_size=10).hexdigest(), account="alerts", target=host,
+                id="req_" + blake2b((incident.id + self._suffix).encode(), digest_size=10).hexdigest(),
+                account=self._account or "alerts", target=host,
                 endpoint=targets[host].endpoints[0], method=RoundMethod.TRACE, wanted=incident.vantages[:TRACED_FROM],
                 created_at=now, deadline=now + TRACE_DEADLINE_NS,
             )  # fmt: skip
@@ -204,15 +217,31 @@ class Alerting:
         for one, ids in traces.items():
             attached = self._evaluator.attach(one, ids)
             incidents[one] = attached or msgspec.structs.replace(incidents[one], traces=ids)
-        notices = [each for turn in turns for each in turn.notices]
+        incidents = {one: self._owned(each) for one, each in incidents.items()}
+        notices = [self._addressed(each) for turn in turns for each in turn.notices]
         if not incidents and not notices and not ordered and now - self._kept_at < KEEP_NS:
             return None
         self._kept_at = now
         deliveries = [
-            d for each in notices for d in deliveries_of(each, traces.get(each.incident.id, ()), now)
+            d
+            for each in notices
+            for d in deliveries_of(each, traces.get(each.incident.id.removesuffix(self._suffix), ()), now)
         ]
-        state = {_EVALUATOR: self._evaluator.snapshot(), _PLACE: msgspec.msgpack.encode(self._place)}
+        state = {
+            _EVALUATOR + self._suffix: self._evaluator.snapshot(),
+            _PLACE + self._suffix: msgspec.msgpack.encode(self._place),
+        }
         return AlertStep(incidents=tuple(incidents.values()), deliveries=tuple(deliveries), state=state)
+
+    def _owned(self, incident: Incident) -> Incident:
+        """The incident as it is stored: of an account, under a name that no other account's has."""
+        if self._account is None:
+            return incident
+        return msgspec.structs.replace(incident, id=incident.id + self._suffix, account=self._account)
+
+    def _addressed(self, notice: Notice) -> Notice:
+        channels = tuple(name + self._suffix for name in notice.channels)
+        return msgspec.structs.replace(notice, incident=self._owned(notice.incident), channels=channels)
 
 
 def deliveries_of(notice: Notice, traces: tuple[str, ...], now: Instant, detail: str = "") -> list[Delivery]:
@@ -231,8 +260,8 @@ def deliveries_of(notice: Notice, traces: tuple[str, ...], now: Instant, detail:
 
 
 # -- facts
-def known_facts(reader: StoreReader, now: Instant) -> list[Known]:
-    """What the targets are; the AS is the last one of a route that holds now, where routes know any."""
+def known_facts(reader: StoreReader, now: Instant, account: str | None = None) -> list[Known]:
+    """What the targets are, those an account may see when one is named; the AS is the last one of a route that holds now, where routes know any."""
     asn = {
         route.series.target: route.as_path[-1]
         for route in reader.routes(Choice(), Window(now, now + 1))
@@ -247,6 +276,7 @@ def known_facts(reader: StoreReader, now: Instant) -> list[Known]:
             watched=target.lifecycle not in idle,
         )
         for target in reader.targets()
+        if account is None or target.account in {None, account}
     ]
 
 
@@ -303,13 +333,17 @@ def event_fact(body: Mapping[str, Any], target: str | None, vantage: str | None)
     )  # fmt: skip
 
 
-def _ordered(orders: Sequence[Order]) -> list[Fact]:
+def _ordered(orders: Sequence[Order], suffix: str = "") -> list[Fact]:
+    """The orders about incidents of one owner, which the evaluator knows without their suffix."""
     made: list[Fact] = []
     for order in orders:
+        incident, separator, owner = order.subject.partition("~")
+        if separator + owner != suffix:
+            continue
         if order.action == "ack":
-            made.append(Ordered(action="ack", incident=order.subject, actor=order.actor))
+            made.append(Ordered(action="ack", incident=incident, actor=order.actor))
         elif order.action == "close":
-            made.append(Ordered(action="close", incident=order.subject, actor=order.actor))
+            made.append(Ordered(action="close", incident=incident, actor=order.actor))
     return made
 
 

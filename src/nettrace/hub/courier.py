@@ -26,6 +26,7 @@ from nettrace.hub.alerting import FILE, Alerting, BookFile, Stepped, deliveries_
 from nettrace.hub.link import HubWriter, WriterLink
 from nettrace.hub.open import folder_of, open_reader
 from nettrace.hub.place import Data
+from nettrace.hub.shelf import books, mark
 from nettrace.model.alert import AlertStep, Delivery, DeliveryState, Incident, Notice, NoticeKind, Order
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.signal import Severity
@@ -100,7 +101,9 @@ class Courier:
         self._log = log
         self._file = BookFile(data.folder / FILE)
         self._reader: StoreReader | None = None
-        self._alerting: Alerting | None = None
+        self._alerting: dict[str | None, Alerting] = {}
+        self._shelves: dict[str, RuleBook] = {}
+        self._shelves_at = -1
         self._health: dict[str, Health] = {}
         self._carrying: dict[str, asyncio.Task[None]] = {}
         self._carried: set[str] = set()
@@ -130,7 +133,7 @@ class Courier:
 
     async def _begin_anew(self) -> None:
         """Know what the store knows, and nothing else: what could not be stored never happened."""
-        reader, self._reader, self._alerting = self._reader, None, None
+        reader, self._reader, self._alerting, self._shelves_at = self._reader, None, {}, -1
         if reader is not None:
             await self._in_store(reader.close)
 
@@ -143,23 +146,28 @@ class Courier:
         except ConfigError as error:
             changed = False
             self._log.say("rules.refused", error=str(error))
-        book = self._file.book
-        if book is None:
+        own = self._file.book
+        if own is None:
             return
         pending: list[Delivery] = []
         steps: list[Stepped] = []
 
         def look() -> None:
-            if self._reader is None or self._alerting is None:
+            if self._reader is None:
                 self._reader = open_reader(self._data)
-                self._alerting = Alerting(self._reader, book)
                 self._health = _healths(self._reader)
+            if None not in self._alerting:
+                self._alerting[None] = Alerting(self._reader, own)
             elif changed:
-                self._alerting.use(book)
-            steps.append(self._alerting.step(time.time_ns()))
+                self._alerting[None].use(own)
+            self._read_shelves(self._reader)
+            now = time.time_ns()
+            steps.extend(each.step(now) for each in self._alerting.values())
 
         await self._in_store(look)
-        await self._keep(steps[0])
+        for step in steps:
+            await self._keep(step)
+        book = self._with_shelves(own)
         reader = self._reader
         self._carried.clear()  # what is carried from here on is read as if it still waited
         if reader is not None:
@@ -167,6 +175,31 @@ class Courier:
                 lambda: pending.extend(reader.deliveries(states=(DeliveryState.PENDING,), limit=_TOGETHER))
             )
         self._start(pending, book, time.time_ns())
+
+    def _read_shelves(self, reader: StoreReader) -> None:
+        """Take up what accounts changed; rules that cannot be read leave the old ones in force."""
+        version = reader.targets_version()
+        if version == self._shelves_at:
+            return
+        self._shelves_at = version
+        for account, book in books(reader.settings(), self._data.secrets).items():
+            if isinstance(book, ConfigError):
+                self._log.say("rules.refused", account=account, error=str(book))
+            elif account not in self._alerting:
+                self._shelves[account] = book
+                self._alerting[account] = Alerting(reader, book, account)
+            elif book != self._shelves.get(account):
+                self._shelves[account] = book
+                self._alerting[account].use(book)
+
+    def _with_shelves(self, book: RuleBook) -> RuleBook:
+        """The hub's own rules with the channels of every account beside its own."""
+        theirs = {
+            f"{name}~{mark(account)}": spec
+            for account, shelf in self._shelves.items()
+            for name, spec in shelf.channel.items()
+        }
+        return msgspec.structs.replace(book, channel={**book.channel, **theirs})
 
     async def _keep(self, stepped: Stepped) -> None:
         for request in stepped.requests:
@@ -254,7 +287,8 @@ class Courier:
     async def _tell_disabled(self, name: str, health: Health, book: RuleBook) -> None:
         self._log.say("channel.disabled", channel=name, why=health.why)
         now = health.disabled_at or 0
-        others = tuple(other for other in book.channel if other != name)
+        whose = name.partition("~")[2]
+        others = tuple(each for each in book.channel if each != name and each.partition("~")[2] == whose)
         incident = Incident(
             id="inc_" + blake2b(f"channel {name} {now}".encode(), digest_size=10).hexdigest(), cause=f"channel:{name}",
             severity=Severity.CRITICAL, rules=(), since=health.failing_since or now, opened_at=now,

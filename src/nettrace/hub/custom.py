@@ -97,7 +97,7 @@ def _beside(made: Target, host: str, known: Iterable[Target]) -> Target:
     return made
 
 
-def plain_host(text: str) -> str:
+def plain_host(text: str, field: str = "host") -> str:
     """A host name or address in its one usual form. Numbers that only some programs take for an address are none.
 
     >>> plain_host("API.Example.com."), plain_host("[2001:DB8::1]")
@@ -114,7 +114,7 @@ def plain_host(text: str) -> str:
     numeric = _NUMBER.fullmatch(labels[-1])
     if numeric or len(host) > 253 or not all(_LABEL.fullmatch(each) for each in labels):
         raise InvalidField(
-            "host", f"'{text[:100]}' is not a host name or an address in its usual form", "api.example.com"
+            field, f"'{text[:100]}' is not a host name or an address in its usual form", "api.example.com"
         )
     return host
 

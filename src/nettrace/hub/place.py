@@ -16,6 +16,7 @@ class Data:
         self.database = self.folder / "hub.sqlite"
         self.segments = self.folder / "segments"
         self.exports = self.folder / "exports"
+        self.secrets = self.folder / "secrets"
         self.quota = self.folder / "quota.bin"
         self.socket = self.folder / "writer.sock"
         self.lock = self.folder / "hub.lock"

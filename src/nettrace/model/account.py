@@ -14,6 +14,7 @@ class Scope(StrEnum):
     MEASURE = "measure"
     TARGETS = "targets"
     KEYS = "keys"
+    ALERTS = "alerts"
     FLEET = "fleet"
 
 

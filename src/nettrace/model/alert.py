@@ -66,6 +66,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
         quiet: its page waits for the end of quiet hours.
         why: what the newest holding rules rest on.
         traces: on-demand measurements (`req_...`) that were started when it opened.
+        account: whose rules made it, or None for the hub's own.
         closed_by: `recovered`, a person's name, or why else it ended.
     """
 
@@ -87,6 +88,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: Instant | None = None
     closed_by: str | None = None
     traces: tuple[str, ...] = ()
+    account: str | None = None
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):

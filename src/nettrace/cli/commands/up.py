@@ -101,8 +101,7 @@ def run(
             furnish(link)
             if node:
                 supervisor.add(_local_node(link, data, bind))
-            if (data.folder / "alerts.toml").exists():
-                supervisor.add(courier_program(data))
+            supervisor.add(courier_program(data))
         finally:
             link.close()
         click.echo(bind.url)

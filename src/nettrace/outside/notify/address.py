@@ -53,7 +53,7 @@ def resolved(host: str, port: int, allow: Iterable[str] = ()) -> list[str]:
         why = refusal(address, allow)
         if why is not None:
             raise Forbidden(
-                f"{host} leads to {address}: {why}", "The operator can open it: allow = [...] of the channel"
+                f"{host} leads to what is {why}", "The operator can open it: allow = [...] of the channel"
             )
     return addresses
 
