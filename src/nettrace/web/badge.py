@@ -74,7 +74,7 @@ def rtt_badge(label: str, rtt_ns: int | None, at: Instant | None, now: Instant, 
         return Badge(
             label=label, message=f"no answer{old}", tone=tone, title=f"{label}: no answer {age(age_s)} ago"
         )
-    value = _milliseconds(rtt_ns)
+    value = milliseconds(rtt_ns)
     title = f"{label}: {value}, measured {age(age_s)} ago"
     return Badge(label=label, message=value + old, tone=Tone.UNKNOWN if stale else _tone(rtt_ns), title=title)
 
@@ -113,7 +113,8 @@ def shields(badge: Badge) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _milliseconds(ns: int) -> str:
+def milliseconds(ns: int) -> str:
+    """Nanoseconds in few figures, with their unit."""
     value = ns / NS_PER_MS
     return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
 

@@ -10,12 +10,17 @@ from litestar.handlers import HTTPRouteHandler
 from nettrace.hub.latest import Snapshot
 from nettrace.hub.query import shown, speaking
 from nettrace.model.instant import Instant
+from nettrace.model.measurement import Outcome
+from nettrace.model.target import RoundMethod, Target
 from nettrace.store.rows import Latest
-from nettrace.web.badge import Badge, Tone, age, rtt_badge, shields, svg
+from nettrace.web.badge import Badge, Tone, age, milliseconds, rtt_badge, shields, svg
 from nettrace.web.hub import Hub
 from nettrace.web.status import PUBLIC
 
-METRICS = ("rtt", "loss", "age", "hops")
+STAGES = {"dns": "lookup", "connect": "TCP connect", "tls": "TLS handshake", "ttfb": "first byte"}
+METRICS = ("rtt", "loss", "age", "hops", "state", *STAGES)
+"""`hops` are of the newest trace, stages of the newest request; the rest of the method that speaks for the target."""
+
 _SECONDS = 30
 
 
@@ -23,13 +28,16 @@ def badge_doors(hub: Hub) -> list[HTTPRouteHandler]:
     """`/widget/{host}`, `/badge/{host}/{metric}.svg` and the shields.io endpoint beside it."""
 
     @get("/widget/{host:str}", include_in_schema=False)
-    async def widget(request: Request[Any, Any, Any], host: str) -> Response[bytes]:
+    async def widget(request: Request[Any, Any, Any]) -> Response[bytes]:
+        host = str(request.path_params["host"])
         return _image(badge_for(hub.snapshot, host, "rtt", hub.now(), _vantages(request)))
 
     @get("/badge/{host:str}/{file:str}", include_in_schema=False)
-    async def badge(request: Request[Any, Any, Any], host: str, file: str) -> Response[bytes]:
-        metric, _, form = file.rpartition(".")
-        made = badge_for(hub.snapshot, host, metric, hub.now(), _vantages(request))
+    async def badge(request: Request[Any, Any, Any]) -> Response[bytes]:
+        metric, _, form = str(request.path_params["file"]).rpartition(".")
+        made = badge_for(
+            hub.snapshot, str(request.path_params["host"]), metric, hub.now(), _vantages(request)
+        )
         return _endpoint(made) if form == "json" else _image(made)
 
     return [widget, badge]
@@ -55,7 +63,19 @@ def badge_for(
             else f"no metric '{metric}'; there are {', '.join(METRICS)}"
         )
         return Badge(label=label, message="unknown", tone=Tone.UNKNOWN, title=f"{label}: {why}")
+    if metric in {"hops", *STAGES}:
+        wanted = RoundMethod.TRACE if metric == "hops" else RoundMethod.HTTP
+        best = _newest(snapshot, target, wanted, vantages or (best.round.series.vantage,))
     return _other(label, metric, best, now)
+
+
+def _newest(
+    snapshot: Snapshot, target: Target, method: RoundMethod, vantages: Sequence[str]
+) -> Latest | None:
+    """The newest round of a target by a method from one of the vantages."""
+    rows = snapshot.newest.get(target.host, {})
+    found = [row for series, row in rows.items() if series.method is method and series.vantage in vantages]
+    return max(found, key=lambda row: row.round.due, default=None)
 
 
 def _rtt(label: str, best: Latest | None, now: Instant) -> Badge:
@@ -64,22 +84,38 @@ def _rtt(label: str, best: Latest | None, now: Instant) -> Badge:
     return rtt_badge(label, best.round.rtt_ns, best.round.due, now, best.interval_s)
 
 
-def _other(label: str, metric: str, best: Latest, now: Instant) -> Badge:
+def _other(label: str, metric: str, best: Latest | None, now: Instant) -> Badge:
+    name = f"{label} {STAGES.get(metric, metric)}"
+    words, tone = ("unknown", Tone.UNKNOWN) if best is None else _said(metric, best, now)
+    if (
+        best is not None
+        and metric != "age"
+        and words != "unknown"
+        and now - best.round.due > 3e9 * best.interval_s
+    ):
+        words, tone = f"{words}, {age(max(0, now - best.round.due) / 1e9)} ago", Tone.UNKNOWN
+    return Badge(label=name, message=words, tone=tone, title=f"{name}: {words}")
+
+
+def _said(metric: str, best: Latest, now: Instant) -> tuple[str, Tone]:
+    """What the newest round says of a metric."""
     newest = best.round
+    stage = newest.stages_ns.get(metric)
+    if stage is not None:
+        return milliseconds(stage), Tone.FAIR
     if metric == "age":
-        words = age(max(0, now - newest.due) / 1e9)
-        tone = Tone.GOOD if now - newest.due <= 3e9 * best.interval_s else Tone.UNKNOWN
-    elif metric == "loss" and newest.sent:
+        fresh = now - newest.due <= 3e9 * best.interval_s
+        return age(max(0, now - newest.due) / 1e9), Tone.GOOD if fresh else Tone.UNKNOWN
+    if metric == "loss" and newest.sent:
         share = (newest.sent - newest.received) / newest.sent
-        words, tone = (
-            f"{100 * share:.0f} %",
-            Tone.GOOD if share == 0 else Tone.SLOW if share < 0.2 else Tone.BAD,
-        )
-    elif metric == "hops" and newest.hop_count is not None:
-        words, tone = str(newest.hop_count), Tone.FAIR
-    else:
-        words, tone = "unknown", Tone.UNKNOWN
-    return Badge(label=f"{label} {metric}", message=words, tone=tone, title=f"{label}: {metric} {words}")
+        return f"{100 * share:.0f} %", Tone.GOOD if share == 0 else Tone.SLOW if share < 0.2 else Tone.BAD
+    if metric == "hops" and newest.hop_count is not None:
+        return str(newest.hop_count), Tone.FAIR
+    if metric == "state":
+        return {
+            Outcome.MEASURED: ("answers", Tone.GOOD), Outcome.FAILED: ("no answer", Tone.BAD),
+        }.get(newest.outcome, ("not measured", Tone.UNKNOWN))  # fmt: skip
+    return "unknown", Tone.UNKNOWN
 
 
 def _vantages(request: Request[Any, Any, Any]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from nettrace.web.door import Visit, door, guarded, refused
 from nettrace.web.events import event_doors
 from nettrace.web.hub import Hub
 from nettrace.web.map import map_doors
+from nettrace.web.measurements import measurement_doors
 from nettrace.web.overview import overview_doors
 from nettrace.web.path import path_doors
 from nettrace.web.playground import playground_doors
@@ -38,6 +39,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *signal_doors(hub),
         *map_doors(hub),
         *path_doors(hub),
+        *measurement_doors(hub),
         *status_doors(hub),
         *badge_doors(hub),
         *playground_doors(hub),
@@ -51,7 +53,8 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
 
 def _static_door(hub: Hub) -> HTTPRouteHandler:
     @get("/static/{stamp:str}/{name:path}", include_in_schema=False)
-    async def static(request: Request[Any, Any, Any], stamp: str, name: str) -> Response[bytes]:
+    async def static(request: Request[Any, Any, Any]) -> Response[bytes]:
+        stamp, name = (str(request.path_params[each]) for each in ("stamp", "name"))
         try:
             if stamp != digest():
                 raise NotFound("this file is of another version of NetTrace", "Load the page again")

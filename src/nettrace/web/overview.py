@@ -15,6 +15,7 @@ from nettrace.model.target import Lifecycle, Target
 from nettrace.web.causes import cause_rows
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
+from nettrace.web.measurements import box
 from nettrace.web.targets import Row, row_of
 
 _WORST = 8
@@ -73,7 +74,7 @@ async def overview_page(visit: Visit) -> Response[Any]:
     told = {
         "page": "overview", "headline": headline(categories, vantages, len(troubles)), "vantages": vantages, "troubles": troubles[:_WORST],
         "more": max(0, len(troubles) - _WORST), "categories": categories, "stranger": visit.caller is None,
-        "rows": cause_rows(visit, visit.snapshot.events_1h)[:20] if visit.caller else [],
+        "rows": cause_rows(visit, visit.snapshot.events_1h)[:20] if visit.caller else [], **box(visit),
     }  # fmt: skip
     return visit.page("overview.html", told)
 

@@ -75,6 +75,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     stated: float | None
     meaning: str
     svg: str = ""
+    columns: Columns | None = None
     tools: chart.Tools | None = None
 
 
@@ -215,6 +216,7 @@ def _drawn(columns: Columns, around: Window, event: Event) -> dict[str, Any]:
     tools = chart.history(columns.series.target, columns.series.vantage, series, around, columns.resolution)
     return {
         "svg": smoke(columns, around, f"{columns.series} around {event.kind}", marks=(mark,)),
+        "columns": columns,
         "tools": tools,
     }
 

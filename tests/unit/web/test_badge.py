@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nettrace.hub.latest import Snapshot
 from nettrace.model.instant import NS_PER_S
+from nettrace.model.measurement import Outcome
+from nettrace.model.target import Endpoint, Role, RoundMethod, Series, Target
+from nettrace.store.rows import Latest, Round
 from nettrace.web.badge import Tone, rtt_badge, shields, svg
+from nettrace.web.badges import METRICS, badge_for
 from nettrace.web.spark import sparkline
 
 NOW = 1_790_000_000 * NS_PER_S
@@ -54,3 +59,29 @@ def test_sparklines_are_valid_and_leave_gaps_open(values: list[float | None], ti
             for node in tree
         )
         assert marks == sum(value is not None for value in values)
+
+
+def test_every_metric_has_a_badge_and_an_old_number_says_so_whatever_it_is() -> None:
+    target = Target(
+        host="a.example", name="<A&B>", category="x",
+        endpoints=(Endpoint(name="rest", host="a.example", role=Role.API, methods=(RoundMethod.TCP,)),),
+    )  # fmt: skip
+    rows = {}
+    for method, more in {
+        RoundMethod.TCP: {"rtt_ns": 5_000_000, "sent": 10, "received": 9}, RoundMethod.TRACE: {"hop_count": 7},
+        RoundMethod.HTTP: {"stages_ns": {"dns": 10**6, "connect": 2 * 10**6, "tls": 3 * 10**6, "ttfb": 4 * 10**6}},
+    }.items():  # fmt: skip
+        series = Series("nyc", "a.example", "rest", method)
+        made = Round(id="ms_1", series=series, due=NOW, at=NOW, outcome=Outcome.MEASURED, **more)
+        rows[series] = Latest(seq=1, round=made)
+    snapshot = Snapshot(seq=1, at=NOW, targets={"a.example": target}, newest={"a.example": rows})
+    said = {metric: badge_for(snapshot, "a.example", metric, NOW).message for metric in METRICS}
+    assert said == {
+        "rtt": "5.00 ms", "loss": "10 %", "age": "0 s", "hops": "7", "state": "answers", "dns": "1.00 ms",
+        "connect": "2.00 ms", "tls": "3.00 ms", "ttfb": "4.00 ms",
+    }  # fmt: skip
+    for metric in METRICS:
+        old = badge_for(snapshot, "a.example", metric, NOW + 3600 * NS_PER_S)
+        assert old.tone is Tone.UNKNOWN and ("1 h" in old.message)
+        ET.fromstring(svg(old))
+    assert badge_for(snapshot, "a.example", "charm", NOW).message == "unknown"

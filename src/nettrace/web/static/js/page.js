@@ -2,6 +2,7 @@
 // What every page does: colours, local time, keys, the palette. Pages work without any of it.
 import { setUpLive } from "./live.js";
 import { setUpPalette } from "./palette.js";
+import { setUpPoll } from "./poll.js";
 import { setUpZoom } from "./zoom.js";
 
 const root = document.documentElement;
@@ -49,4 +50,5 @@ setUpTheme();
 setUpClock();
 setUpPalette();
 setUpZoom();
+setUpPoll();
 setUpLive();

@@ -1,0 +1,136 @@
+"""Pages in this process, on a filled store: what stands under a chart answers, forms do what they say, numbers explain themselves."""
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+from functools import cache
+from html import unescape
+from pathlib import Path
+from typing import cast
+
+import httpx2
+import pytest
+from tests.api.conftest import NOW, STAND, Hub, filled, give_key, running
+
+from nettrace.analysis.signals.replay import read_rows
+from nettrace.api.app import make_app
+from nettrace.api.service import Service
+from nettrace.api.shield import Shield
+from nettrace.hub.session import COOKIE, sealed
+from nettrace.model.account import Scope
+from nettrace.web.doors import page_doors
+from nettrace.web.visitor import form_token
+
+__all__ = ["filled"]
+HOST, OTHER = "api.example.com", "b.example.com"
+CHARTS = (
+    f"/t/{HOST}", f"/t/{HOST}/from/nyc", f"/t/{HOST}/path", "/matrix", "/map", "/leaderboard", f"/compare?hosts={HOST},{OTHER}",
+    "/signals", "/events/sig_002", f"/status/{HOST}",
+)  # fmt: skip
+
+
+@cache
+def one_app() -> Shield:
+    return make_app(cast(Service, STAND), page_doors(cast(Service, STAND)))
+
+
+class Pages:
+    """Pages and API of one hub, asked without a socket."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        STAND.service = hub.service
+        self.client = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=one_app()), base_url="http://localhost"
+        )
+
+    async def page(self, path: str) -> str:
+        answer = await self.client.get(path)
+        assert answer.status_code == 200, (path, answer.status_code, answer.text[:300])
+        return answer.text
+
+
+@pytest.fixture
+async def pages(filled: Path, tmp_path: Path) -> AsyncIterator[Pages]:
+    """A hub of one user."""
+    async with running(shutil.copytree(filled, tmp_path / "hub")) as hub:
+        made = Pages(hub)
+        yield made
+        await made.client.aclose()
+
+
+def links(html: str) -> dict[str, set[str]]:
+    """What stands under the charts of a page, by its words."""
+    found: dict[str, set[str]] = {}
+    for href, name in re.findall(r'<a href="([^"]+)">([^<]+)</a>', html):
+        if name in {"CSV", "API call", "Permalink", "Rounds for a replay"} or name.startswith("API: "):
+            found.setdefault(name.partition(":")[0], set()).add(unescape(href))
+    for embed in re.findall(r'&lt;iframe src="(\S+?)" title="NetTrace"', html):
+        found.setdefault("Embed", set()).add(unescape(embed).removeprefix("http://localhost"))
+    return found
+
+
+@pytest.mark.parametrize("path", CHARTS)
+async def test_table_csv_call_permalink_and_embed_of_every_chart_answer(pages: Pages, path: str) -> None:
+    html = await pages.page(path)
+    found = links(html)
+    assert {"CSV", "API call", "Permalink", "Embed"} <= set(found), (path, set(found))
+    assert "As a table" in html or "<table" in html or "No pair can be drawn" in html
+    for name, hrefs in found.items():
+        for href in hrefs:
+            if href.startswith("#"):
+                continue
+            answer = await pages.client.get(href)
+            assert answer.status_code == 200, (path, name, href, answer.text[:200])
+            if name == "CSV":
+                assert answer.headers["content-type"].startswith("text/csv"), href
+            if name == "Embed":
+                assert "frame-ancestors *" in answer.headers["content-security-policy"]
+                assert "<script" not in answer.text and "<form" not in answer.text, href
+
+
+async def test_a_zoom_is_in_the_address_and_its_charts_show_that_stretch(pages: Pages) -> None:
+    html = await pages.page(f"/t/{HOST}/from/nyc?w=3h")
+    closer = unescape(re.findall(r'data-zoom="closer" href="([^"]+)"', html)[0])
+    zoomed = await pages.page(closer)
+    start, end = re.findall(r"start=([^&]+)&end=([^&]+)", closer)[0]
+    assert f'data-start="{start}" data-end="{end}"' in zoomed
+    assert 'value="" selected' in zoomed, "the list of stretches says that none of them is shown"
+
+
+async def test_a_replay_has_the_rounds_as_the_detectors_saw_them(pages: Pages) -> None:
+    sheet = await pages.page("/events/sig_002/replay.csv")
+    rows = list(read_rows(sheet.splitlines()))
+    assert len(rows) > 50
+
+
+async def test_nothing_is_averaged_over_edges_and_engines(pages: Pages) -> None:
+    html = await pages.page("/")
+    assert "Of each kind of endpoint by itself" in html
+
+
+async def test_a_key_that_may_not_measure_is_refused_by_the_form_as_by_the_api(pages: Pages) -> None:
+    secret = give_key(pages.hub.store, "enterprise", scopes=frozenset({Scope.READ}))
+    with pages.hub.reading() as reader:
+        held_keys = list(reader.keys())
+    key = next(each for each in held_keys if each.hint == secret[-4:])
+    held = sealed(key.id, pages.hub.service.secret, NOW)
+    form = {"target": HOST, "token": form_token(held, pages.hub.service.secret)}
+    refused = await pages.client.post("/measurements", data=form, headers={"Cookie": f"{COOKIE}={held}"})
+    assert refused.status_code == 403
+
+
+async def test_a_measurement_is_asked_for_once_paid_for_and_shown(pages: Pages) -> None:
+    token = form_token("", pages.hub.service.secret)
+    form = {"target": HOST, "method": "tcp", "region": "nyc", "token": token}
+    refused = await pages.client.post("/measurements", data={**form, "token": "0" * 64})
+    assert refused.status_code == 403
+    answer = await pages.client.post("/measurements", data=form)
+    assert answer.status_code == 303
+    html = await pages.page(answer.headers["location"])
+    assert "not answered yet" in html and "queued" in html
+    with pages.hub.reading() as reader:
+        (asked,) = reader.requests()
+    assert (asked.target, asked.wanted, asked.method) == (HOST, ("nyc",), "tcp")
+    stranger = await pages.client.post("/measurements", data={**form, "target": "not.in.the.catalogue"})
+    assert stranger.status_code == 404
