@@ -29,6 +29,8 @@ EVERYTHING = {"pyproject.toml", "requirements.lock", "dev", "conftest.py", "test
 _QUOTED = re.compile(r"[\"']([A-Za-z_][\w.]*)[\"']")
 NO_TEST = {"CHANGELOG.md", "LICENSE", "SECURITY.md", ".gitignore"}
 """Files that no test reads. `changelog.d/` is one more."""
+_SAME_EVERYWHERE = {"PYTHONHASHSEED": "0"}
+"""Every process names a test that is made from a set alike, and so does the next run."""
 PROGRAMS = ("tests", "bench", "scripts", "tools")
 
 
@@ -261,9 +263,8 @@ def _run(plan: Mapped, asked: argparse.Namespace, spent: dict[str, float], root:
         runs.append(("suite", ()))
     for what, tests in runs:
         began = time.monotonic()
-        done = subprocess.run(
-            pytest_command(tests, parallel=asked.parallel, jobs=asked.jobs), cwd=root, check=False
-        )
+        command = pytest_command(tests, parallel=asked.parallel, jobs=asked.jobs)
+        done = subprocess.run(command, cwd=root, env=os.environ | _SAME_EVERYWHERE, check=False)
         spent[what] = time.monotonic() - began
         if done.returncode:
             return done.returncode

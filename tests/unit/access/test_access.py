@@ -87,6 +87,7 @@ def test_a_key_is_its_account_tier_and_scopes_by_either_header(access: Access, s
         (bearer(keys.mint(keys.ENROL)), "not an API key"),
         (bearer(keys.mint(keys.LIVE)), "unknown here"),
     ],
+    ids=["another scheme", "empty", "too short", "an enrolment token", "a key of nobody"],
 )
 def test_what_is_no_key_here_is_refused_in_words(
     access: Access, shelf: Shelf, header: str, words: str

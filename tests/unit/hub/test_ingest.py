@@ -218,6 +218,7 @@ async def test_a_token_makes_one_machine_a_node_that_may_report_at_once(doors, s
 @pytest.mark.parametrize(
     "late_s, region, token",
     [(0, "lon", None), (25 * 3600, "fra", None), (0, "fra", mint(ENROL)), (0, "fra", "x")],
+    ids=["another region", "yesterday", "nobody's", "no token"],
 )
 async def test_a_token_of_another_region_or_yesterday_or_nobody_opens_nothing(
     doors, store, clock, late_s, region, token
