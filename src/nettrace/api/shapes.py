@@ -65,7 +65,8 @@ def reading(latest: Latest, target: Target, at: Instant) -> schema.Reading:
         min_ms=ms(newest.min_ns), max_ms=ms(newest.max_ns), error_ms=ms(newest.error_ns), grade=newest.grade,
         sent=newest.sent, received=newest.received, loss=loss(newest.sent, newest.received),
         stale=stale(latest, at), last_measured=last_measured(latest, at), stages=stages(newest.stages_ns),
-        status=newest.status, tls_version=newest.tls_version, address=newest.address, route=newest.route,
+        status=newest.status, tls_version=newest.tls_version,
+        server_hints=newest.server_hints or None, address=newest.address, route=newest.route,
         hop_count=newest.hop_count, round=newest.id,
     )  # fmt: skip
 
@@ -124,7 +125,8 @@ def round_row(stored: Round) -> schema.RoundRow:
         rtt_ms=ms(stored.rtt_ns), min_ms=ms(stored.min_ns), max_ms=ms(stored.max_ns),
         error_ms=ms(stored.error_ns), grade=stored.grade, clock=stored.clock,
         samples_ms=[ms(sample) for sample in stored.samples_ns], stages=stages(stored.stages_ns),
-        status=stored.status, tls_version=stored.tls_version, route=stored.route, hop_count=stored.hop_count,
+        status=stored.status, tls_version=stored.tls_version,
+        server_hints=stored.server_hints or None, route=stored.route, hop_count=stored.hop_count,
         request=stored.request, stored_at=rfc3339(stored.stored_at),
     )  # fmt: skip
 

@@ -191,6 +191,7 @@ class Reading(Answer, frozen=True, kw_only=True):
     stages: Stages | None = None
     status: int | None = None
     tls_version: str | None = None
+    server_hints: dict[str, str] | None = None
     address: str | None = None
     route: str | None = None
     hop_count: int | None = None
@@ -278,6 +279,7 @@ class Round(Answer, frozen=True, kw_only=True):
     stages: Stages | None = None
     status: int | None = None
     tls_version: str | None = None
+    server_hints: dict[str, str] | None = None
     route: str | None = None
     hop_count: int | None = None
     request: str | None = None

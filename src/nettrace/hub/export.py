@@ -60,7 +60,7 @@ def raw_schema() -> Any:
             ("received", number), ("not_measured", number), ("rtt_ns", ns), ("min_ns", ns), ("max_ns", ns),
             ("error_ns", ns), ("grade", text), ("samples_ns", pa.list_(ns)), ("dns_ns", ns), ("connect_ns", ns),
             ("tls_ns", ns), ("ttfb_ns", ns), ("total_ns", ns), ("status", number), ("tls_version", text),
-            ("route", text), ("hop_count", number), ("stored_at_ns", ns),
+            ("server_hints", text), ("route", text), ("hop_count", number), ("stored_at_ns", ns),
         ]
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ def bucket_schema() -> Any:
 
 _RAW_FIELDS = (
     "id", "at", "outcome", "reason", "address", "sent", "received", "not_measured", "rtt_ns", "min_ns", "max_ns",
-    "error_ns", "grade", "samples_ns", "stages_ns", "status", "tls_version", "route", "hop_count", "stored_at",
+    "error_ns", "grade", "samples_ns", "stages_ns", "status", "tls_version", "server_hints", "route", "hop_count", "stored_at",
 )  # fmt: skip
 _STAGES = ("dns", "connect", "tls", "ttfb", "total")
 
@@ -99,6 +99,7 @@ def raw_page(rounds: RawColumns) -> Page:
         "received": rounds.received, "not_measured": rounds.not_measured, "rtt_ns": rounds.rtt_ns,
         "min_ns": rounds.min_ns, "max_ns": rounds.max_ns, "error_ns": rounds.error_ns, "grade": rounds.grade,
         "samples_ns": rounds.samples_ns, **stages, "status": rounds.status, "tls_version": rounds.tls_version,
+        "server_hints": [msgspec.json.encode(each).decode() if each else None for each in rounds.server_hints],
         "route": rounds.route, "hop_count": rounds.hop_count, "stored_at_ns": rounds.stored_at,
     }  # fmt: skip
 

@@ -52,6 +52,7 @@ def round_document(shown: Round) -> Document:
         "stages": stages_document(shown.stages_ns),
         "status": shown.status,
         "tls_version": shown.tls_version,
+        "server_hints": shown.server_hints or None,
         "route": shown.route,
         "hop_count": shown.hop_count,
         "clock": shown.clock,

@@ -37,6 +37,7 @@ class Reading(msgspec.Struct, kw_only=True):
     stages: StagesShape | None
     status: int | None
     tls_version: str | None
+    server_hints: dict[str, str] | None
     address: str | None
     route: str | None
     hop_count: int | None
@@ -251,6 +252,7 @@ class RoundRow(msgspec.Struct, kw_only=True):
     stages: StagesShape | None
     status: int | None
     tls_version: str | None
+    server_hints: dict[str, str] | None
     route: str | None
     hop_count: int | None
     request: str | None
