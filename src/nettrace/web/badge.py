@@ -15,6 +15,10 @@ _NARROW, _WIDE = 6.4, 12.0
 
 _LONGEST = 60
 
+STAGES = {"dns": "lookup", "connect": "TCP connect", "tls": "TLS handshake", "ttfb": "first byte"}
+METRICS = ("rtt", "loss", "age", "hops", "state", *STAGES)
+"""`hops` are of the newest trace, stages of the newest request; the rest of the method that speaks for the target."""
+
 
 class Tone(StrEnum):
     """What a badge says by colour; the same is always in its words."""

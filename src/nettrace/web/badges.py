@@ -13,13 +13,9 @@ from nettrace.model.instant import Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.target import RoundMethod, Target
 from nettrace.store.rows import Latest
-from nettrace.web.badge import Badge, Tone, age, milliseconds, rtt_badge, shields, svg
+from nettrace.web.badge import METRICS, STAGES, Badge, Tone, age, milliseconds, rtt_badge, shields, svg
 from nettrace.web.hub import Hub
 from nettrace.web.status import PUBLIC
-
-STAGES = {"dns": "lookup", "connect": "TCP connect", "tls": "TLS handshake", "ttfb": "first byte"}
-METRICS = ("rtt", "loss", "age", "hops", "state", *STAGES)
-"""`hops` are of the newest trace, stages of the newest request; the rest of the method that speaks for the target."""
 
 _SECONDS = 30
 

@@ -15,11 +15,13 @@ from nettrace.hub.latest import Snapshot
 from nettrace.hub.query import shown, speaking, target_of
 from nettrace.model.instant import NS_PER_S, Instant, rfc3339
 from nettrace.model.target import Lifecycle, Target
-from nettrace.store.port import Choice
+from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Columns, Event, Resolution, Window
 from nettrace.web import chart
+from nettrace.web.badge import METRICS
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
+from nettrace.web.preview import preview
 from nettrace.web.site import headers
 from nettrace.web.smoke import smoke
 from nettrace.web.targets import Row, embedded, event_row, row_of
@@ -47,6 +49,7 @@ def status_doors(hub: Hub) -> list[HTTPRouteHandler]:
         door(hub, "/status/feed.json", status_json, public=True),
         door(hub, "/status/{host:str}", status_of, public=True),
         door(hub, "/status/{host:str}/feed.xml", status_rss, public=True),
+        door(hub, "/status/{host:str}/preview.png", status_preview, public=True),
     ]
 
 
@@ -101,9 +104,27 @@ async def status_of(visit: Visit) -> Response[Any]:
     series = (choice.endpoints[0], choice.methods[0])
     told = {
         "page": "status", "target": target, "row": row, "days": days_of(history, months), "charts": charts,
-        "events": [event_row(event) for event in events], "tools": chart.days(target.host, series, months),
+        "events": [event_row(event) for event in events], "tools": chart.days(target.host, series, months), "metrics": METRICS,
     }  # fmt: skip
     return visit.page("status_of.html", told, embed=part == "days")
+
+
+async def status_preview(visit: Visit) -> Response[Any]:
+    """The picture of a status page, for whoever shows a link to it."""
+    target = target_of(visit.snapshot, visit.path["host"], PUBLIC)
+    best = shown(speaking(visit.snapshot, target), visit.now)
+    row = row_of(best, visit.now) if best else None
+    today = visit.now // _DAY_NS * _DAY_NS
+    months = Window(today - (DAYS - 1) * _DAY_NS, visit.now)
+    choice = Choice(targets=(target.host,), endpoints=(target.endpoints[0].name,), methods=(row.method,) if row else ("tcp",))  # fmt: skip
+
+    def drawn(reader: StoreReader) -> bytes:
+        days = days_of(reader.history(choice, months, Resolution.DAY, (0.5,)), months)
+        return preview(target, row, [day.kind for day in days], visit.now)
+
+    picture = await visit.hub.readers.run(drawn)
+    told = {**headers(), "Cache-Control": "public, max-age=300"}
+    return Response(picture, media_type="image/png", headers=told)
 
 
 def _chart(target: Target, columns: Columns, window: Window) -> dict[str, Any]:

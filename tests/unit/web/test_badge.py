@@ -11,8 +11,8 @@ from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Outcome
 from nettrace.model.target import Endpoint, Role, RoundMethod, Series, Target
 from nettrace.store.rows import Latest, Round
-from nettrace.web.badge import Tone, rtt_badge, shields, svg
-from nettrace.web.badges import METRICS, badge_for
+from nettrace.web.badge import METRICS, Tone, rtt_badge, shields, svg
+from nettrace.web.badges import badge_for
 from nettrace.web.spark import sparkline
 
 NOW = 1_790_000_000 * NS_PER_S

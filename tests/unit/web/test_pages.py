@@ -104,6 +104,14 @@ async def test_a_replay_has_the_rounds_as_the_detectors_saw_them(pages: Pages) -
     assert len(rows) > 50
 
 
+async def test_the_preview_a_status_page_names_is_a_picture(pages: Pages) -> None:
+    html = await pages.page(f"/status/{HOST}")
+    (image,) = re.findall(r'<meta property="og:image" content="([^"]+)">', html)
+    answer = await pages.client.get(image.removeprefix("http://localhost"))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.content.startswith(b"\x89PNG")
+
+
 async def test_nothing_is_averaged_over_edges_and_engines(pages: Pages) -> None:
     html = await pages.page("/")
     assert "Of each kind of endpoint by itself" in html
