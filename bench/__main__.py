@@ -29,6 +29,7 @@ SCENARIOS = {
     "blame": "1,000 planted bad links in internets on paper, beside hop jumps and voting",
     "api": "requests a second of one API worker on a million rounds, beside the earlier system's figures",
     "stream": "what a delivery costs with 1,000 receivers, and whether each of them gets everything",
+    "web": "first paint on 3G, script a frame at 1,000 rounds a second, reply to pixel, memory of a tab",
     "nolies": "a virtual day: no false loss, no false hop",
     "store": "30 days of history beside PostgreSQL with the same rows: quantiles, comparisons, bytes",
     "year": "a year of 100 targets x 10 vantages: how long any history query takes, how much room it needs",

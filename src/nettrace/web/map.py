@@ -1,6 +1,6 @@
 """The map: what is measured from where, drawn as great circles, coloured by how far above light each pair is."""
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -69,6 +69,7 @@ async def map_page(visit: Visit) -> Response[Any]:
     arcs = [arc for target in targets for arc in _arcs(visit, target)]
     order = {"none": 0, "near": 1, "usual": 2, "far": 3, "beyond": 4, "sublight": 5, "failed": 6}
     arcs.sort(key=lambda arc: order[arc.shade])
+    ways = {path: f"w{number}" for number, path in enumerate(dict.fromkeys(arc.path for arc in arcs))}
     placed = [(target, engine_place(target)) for target in targets]
     engines = [_spot(place, target.name, f"/t/{target.host}", "engine") for target, place in placed if place]
     vantages = [
@@ -86,7 +87,7 @@ async def map_page(visit: Visit) -> Response[Any]:
     asked = {"cat": category} if category else {}
     told = {
         "tools": chart.world(asked, [known.code for known in visit.snapshot.vantages.values()]),
-        "page": "map", "land": land(), "width": WIDTH, "height": HEIGHT, "arcs": arcs, "engines": engines, "vantages": vantages,
+        "page": "map", "ways": ways, "land": land(), "width": WIDTH, "height": HEIGHT, "arcs": arcs, "engines": engines, "vantages": vantages,
         "unplaced": sum(place is None for _, place in placed), "category": category,
         "categories": sorted({target.category for target in visible}), "bounds": " ".join(f"{name}:{bound:g}" for name, bound in _BOUNDS),
     }  # fmt: skip
@@ -161,9 +162,15 @@ def _spot(place: Place, words: str, href: str, state: str) -> Spot:
 
 
 def _path(origin: Place, end: Place) -> str:
-    lines = great_circle((origin.latitude, origin.longitude), (end.latitude, end.longitude))
+    return _way((origin.latitude, origin.longitude), (end.latitude, end.longitude))
+
+
+@lru_cache(4096)
+def _way(origin: tuple[float, float], end: tuple[float, float]) -> str:
+    """A great circle as a path on this map; places are few, pairs between them many."""
     return "".join(
-        "M" + "L".join(f"{x} {y}" for x, y in (_placed(*point) for point in line)) for line in lines
+        "M" + "L".join(f"{x} {y}" for x, y in (_placed(*point) for point in line))
+        for line in great_circle(origin, end)
     )
 
 
