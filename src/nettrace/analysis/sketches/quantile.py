@@ -107,13 +107,14 @@ def median_ranks(count: int) -> tuple[int, int] | None:
 class Sketches:
     """Many sketches at once: of each (`owners`, 0 to `size` - 1, in order) the buckets in order and their counts."""
 
-    __slots__ = ("buckets", "counts", "owners", "size")
+    __slots__ = ("_edges", "buckets", "counts", "owners", "size")
 
     def __init__(self, owners: Ints, buckets: Ints, counts: Ints, size: int) -> None:
         self.owners = owners
         self.buckets = buckets
         self.counts = counts
         self.size = size
+        self._edges: tuple[Ints, Ints] | None = None
 
     @classmethod
     def of_values(cls, values: Ints, owners: Ints, size: int) -> "Sketches":
@@ -175,13 +176,18 @@ class Sketches:
 
     def totals(self) -> Ints:
         """How many values each sketch holds."""
-        before = np.concatenate(([0], np.cumsum(self.counts)))
-        return np.diff(before[np.searchsorted(self.owners, np.arange(self.size + 1), "left")])
+        return np.diff(self._summed_up()[1])
+
+    def _summed_up(self) -> tuple[Ints, Ints]:
+        """How many values lie before each entry, and before the first of each owner; made once."""
+        if self._edges is None:
+            before = np.concatenate(([0], np.cumsum(self.counts)))
+            self._edges = before, before[np.searchsorted(self.owners, np.arange(self.size + 1), "left")]
+        return self._edges
 
     def at_ranks(self, ranks: Ints) -> Ints:
         """The bucket that holds each rank (from 1): `ranks` has a row an owner; -1 where an owner has no such rank."""
-        before = np.concatenate(([0], np.cumsum(self.counts)))
-        edges = before[np.searchsorted(self.owners, np.arange(self.size + 1), "left")]
+        before, edges = self._summed_up()
         base, held = edges[:-1, None], np.diff(edges)[:, None]
         known = (ranks >= 1) & (ranks <= held)
         place = np.searchsorted(before, np.where(known, base + ranks, 1), "left") - 1
