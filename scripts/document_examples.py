@@ -48,6 +48,8 @@ from nettrace.model.signal import Direction, Evidence, Kind, Severity, Signal, T
 from nettrace.outside.places import find
 from nettrace.placement.chance import chance
 from nettrace.placement.front import front
+from nettrace.placement.document.promise import promises, verdict_document, verified
+from nettrace.placement.document.seen import Seen
 from nettrace.placement.plan import make_plan, plain, plan_document
 from nettrace.placement.request import parse_request
 from nettrace.placement.sensitivity import flips
@@ -223,6 +225,13 @@ def _plans() -> Iterator[Document]:
         "chance": chance(request, plan.sites, 4, lambda: 0.5),
     }
     yield plan_document(plan) | plain(extras)
+    promise = promises(plan)[0]
+    seen = Seen(
+        venue="v", site="a", host="v.example", by="rtt", n=30, lost=0, p50_ms=4.1, p95_ms=4.6, mad_ms=0.1, low_ms=4.0,
+        high_ms=4.2, since="2026-11-21T00:00:00.000000Z", until="2026-11-21T00:10:00.000000Z",
+    )  # fmt: skip
+    yield from (plain(verdict_document(each)) for each in verified([promise], {("v", promise.site): seen}))
+    yield from (plain(verdict_document(each)) for each in verified([promise], {}))
     yield plan_document(make_plan(parse_request(text.replace("redundancy = 1", "redundancy = 0"))))
     yield plan_document(make_plan(parse_request(text.replace("{redundancy", "{max_sites = 1, redundancy"))))
 

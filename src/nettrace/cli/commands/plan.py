@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from nettrace.cli.commands.plan_verify import command as verify
+from nettrace.cli.estimating import estimates_option, evidence_option, with_estimates
 from nettrace.cli.exits import FAILED
 from nettrace.cli.facts import registry_option, registry_with
 from nettrace.cli.output import Document, fold, note, page_width, say, write_line, write_lines
@@ -49,6 +50,8 @@ class _Sources(msgspec.Struct, frozen=True):
     data: Path | None
     hours: float
     lab: str | None
+    evidence: tuple[Path, ...] = ()
+    estimates: str = "registry"
 
 
 class _Plan(click.Group):
@@ -102,7 +105,7 @@ def _doubt_options(command: Callable[..., object]) -> Callable[..., object]:
 
 
 @click.command("plan", cls=_Plan, invoke_without_command=True)
-@click.argument("request_file", metavar="REQUEST.toml", type=click.File("rb"))
+@click.argument("request_file", metavar="REQUEST.toml", type=click.File("rb", lazy=True))
 @click.option(
     "-o",
     "--output",
@@ -127,6 +130,8 @@ def _doubt_options(command: Callable[..., object]) -> Callable[..., object]:
 )
 @_evidence_options
 @registry_option
+@evidence_option
+@estimates_option
 @click.option(
     "--deploy",
     metavar="DIR",
@@ -149,6 +154,8 @@ def command(
     seed: int,
     solver: str,
     time_limit: float,
+    evidence: tuple[Path, ...],
+    estimates: str,
     results: tuple[str, ...],
     data: Path | None,
     hours: float,
@@ -171,7 +178,10 @@ def command(
     form = output or ("table" if sys.stdout.isatty() else "ndjson")
     asked = _Asked(pareto, sensitivity, chance, seed, solver, time_limit)
     ground = _ground(
-        _text(request_file), registry_with(registry), _Sources(results, data, hours, lab), (asked, form)
+        _text(request_file),
+        registry_with(registry),
+        _Sources(results, data, hours, lab, evidence, estimates),
+        (asked, form),
     )
     document = plan_document(ground.plan) | dict(ground.extras)
     _show(ground, document, form)
@@ -198,6 +208,7 @@ def _ground(text: str, facts: "Registry", sources: _Sources, wanted: tuple[_Aske
     audited = audits(brief, written, facts)
     measured = _measured(written, brief, sources)
     request = with_measured(written, measured)
+    request = with_estimates(request, facts, sources.evidence, sources.estimates)
     _check_physics(request)
     aside: tuple[str, ...] = ()
     if brief.unmeasured == "set aside":

@@ -20,7 +20,7 @@ _COLOURS = {"kept": "green", "broken": "red", "not_measured": "yellow"}
 
 
 @click.command("verify")
-@click.argument("plan_file", metavar="PLAN.json", type=click.File("rb"))
+@click.argument("plan_file", metavar="PLAN.json", type=click.File("rb", lazy=True))
 @click.option(
     "--results",
     multiple=True,
