@@ -1,6 +1,7 @@
 """Every page's handler: what the server mounts."""
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -76,6 +77,14 @@ def _icon_door() -> HTTPRouteHandler:
     return icon
 
 
+_OTHER_PAGES = (
+    ("Test a target now", "/#test"), ("What changed against the stretch before (matrix)", "/matrix?diff=1"),
+    ("Account, keys and usage", "/account"), ("What each tier holds", "/pricing"), ("API reference", "/docs"),
+    ("Status as JSON", "/status/feed.json"), ("Sign in", "/login"),
+)  # fmt: skip
+"""Pages the bar at the top does not name."""
+
+
 async def _palette(visit: Visit) -> Response[Any]:
     """What the palette finds, as far as this visitor may know of it."""
     targets = visit.snapshot.visible(visit.account)
@@ -86,6 +95,19 @@ async def _palette(visit: Visit) -> Response[Any]:
             {"words": code, "hint": "vantage", "href": f"/fleet#{code}"}
             for code in known_regions(visit.snapshot)
         ]
+        rows += [
+            {"words": f"Paths to {target.name}", "hint": target.host, "href": f"/t/{target.host}/path"}
+            for target in targets
+        ]
+        rows += [
+            {
+                "words": f"Leaderboard: {category}",
+                "hint": "page",
+                "href": f"/leaderboard/{quote(category, safe='')}",
+            }
+            for category in sorted({target.category for target in targets})
+        ]
+    rows += [{"words": words, "hint": "page", "href": href} for words, href in _OTHER_PAGES]
     return Response(
         msgspec.json.encode(rows),
         media_type="application/json",

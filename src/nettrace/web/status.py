@@ -19,6 +19,7 @@ from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Columns, Event, Resolution, Window
 from nettrace.web import chart
 from nettrace.web.badge import METRICS
+from nettrace.web.calendar import Entry, calendar
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.preview import preview
@@ -50,6 +51,7 @@ def status_doors(hub: Hub) -> list[HTTPRouteHandler]:
         door(hub, "/status/{host:str}", status_of, public=True),
         door(hub, "/status/{host:str}/feed.xml", status_rss, public=True),
         door(hub, "/status/{host:str}/preview.png", status_preview, public=True),
+        door(hub, "/status/{host:str}/feed.ics", status_calendar, public=True),
     ]
 
 
@@ -187,11 +189,26 @@ async def status_rss(visit: Visit) -> Response[Any]:
     )
 
 
+async def status_calendar(visit: Visit) -> Response[Any]:
+    """What happened to a target, as a calendar (RFC 5545)."""
+    target = target_of(visit.snapshot, visit.path["host"], PUBLIC)
+    window = Window(visit.now - 30 * _DAY_NS, visit.now)
+    events = await visit.hub.readers.run(lambda reader: reader.events(window, choice=Choice(targets=(target.host,)), limit=50))  # fmt: skip
+    entries = [Entry(event.id, event.at, event.detected_at, _words(target, event)) for event in events]
+    body = calendar(
+        f"{target.name}: what happened", entries, f"{visit.origin}/status/{quote(target.host, safe='')}"
+    )
+    told = {**headers(), "Cache-Control": "max-age=60"}
+    return Response(body.encode(), media_type="text/calendar; charset=utf-8", headers=told)
+
+
+def _words(target: Target, event: Event) -> str:
+    return f"{target.name}: {event_row(event)['words']}" + (f" from {event.vantage}" if event.vantage else "")
+
+
 def _item(target: Target, event: Event) -> str:
     date = datetime.fromtimestamp(event.detected_at // NS_PER_S, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    words = text(
-        f"{target.name}: {event_row(event)['words']}" + (f" from {event.vantage}" if event.vantage else "")
-    )
+    words = text(_words(target, event))
     return f'<item><title>{words}</title><guid isPermaLink="false">{text(event.id)}</guid><pubDate>{date}</pubDate></item>'
 
 
