@@ -23,7 +23,7 @@ FORBIDDEN_IN_US = {"binance-spot", "bybit-spot", "mexc"}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = truth_file(tmp_path_factory.mktemp("truth"))
-    done = nettrace("plan", str(EXAMPLE), "--results", str(file), "-o", "json")
+    done = nettrace("plan", str(EXAMPLE), "--results", str(file), "--estimates", "never", "-o", "json")
     assert done.code == 0, done.err
     return json.loads(done.out)
 
@@ -140,6 +140,8 @@ def _page(folder: Path) -> Done:
         str(EXAMPLE),
         "--results",
         str(truth_file(folder)),
+        "--estimates",
+        "never",
         "-o",
         "html",
         "--deploy",
@@ -170,7 +172,14 @@ def test_deployment_files_start_a_node_and_overwrite_nothing(tmp_path: Path) -> 
     script = tmp_path / "out" / "vultr-nrt" / "probe.sh"
     assert subprocess.run(["/bin/sh", "-n", str(script)], check=False).returncode == 0
     again = nettrace(
-        "plan", str(EXAMPLE), "--results", str(tmp_path / "truth.ndjson"), "--deploy", str(tmp_path / "out")
+        "plan",
+        str(EXAMPLE),
+        "--results",
+        str(tmp_path / "truth.ndjson"),
+        "--estimates",
+        "never",
+        "--deploy",
+        str(tmp_path / "out"),
     )
     assert (again.code, "is there already: nothing was written" in again.err) == (2, True)
 
@@ -195,5 +204,5 @@ def test_a_wrong_brief_ends_with_2_and_says_what(old: str, new: str, words: str)
 
 
 def test_without_any_measurement_there_is_nothing_to_plan() -> None:
-    done = nettrace("plan", str(EXAMPLE))
+    done = nettrace("plan", str(EXAMPLE), "--estimates", "never")
     assert (done.code, "no venue has a latency to any site" in done.err) == (2, True)

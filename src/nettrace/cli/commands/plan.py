@@ -208,7 +208,10 @@ def _ground(text: str, facts: "Registry", sources: _Sources, wanted: tuple[_Aske
     audited = audits(brief, written, facts)
     measured = _measured(written, brief, sources)
     request = with_measured(written, measured)
-    request = with_estimates(request, facts, sources.evidence, sources.estimates)
+    whose = (
+        "never" if sources.lab else sources.estimates
+    )  # what holds of the real internet does not of the lab's
+    request = with_estimates(request, facts, sources.evidence, whose)
     _check_physics(request)
     aside: tuple[str, ...] = ()
     if brief.unmeasured == "set aside":
