@@ -1,11 +1,20 @@
 """`nettrace plan verify`: promises against results, as a user runs it."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from tests.cli.placement_truth import ping
 from tests.cli.program import Done, nettrace
+
+from nettrace.model.instant import NS_PER_S
+from nettrace.model.measurement import Grade, Method, Outcome, Ping, Reason, Sample, SampleState
+from nettrace.model.target import RoundMethod
+from nettrace.model.vantage import Vantage
+from nettrace.store.embedded.writer import EmbeddedWriter
+from nettrace.store.port import EnrolToken
+from nettrace.wire.frames import Record, Report
 
 REQUEST = """\
 [limits]
@@ -110,3 +119,45 @@ def test_what_is_no_plan_ends_with_2(plan: Path, tmp_path: Path) -> None:
     nowhere.write_text(json.dumps({"schema": "nettrace.ping/1", "target": "one.example", "rtt_ms": []}))
     done = nettrace("plan", "verify", str(plan), "--results", str(nowhere))
     assert (done.code, "does not say where it was taken" in done.err) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A hub whose node in Amsterdam has asked the first venue ten times and never got through to the second."""
+    folder = tmp_path_factory.mktemp("hub")
+    writer, now = EmbeddedWriter(folder), time.time_ns()
+    writer.put_token(EnrolToken(id="t", hash=b"h", region="ams", created_at=0, expires_at=2**62))
+    writer.enrol(b"h", Vantage(code="ams", node="n"), b"k", now)
+    entries: list[Record] = []
+    for number in range(10):
+        due = now - (3000 - number * 60) * NS_PER_S
+        sample = Sample(
+            state=SampleState.ANSWERED, rtt_ns=10_400_000 + number, error_ns=900, grade=Grade.KERNEL
+        )
+        shared = {"address": "192.0.2.1", "at": due, "method": Method.TCP, "port": 443}
+        good = Ping(target="one.example", outcome=Outcome.MEASURED, samples=(sample,), **shared)
+        bad = Ping(target="two.example", outcome=Outcome.FAILED, reason=Reason.TIMEOUT, **shared)
+        for ping_ in (good, bad):
+            entries.append(
+                Record(seq=len(entries) + 1, target=ping_.target, endpoint="main", method=RoundMethod.TCP, due=due, measurement=ping_)
+            )  # fmt: skip
+    writer.accept(Report(node="n", epoch="e", first_seq=1, entries=tuple(entries), sent_at=now), now)
+    writer.close()
+    return str(folder)
+
+
+def test_own_nodes_history_keeps_a_promise_or_says_nothing(plan: Path, hub: str) -> None:
+    done = nettrace("plan", "verify", str(plan), "--data", hub, "--hours", "2")
+    first, second = done.rows
+    assert (done.code, first["verdict"], first["n"], first["lost"]) == (6, "kept", 10, 0)
+    assert first["p50_ms"] == pytest.approx(10.4, rel=0.01)
+    assert first["low_ms"] is not None
+    assert second["verdict"] == "not_measured"
+    assert nettrace("plan", "verify", str(plan), "--data", hub, "--hours", "0.1").code == 5
+
+
+def test_a_plan_is_made_from_own_nodes_history(hub: str) -> None:
+    request = REQUEST.replace("[document]", '[document]\nunmeasured = "set aside"')
+    done = nettrace("plan", "-", "--data", hub, "-o", "json", stdin=request.encode())
+    made = json.loads(done.out)
+    assert (done.code, made["set_aside"], made["assignments"][0]["evidence"]) == (0, ["v2"], "measured")
