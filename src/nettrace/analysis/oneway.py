@@ -11,7 +11,7 @@ from statistics import median_low
 import msgspec
 
 from nettrace.model.instant import ms
-from nettrace.model.measurement import StampTest
+from nettrace.model.measurement import StampTest, Way, WayTest
 
 READING_NS = 20_000
 """What four kernel stamps themselves may be off, together with the rounding of an error estimate."""
@@ -47,6 +47,21 @@ def one_way(test: StampTest) -> tuple[OneWay, OneWay]:
     bound = bound_ns(test)
     why = _why(test, bound)
     return _way(test.out.delays_ns, bound, why), _way(test.back.delays_ns, bound, why)
+
+
+def way_tests(test: StampTest) -> tuple[WayTest, WayTest]:
+    """Both directions as rounds of their own."""
+    out, back = one_way(test)
+    return _alone(test, test.out, out), _alone(test, test.back, back)
+
+
+def _alone(test: StampTest, way: Way, told: OneWay) -> WayTest:
+    known = tuple(delay for delay in way.delays_ns if delay is not None) if told.delay_ns is not None else ()
+    return WayTest(
+        target=test.target, address=test.address, at=test.at, outcome=test.outcome, reason=test.reason,
+        detail=told.why or test.detail, vantage=test.vantage, resolved=test.resolved, sent=way.sent, received=way.received,
+        reordered=way.reordered, delays_ns=known, error_ns=told.error_ns, hops=way.hops,
+    )  # fmt: skip
 
 
 def bound_ns(test: StampTest) -> int | None:

@@ -7,6 +7,7 @@ from nettrace.api.doors import (
     documentation,
     events,
     exports,
+    fleet,
     latency,
     measurements,
     ranking,
@@ -27,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *alerts.OPERATIONS,
     *measurements.OPERATIONS,
     *exports.OPERATIONS,
+    *fleet.OPERATIONS,
     *account.OPERATIONS,
     *documentation.OPERATIONS,
 )

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nettrace.runtime.supervise import Program
 
 TARGETS = 24
+REFLECTOR_PORT = 8862
+"""Where a lab's nodes answer each other: above the ports that need a right."""
 """Of the world's targets so many are watched: each from every vantage, every few seconds."""
 
 
@@ -136,7 +138,11 @@ class LabScene(Scene):
         folder = data.folder / "nodes" / region
         made = node_program(url, region, folder, token_file(data, region), self._lab.prefix(region))
         place = ["--city", site.city, "--country", site.country, "--at", f"{site.latitude},{site.longitude}"]
-        return dataclasses.replace(made, command=[*made.command, *place])
+        reach = [
+            "--reflect",
+            f"{self._lab.oracle().pair(self.regions[0], region)['address']}:{REFLECTOR_PORT}",
+        ]
+        return dataclasses.replace(made, command=[*made.command, *place, *reach])
 
     def chart(self, data: "Data") -> None:
         """The tables of this internet, as others publish them about the real one."""

@@ -6,8 +6,10 @@ from zlib import crc32
 import msgspec
 
 from nettrace.errors import ConfigError
+from nettrace.hub.mesh import mesh_of
 from nettrace.model.target import Lifecycle, Target
-from nettrace.model.vantage import Vantage, VantageState
+from nettrace.model.vantage import VantageState
+from nettrace.store.port import NodeRow
 from nettrace.wire.frames import Assignment, Cadence, Task
 
 SETTING = "assignment"
@@ -28,6 +30,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         open_networks: networks that policy closes to nodes and this operator opens.
         opted_out: networks and names nobody measures.
         cadence_of: targets by host that have a cadence of their own.
+        mesh: nodes measure each other, as far as they can be reached.
     """
 
     cadence: Cadence = Cadence()
@@ -35,6 +38,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     open_networks: tuple[str, ...] = ()
     opted_out: tuple[str, ...] = ()
     cadence_of: dict[str, Cadence] = {}
+    mesh: bool = True
 
 
 def orders(settings: Mapping[str, bytes]) -> Orders:
@@ -74,15 +78,18 @@ def cadence(interval_s: float) -> Cadence:
     )
 
 
-def assignment_for(vantage: Vantage, targets: Iterable[Target], settings: Mapping[str, bytes]) -> Assignment:
-    """What the node at a vantage measures: every endpoint of every target that is alive, custom ones included.
+def assignment_for(
+    node: NodeRow, targets: Iterable[Target], settings: Mapping[str, bytes], nodes: Iterable[NodeRow] = ()
+) -> Assignment:
+    """What the node at a vantage measures: every endpoint of every live target, and the other nodes.
 
     A drained node gets no tasks: it empties its spool and rests. The version is made from the content, so that every
     worker gives the same one, and a node hears of a new one only when there is something new in it.
     """
     ordered = orders(settings)
-    drained = vantage.state is not VantageState.ACTIVE
-    tasks = () if drained else tuple(_tasks(targets, ordered))
+    drained = node.vantage.state is not VantageState.ACTIVE
+    peers, mesh = ((), ()) if drained or not ordered.mesh else mesh_of(node, nodes)
+    tasks = () if drained else (*_tasks(targets, ordered), *mesh)
     made = Assignment(
         version=0,
         tasks=tasks,
@@ -91,6 +98,7 @@ def assignment_for(vantage: Vantage, targets: Iterable[Target], settings: Mappin
         open_networks=ordered.open_networks,
         opted_out=ordered.opted_out,
         drained=drained,
+        peers=peers,
     )
     return msgspec.structs.replace(made, version=crc32(msgspec.msgpack.encode(made)) or 1)
 

@@ -202,7 +202,7 @@ class NodeDoors:
             row = register.nodes.get(node)
             if row is None:
                 raise Unauthenticated(f"no node '{node}' is enrolled at this hub")
-            found = assignment_for(row.vantage, register.targets, register.settings)
+            found = assignment_for(row, register.targets, register.settings, register.nodes.values())
             self._assignments[node] = found
         return found
 

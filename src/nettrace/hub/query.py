@@ -45,6 +45,7 @@ class Group(StrEnum):
 
 _GROUPS = {
     Role.ENGINE: Group.ORIGIN, Role.API: Group.API, Role.DATA: Group.API, Role.WEB: Group.WEB, Role.RESOLVER: Group.RESOLVER,
+    Role.NODE: Group.API,
 }  # fmt: skip
 
 

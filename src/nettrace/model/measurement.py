@@ -246,6 +246,24 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     hops: int | None = None
 
 
+class WayTest(Measurement, frozen=True, kw_only=True, tag="way"):
+    """One direction of a STAMP session as a round of its own, so that each way has its own history.
+
+    Attributes:
+        sent, received, reordered: as of `Way`; `received` None is "nobody can tell".
+        delays_ns: of each answered probe; empty where the clocks cannot tell.
+        error_ns: the bound of their error.
+        hops: routers on this way.
+    """
+
+    sent: int = 0
+    received: int | None = None
+    reordered: int | None = None
+    delays_ns: tuple[int, ...] = ()
+    error_ns: int | None = None
+    hops: int | None = None
+
+
 class StampTest(Measurement, frozen=True, kw_only=True, tag="stamp"):
     """A STAMP session (RFC 8762): round trips without the time the reflector held them, and each way by itself.
 

@@ -13,6 +13,7 @@ class Role(StrEnum):
     DATA = "data"
     WEB = "web"
     RESOLVER = "resolver"
+    NODE = "node"
 
 
 class Lifecycle(StrEnum):
@@ -37,6 +38,7 @@ class RoundMethod(StrEnum):
     WS = "ws"
     DNS = "dns"
     TRACE = "trace"
+    STAMP = "stamp"
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

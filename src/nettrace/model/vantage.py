@@ -21,12 +21,14 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         offset_ns: hub minus node.
         error_ns: half the round trip: truth lies within +-error_ns.
+        drift_ppm: how much faster the hub's clock runs, once enough time has passed to tell.
         synchronised: what the node's kernel says of its own clock, or None when it does not tell.
     """
 
     offset_ns: int
     error_ns: int
     synchronised: bool | None = None
+    drift_ppm: float | None = None
 
 
 class Vantage(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,7 @@ class Vantage(msgspec.Struct, frozen=True, kw_only=True):
         last_seen: when the hub last heard of it; None is never.
         methods: what its host permits, by its own report, with how (`raw`, `datagram`, `connect` ...).
         problems: what its host does not permit, in words.
+        reflector: ADDRESS:PORT of its STAMP reflector, by its own report; empty for none.
         lost_records: records its spool had to drop, all in all; each drop is a stated gap.
     """
 
@@ -55,3 +58,4 @@ class Vantage(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
     clock: Clock | None = None
     lost_records: int = 0
+    reflector: str = ""

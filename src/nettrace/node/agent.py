@@ -18,10 +18,12 @@ from nettrace.errors import ConfigError, Invalid, NetTraceError, StoreError, Unm
 from nettrace.measure.probing.capability import probe_capabilities
 from nettrace.model.instant import ms, rfc3339
 from nettrace.model.measurement import Outcome
+from nettrace.model.vantage import Clock
 from nettrace.node.hostclock import synchronised
 from nettrace.node.identity import Folder, Identity
 from nettrace.node.keeper import Keeper
 from nettrace.node.line import Hub, Signature
+from nettrace.node.mesh import MeshClock, Reach
 from nettrace.node.permits import methods_of, problems_of
 from nettrace.node.runner import Runner
 from nettrace.node.spool import Bounds
@@ -45,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         hub: URL; None takes the one it has enrolled with.
         region: code of the vantage it wants to be; None is only possible once it has enrolled.
         token: gives the one-time token; asked only when it has to enrol.
+        reflect: ADDRESS[:PORT] where other nodes reach this one; None only sends.
         place: city, country, latitude and longitude where it stands, as far as known.
     """
 
@@ -59,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     country: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+    reflect: str | None = None
 
 
 def run(settings: Settings, say: Callable[[str], None] | None = None) -> None:
@@ -90,6 +94,8 @@ class _Node:
         self._runner: Runner | None = None
         self._uplink: Uplink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._clock = MeshClock(self._hub_clock)
+        self._reach = Reach(settings.reflect, self._clock.wall)
 
     # -- what the uplink's threads call -------------------------------------------------------------------
 
@@ -125,13 +131,20 @@ class _Node:
         hub, region = self._whereabouts(known)
         keeper = self._keeper()
         host = await asyncio.to_thread(probe_capabilities)
-        self._about = About(methods=methods_of(host), problems=problems_of(host))
+        self._about = About(
+            methods=methods_of(host), problems=problems_of(host), reflector=self._reach.address
+        )
         identity = known or await self._enrol(hub, region)
         if identity is None:  # asked to end before the hub had answered
             keeper.stop()
             return
         keeper.start()
-        self._runner = Runner(region, keeper.put, life=keeper.life, failed=self._broke)
+        try:
+            self._reach.start()
+        except Unmeasurable as problem:  # others cannot measure this one; it measures them all the same
+            self._about = msgspec.structs.replace(self._about, reflector="")
+            self.say(str(problem))
+        self._runner = Runner(region, keeper.put, life=keeper.life, failed=self._broke, wall=self._clock.wall)
         self._introduce(identity, hub)
         assignment = self._folder.assignment()
         if assignment is not None:
@@ -159,6 +172,7 @@ class _Node:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         broken = [each for each in results if isinstance(each, Exception)]
+        self._reach.close()
         await runner.stop(FINISH_S)
         keeper.life = runner.life
         await asyncio.to_thread(keeper.flush)
@@ -248,6 +262,7 @@ class _Node:
             return
         try:
             self._runner.assign(assignment)
+            self._reach.allow(assignment.peers)
         except (NetTraceError, OSError) as error:
             self.say(f"assignment {assignment.version} cannot be measured: {error}")
             return
@@ -260,8 +275,11 @@ class _Node:
             if self._runner is not None:
                 self._runner.request(each, self._hub_ahead_ns())
 
+    def _hub_clock(self) -> Clock | None:
+        return self._uplink.offset.clock() if self._uplink is not None else None
+
     def _hub_ahead_ns(self) -> int:
-        clock = self._uplink.offset.clock() if self._uplink is not None else None
+        clock = self._hub_clock()
         return clock.offset_ns if clock is not None else 0
 
     def _fail(self, error: NetTraceError) -> None:
@@ -296,6 +314,8 @@ class _Node:
                 parts.append(
                     f"clock {ms(clock.offset_ns):+.1f} ms from the hub's (+-{ms(clock.error_ns):.1f})"
                 )
+            if self._reach.words:
+                parts.append(self._reach.words)
             if keeper.trouble:
                 parts.append(keeper.trouble)
             self.say("; ".join(parts))

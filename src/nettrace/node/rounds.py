@@ -2,18 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
+from nettrace.analysis.oneway import way_tests
 from nettrace.errors import Forbidden, Invalid
 from nettrace.measure.probing.patience import longest_ping_s
+from nettrace.measure.probing.stamp_sender import Session
+from nettrace.measure.probing.stamp_socket import Clockwork, kernel_wall
 from nettrace.measure.streams.dns import lookup, system_servers
 from nettrace.measure.streams.http import HttpOptions, exchange
 from nettrace.measure.streams.resolve import Resolution, resolve
 from nettrace.measure.streams.tcp import connect_ping
 from nettrace.measure.streams.websocket import WebSocketOptions, ws_pings
 from nettrace.measure.tracing.ping import PingOptions, PingRound
+from nettrace.measure.tracing.stamp import StampOptions
 from nettrace.measure.tracing.trace import TraceOptions, TraceRun
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import (
@@ -24,6 +28,7 @@ from nettrace.model.measurement import (
     Ping,
     Reason,
     Stages,
+    StampTest,
     WebSocketPings,
 )
 from nettrace.model.path import StopReason, Trace
@@ -64,11 +69,13 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         method: what was really done: `tcp` where `icmp` is not permitted.
         reply_ttls: of the answers, where they tell.
+        also: what it brought for other endpoints of the target, by their names.
     """
 
     method: RoundMethod
     measurement: Measured
     reply_ttls: tuple[int, ...] = ()
+    also: tuple[tuple[str, Measured], ...] = ()
 
 
 class _Refused(Exception):
@@ -127,12 +134,18 @@ class Rounds:
         driver: whose engine sends probe packets.
         policy: what may be touched.
         region: the vantage's code.
+
+    Attributes:
+        keys: of the nodes of the mesh, by target.
+        wall: this host's clock.
     """
 
     def __init__(self, driver: Driver, policy: NodePolicy, region: str) -> None:
         self.driver = driver
         self.policy = policy
         self.names = Names()
+        self.keys: Mapping[str, bytes] = {}
+        self.wall: Clockwork = kernel_wall
         self._region = region
         self._streams = asyncio.Semaphore(STREAMS_AT_ONCE)
         self._lengths: dict[tuple[str, str], int] = {}
@@ -147,6 +160,7 @@ class Rounds:
             RoundMethod.WS: self._ws,
             RoundMethod.DNS: self._dns,
             RoundMethod.TRACE: self._trace,
+            RoundMethod.STAMP: self._stamp,
         }[job.method]
 
         def known(done: Done) -> None:
@@ -169,7 +183,8 @@ class Rounds:
 
     def _named(self, done: Done) -> Done:
         made = msgspec.structs.replace(done.measurement, vantage=self._region)
-        return msgspec.structs.replace(done, measurement=made)
+        also = tuple((name, msgspec.structs.replace(each, vantage=self._region)) for name, each in done.also)
+        return msgspec.structs.replace(done, measurement=made, also=also)
 
     # -- packets -------------------------------------------------------------------------------------------
 
@@ -242,6 +257,33 @@ class Rounds:
             partial(done())
             raise
         return done()
+
+    async def _stamp(self, job: Job, partial: Callable[[Done], None]) -> Done:
+        """A sealed session with another node: the round trip, and each way as a round of its own."""
+        address, found = await self.names.pin(job.endpoint.host, self.policy)
+        key = self.keys.get(job.target)
+        if key is None:
+            raise _Refused(
+                Outcome.NOT_MEASURED, Reason.NOT_PERMITTED, f"{job.target} is no node of this mesh"
+            )
+        options = StampOptions(
+            count=job.probes, interval_ns=int(job.spacing_s * NS_PER_S), timeout_ns=int(PROBE_S * NS_PER_S)
+        )
+        session = Session(
+            (job.endpoint.host, address, job.endpoint.port), options, key=key, wall=self.wall,
+            allowed=lambda: self.driver.allowed(address, 1),
+        )  # fmt: skip
+
+        def done(made: StampTest) -> Done:
+            made = msgspec.structs.replace(made, resolved=found.addresses)
+            out, back = way_tests(made)
+            return Done(method=job.method, measurement=made, also=(("out", out), ("back", back)))
+
+        try:
+            return done(await session.run())
+        except asyncio.CancelledError:
+            partial(done(session.result()))
+            raise
 
     # -- streams -------------------------------------------------------------------------------------------
 
@@ -353,4 +395,6 @@ def _empty(job: Job, at: Instant) -> Measured:
             reached=False,
             stop=StopReason.ABORTED,
         )
+    if job.method is RoundMethod.STAMP:
+        return StampTest(target=target, address=None, at=at, outcome=none, port=job.endpoint.port)
     return Ping(target=target, address=None, at=at, outcome=none, method=Method(job.method.value))

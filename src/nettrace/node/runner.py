@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from nettrace.measure.probing.stamp_socket import Clockwork, kernel_wall
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Outcome, Ping, Reason, SampleState
 from nettrace.model.target import RoundMethod, Series
@@ -27,7 +28,7 @@ LOOK_S = 0.5
 STATE_MISSED_S = 10.0
 WORK_REMEMBERED = 1000
 
-_PACKET_METHODS = frozenset({RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP})
+_PACKET_METHODS = frozenset({RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP, RoundMethod.STAMP})
 
 
 class Runner:
@@ -38,6 +39,7 @@ class Runner:
         out: takes every record and gap; their numbers do not matter.
         life: see `Schedule`.
         failed: told when measuring breaks as a whole.
+        wall: this host's clock, for one-way delays.
 
     Attributes:
         counts: rounds by outcome, since this was made.
@@ -51,12 +53,14 @@ class Runner:
         *,
         life: int = 0,
         failed: Callable[[Exception], None] = lambda _: None,
+        wall: Clockwork = kernel_wall,
     ) -> None:
         self.counts: Counter[Outcome] = Counter()
         self.latest_start_s = 0.0
         self._region = region
         self._out = out
         self._failed = failed
+        self._wall = wall
         self._schedule = Schedule(life)
         self._watch = Watch()
         self._rounds: Rounds | None = None
@@ -97,6 +101,8 @@ class Runner:
         if driver is None or driver.rate_pps != assignment.rate_pps:
             driver = Driver(assignment.rate_pps, self._failed)
         rounds = Rounds(driver, policy, self._region)
+        rounds.keys = {peer.target: peer.key for peer in assignment.peers}
+        rounds.wall = self._wall
         if before is not None:
             rounds.names = before.names
             if before.driver is not driver:
@@ -229,17 +235,18 @@ class Runner:
 
     def _hand_out(self, job: Job, done: Done) -> None:
         self.counts[done.measurement.outcome] += 1
-        self._out(
-            Record(
-                seq=0,
-                target=job.target,
-                endpoint=job.endpoint.name,
-                method=done.method,
-                due=job.due,
-                measurement=done.measurement,
-                request=job.request,
+        for endpoint, made in ((job.endpoint.name, done.measurement), *done.also):
+            self._out(
+                Record(
+                    seq=0,
+                    target=job.target,
+                    endpoint=endpoint,
+                    method=done.method,
+                    due=job.due,
+                    measurement=made,
+                    request=job.request,
+                )
             )
-        )
 
     def _look_for_moves(self, job: Job, done: Done) -> None:
         """Trace at once when this round shows that the way has changed."""

@@ -72,6 +72,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     methods: dict[str, str] = {}
     problems: tuple[str, ...] = ()
     synchronised: bool | None = None
+    reflector: str = ""
 
 
 class Pauses:
@@ -194,6 +195,7 @@ class Uplink:
             version=__version__,
             methods=about.methods,
             problems=about.problems,
+            reflector=about.reflector,
             backlog=self._keeper.backlog,
             oldest_at=self._keeper.oldest_at(),
         )

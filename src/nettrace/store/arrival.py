@@ -14,6 +14,8 @@ from nettrace.model.measurement import (
     Sample,
     SampleState,
     Stages,
+    StampTest,
+    WayTest,
     WebSocketPings,
 )
 from nettrace.model.path import Trace
@@ -48,7 +50,8 @@ def numbers(measured: Measured) -> Numbers:
     """What is kept of a measurement.
 
     An exchange is one probe whose sample is the time to first byte of the request alone; a lookup is one; a trace is
-    one when it reached its target (its samples to the hops stay in its body).
+    one when it reached its target (its samples to the hops stay in its body). One direction of a STAMP session is a round
+    whose "round trip" is the one-way delay and whose status is how many packets came out of order.
     """
     match measured:
         case Ping():
@@ -64,6 +67,10 @@ def numbers(measured: Measured) -> Numbers:
             return _distribution(samples, measured.clock)
         case Trace():
             return _trace(measured)
+        case StampTest():
+            return _distribution(measured.samples, measured.clock)._replace(hop_count=measured.out.hops)
+        case WayTest():
+            return _way(measured)
 
 
 def _distribution(samples: Iterable[Sample], clock: Clock | None) -> Numbers:
@@ -127,6 +134,25 @@ def _exchange(exchange: HttpExchange) -> Numbers:
     if exchange.outcome is Outcome.NOT_MEASURED:
         return kept._replace(not_measured=1)
     return kept._replace(sent=1, samples_ns=(None,))
+
+
+def _way(way: WayTest) -> Numbers:
+    """One direction: its losses, its order and, where the clocks can tell, its delays."""
+    if way.received is None:
+        return Numbers(not_measured=way.sent, status=way.reordered, hop_count=way.hops)
+    known = sorted(way.delays_ns)
+    kept = Numbers(
+        sent=way.sent, received=way.received, error_ns=way.error_ns, status=way.reordered, hop_count=way.hops
+    )  # fmt: skip
+    if not known:
+        return kept
+    return kept._replace(
+        rtt_ns=known[(len(known) - 1) // 2],
+        min_ns=known[0],
+        max_ns=known[-1],
+        samples_ns=way.delays_ns,
+        clock=Clock.KERNEL,
+    )
 
 
 def _trace(trace: Trace) -> Numbers:

@@ -43,6 +43,7 @@ class Round(msgspec.Struct, frozen=True, gc=False):
         samples_ns: every counted probe in sending order, None for a lost one.
         error_ns: half-width of the widest error bar among the answered.
         grade: the worst of them: K, R or U.
+        status: of an exchange, HTTP's; of one way of a STAMP session, how many packets came out of order.
         stages_ns: `dns connect tls ttfb total`, those that happened.
         server_hints: headers of an http round that tell who answered and from where, by their lower-case name.
         stored_at: when the hub committed it: what `as_of` asks by.

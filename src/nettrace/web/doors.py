@@ -19,6 +19,7 @@ from nettrace.web.events import event_doors
 from nettrace.web.hub import Hub
 from nettrace.web.map import map_doors
 from nettrace.web.measurements import measurement_doors
+from nettrace.web.mesh import mesh_doors
 from nettrace.web.overview import overview_doors
 from nettrace.web.path import path_doors
 from nettrace.web.playground import playground_doors
@@ -41,6 +42,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *map_doors(hub),
         *path_doors(hub),
         *measurement_doors(hub),
+        *mesh_doors(hub),
         *status_doors(hub),
         *badge_doors(hub),
         *playground_doors(hub),

@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from nettrace.errors import NotFound
 from nettrace.hub.cause import Cause, causes, in_words, leg_of
 from nettrace.hub.query import known_regions
+from nettrace.hub.trust import Standing, standings
 from nettrace.model.account import Feature
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.route import Blame
@@ -39,6 +40,7 @@ class Fleet(msgspec.Struct, frozen=True):
     line: VantageLine
     vantage: Vantage | None
     gaps: int
+    standing: Standing | None = None
 
 
 def event_doors(hub: Hub) -> list[HTTPRouteHandler]:
@@ -126,8 +128,14 @@ async def fleet_page(visit: Visit) -> Response[Any]:
     lines = vantage_lines(visit.snapshot, visit.now)
     day = Window(visit.now - 86_400 * NS_PER_S, visit.now)
     gaps = await visit.hub.readers.run(lambda reader: reader.gaps(day))
+    standing = {each.vantage.code: each for each in standings(visit.snapshot)}
     rows = [
-        Fleet(line, visit.snapshot.vantages.get(line.code), sum(code == line.code for code, _ in gaps))
+        Fleet(
+            line,
+            visit.snapshot.vantages.get(line.code),
+            sum(code == line.code for code, _ in gaps),
+            standing.get(line.code),
+        )
         for line in lines
     ]
     return visit.page("fleet.html", {"page": "fleet", "rows": rows})

@@ -8,12 +8,12 @@ nothing and skipping one shows. What a spool had to drop is stated as a `Gap` th
 import msgspec
 
 from nettrace.model.instant import Instant
-from nettrace.model.measurement import DnsLookup, HttpExchange, Ping, WebSocketPings
+from nettrace.model.measurement import DnsLookup, HttpExchange, Ping, StampTest, WayTest, WebSocketPings
 from nettrace.model.path import Trace
 from nettrace.model.target import Endpoint, RoundMethod
 from nettrace.model.vantage import Clock
 
-Measured = Ping | HttpExchange | WebSocketPings | DnsLookup | Trace
+Measured = Ping | HttpExchange | WebSocketPings | DnsLookup | Trace | StampTest | WayTest
 """The kinds of measurement that travel."""
 
 PROTOCOL = 1
@@ -59,6 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         entries: at most 1,000. Empty is a heartbeat.
         oldest_at: when the oldest record still in the spool was due: the hub's measure of backlog.
+        reflector: ADDRESS:PORT where other nodes reach this one's STAMP reflector; empty for none.
         assignment: version of the assignment the node works by, 0 for none.
     """
 
@@ -74,6 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     problems: tuple[str, ...] = ()
     backlog: int = 0
     oldest_at: Instant | None = None
+    reflector: str = ""
     protocol: int = PROTOCOL
 
 
@@ -104,6 +106,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cadence: Cadence | None = None
 
 
+class MeshPeer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another node, as the two know each other.
+
+    Attributes:
+        target: what rounds to it are stored under.
+        key: seals the packets between these two, both ways; no other pair has it.
+    """
+
+    target: str
+    key: bytes
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a node measures until it hears otherwise; it is kept on its disk, so it goes on without the hub.
 
@@ -111,6 +125,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         rate_pps: most packets a second, all rounds together.
         open_networks: networks that policy would close to nodes but this operator opens, such as a lab's.
         opted_out: networks and names nobody measures.
+        peers: nodes this one answers, and the keys of its own `stamp` tasks.
     """
 
     version: int
@@ -120,6 +135,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     open_networks: tuple[str, ...] = ()
     opted_out: tuple[str, ...] = ()
     drained: bool = False
+    peers: tuple[MeshPeer, ...] = ()
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

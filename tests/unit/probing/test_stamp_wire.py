@@ -65,6 +65,22 @@ async def test_a_wrong_clock_at_the_other_end_is_found_out_and_the_round_trip_st
     assert all(sample.state is SampleState.ANSWERED for sample in made.samples)
 
 
+async def test_a_correction_of_the_clock_between_two_stamps_is_no_travel_time():
+    """The hub's word on a clock changes with every report: within a session, and within a reply, one holds."""
+    corrections = iter(range(0, 10**12, 10_000_000))
+
+    def corrected() -> Wall:
+        return Wall(offset_ns=next(corrections), error_ns=10**9)
+
+    reflector = open_reflector(wall=corrected)
+    try:
+        made = await Session(("x", "127.0.0.1", reflector.port), QUICK, wall=corrected).run()
+    finally:
+        reflector.close()
+    assert [sample.state for sample in made.samples] == [SampleState.ANSWERED] * 5
+    assert max(sample.rtt_ns for sample in made.samples) < 10_000_000
+
+
 async def test_nobody_there_is_refused_and_a_stranger_gets_silence():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))

@@ -36,7 +36,7 @@ async def routes(call: Call) -> Answer:
             methods=(RoundMethod.TRACE.value,),
         )  # fmt: skip
         found = await call.service.readers.run(lambda reader: query.routes_now(reader, choice, window))
-        rows = [_route_row(each) for each in found]
+        rows = [route_row(each) for each in found]
         first = rows[0] if rows else None
         return Answer(
             content=schema.RoutePage(
@@ -49,7 +49,7 @@ async def routes(call: Call) -> Answer:
     return await asked.remembered(call, valid, make)
 
 
-def _route_row(now: query.RouteNow) -> schema.RouteRow:
+def route_row(now: query.RouteNow) -> schema.RouteRow:
     """A route with the hops of a trace that took it: never those of another one."""
     trace = now.trace.trace if now.trace else None
     newest = now.newest.trace if now.newest else None

@@ -8,11 +8,12 @@ import click
 
 from nettrace.cli.folder import data_option
 from nettrace.errors import NotFound
-from nettrace.model.instant import rfc3339
+from nettrace.model.instant import ms, rfc3339
 from nettrace.model.vantage import VantageState
 
 if TYPE_CHECKING:
     from nettrace.hub.place import Data
+    from nettrace.hub.trust import Standing
 
 
 @click.group()
@@ -42,17 +43,40 @@ def token(region: str, hours: float, data: Path | None) -> None:
 @command.command("list")
 @data_option
 def list_(data: Path | None) -> None:
-    """The nodes there are, one a line."""
+    """The nodes there are, one a line, with what their clocks are worth and how far light lets them be believed."""
+    from nettrace.hub.latest import Newest
     from nettrace.hub.open import folder_of, open_reader
+    from nettrace.hub.trust import standings
 
+    now = time.time_ns()
     reader = open_reader(folder_of(data))
     try:
+        newest = Newest(now)
+        newest.refresh(reader, now)
+        standing = {each.vantage.node: each for each in standings(newest.snapshot)}
         for row in sorted(reader.nodes(), key=lambda each: (each.vantage.code, each.vantage.enrolled_at)):
             seen = row.vantage.last_seen
             last = "never heard of" if seen is None else f"heard of {rfc3339(seen)}"
-            click.echo(f"{row.vantage.code:<12} {row.vantage.node}  {row.vantage.state:<8}  {last}")
+            known = standing.get(row.vantage.node)
+            worth = "" if known is None or seen is None else _worth(known)
+            click.echo(f"{row.vantage.code:<12} {row.vantage.node}  {row.vantage.state:<8}  {last}{worth}")
+            for words in known.trust.evidence if known is not None and known.trust.flagged else ():
+                click.echo(f"{'':<12} contradicted: {words}")
     finally:
         reader.close()
+
+
+def _worth(standing: "Standing") -> str:
+    """Clock and trust, behind the node's line."""
+    clock, judged = standing.vantage.clock, standing.trust
+    bar = (
+        "" if clock is None else f" ({ms(clock.offset_ns):+.1f} +-{ms(clock.error_ns):.1f} ms from the hub's)"
+    )
+    drift = "" if clock is None or clock.drift_ppm is None else f", {clock.drift_ppm:+.1f} ppm"
+    believed = "not judged" if judged.score is None else f"trust {judged.score:.2f}"
+    return (
+        f"  clock {standing.clock}{bar}{drift}  {'NOT TO BE TRUSTED, ' if judged.flagged else ''}{believed}"
+    )
 
 
 def _verb(name: str, state: VantageState, meaning: str) -> click.Command:

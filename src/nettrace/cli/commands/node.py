@@ -33,6 +33,10 @@ import click
 )
 @click.option("--city", help="Where this machine stands, for people.")
 @click.option("--country", metavar="CC", help="Two letters.")
+@click.option(
+    "--reflect", metavar="ADDRESS[:PORT]",
+    help="Where other nodes reach this one: runs a STAMP reflector (UDP 862) that answers them alone.",
+)  # fmt: skip
 @click.option("--at", "coordinates", metavar="LAT,LON", help="The same for the speed of light.")
 def command(
     hub: str | None,
@@ -45,6 +49,7 @@ def command(
     city: str | None,
     country: str | None,
     coordinates: str | None,
+    reflect: str | None,
 ) -> None:
     """Measure what the hub assigns, keep it on disk, report it: outbound only, nothing lost.
 
@@ -76,6 +81,7 @@ def command(
         country=country,
         latitude=latitude,
         longitude=longitude,
+        reflect=reflect,
     )
     run(settings)
 

@@ -36,7 +36,7 @@ class Reflector:
         self._addresses = addresses
         self._wall = wall
         self._sockets: list[StampSocket] = []
-        self._answers: dict[int, Answer] = {}
+        self._answers: dict[int, tuple[Answer, int]] = {}
         self._sent = 0
 
     def start(self) -> None:
@@ -104,15 +104,16 @@ class Reflector:
             return
         here.numbers.sent(tag)
         self._sent += 1
-        self._answers[tag] = answer
+        self._answers[tag] = (answer, wall.offset_ns)
         if len(self._answers) > _REMEMBERED:
             del self._answers[next(iter(self._answers))]
 
     def _departures(self, here: StampSocket) -> None:
         def stamped(number: int, stamp: int) -> None:
             tag = here.numbers.tag(number)
-            answer = self._answers.pop(tag, None) if tag is not None else None
-            if answer is not None and stamp:
-                self.reflection.left(answer, stamp + self._wall().offset_ns)
+            known = self._answers.pop(tag, None) if tag is not None else None
+            if known is not None and stamp:
+                answer, offset_ns = known  # as its arrival was corrected, so is its departure
+                self.reflection.left(answer, stamp + offset_ns)
 
         drain_errors(here.sock, stamped)

@@ -46,7 +46,7 @@ class Session:
     ) -> None:  # fmt: skip
         self._where = where
         self._options = options
-        self._wall = wall
+        self._wall = wall()  # one for the whole session: a correction between two stamps is no travel time
         self._allowed = allowed
         self._round = StampRound(where, options, key, secrets.randbelow(0xFFFF) + 1)
         self._readings: list[Reading] = []
@@ -76,7 +76,7 @@ class Session:
 
     def result(self) -> StampTest:
         """What is known so far."""
-        made = self._round.result(self._wall().estimate, complete=self._complete)
+        made = self._round.result(self._wall.estimate, complete=self._complete)
         if made.outcome is Outcome.FAILED and self._refused is not None:
             return msgspec.structs.replace(made, reason=Reason.REFUSED, detail=self._refused)
         return made
@@ -97,7 +97,7 @@ class Session:
             await self._answered(range(count + 1), timeout_s)
 
     def _send(self, number: int) -> None:
-        wall = self._wall()
+        wall = self._wall
         self._readings.append(read_clocks())
         data = self._round.request(wall.now(), wall.estimate)
         problem: OSError | None = None
@@ -132,14 +132,14 @@ class Session:
                 continue
             now = read_clocks()
             stamp, ttl, _ = stamp_and_ttl(ancillary)
-            offset_ns = self._wall().offset_ns
+            offset_ns = self._wall.offset_ns
             arrived = (stamp or now.realtime) + offset_ns
             drifts = [drift_ns(before, now) for before in self._readings]
             self._round.heard(data, arrived, kernel=bool(stamp), ttl=ttl, drift_ns=drifts)
             self._news.set()
 
     def _departures(self) -> None:
-        offset_ns = self._wall().offset_ns
+        offset_ns = self._wall.offset_ns
 
         def stamped(number: int, stamp: int) -> None:
             tag = self._socket.numbers.tag(number)
@@ -156,6 +156,6 @@ class Session:
     def _unsent(self, why: str) -> StampTest:
         target, address, port = self._where
         return StampTest(
-            target=target, address=address, port=port, at=self._wall().now(), outcome=Outcome.NOT_MEASURED,
+            target=target, address=address, port=port, at=self._wall.now(), outcome=Outcome.NOT_MEASURED,
             reason=Reason.NOT_PERMITTED, detail=why,
         )  # fmt: skip

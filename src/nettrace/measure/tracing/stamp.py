@@ -143,7 +143,7 @@ class StampRound:
             return False
         probe.reply, probe.arrived, probe.kernel, probe.drift_ns = reply, arrived, kernel, drift_ns[number]
         self._order.append(number)
-        self._peer = reply.estimate
+        self._peer = _worse(self._peer, reply.estimate)
         if ttl is not None:
             self._back_hops.append(ttl)
         followed = follow_up_in(reply.tlvs)
@@ -292,6 +292,18 @@ class StampRound:
         return _late([number for _, number in sorted(numbers)]), _late(
             [theirs[number] for number in self._order]
         )
+
+
+def _worse(known: ErrorEstimate | None, told: ErrorEstimate) -> ErrorEstimate:
+    """What holds for all of a session: the widest error its reflector stated."""
+    if known is None:
+        return told
+    kept = [each.error_ns for each in (known, told) if each.synchronised and each.error_ns is not None]
+    return (
+        ErrorEstimate(max(kept), synchronised=True)
+        if len(kept) == 2
+        else ErrorEstimate(None, synchronised=False)
+    )
 
 
 def _late(numbers: Sequence[int]) -> int:

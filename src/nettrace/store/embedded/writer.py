@@ -106,8 +106,10 @@ class EmbeddedWriter:
             known, key = control.node(node)
             changed = msgspec.structs.replace(
                 known, last_seen=at, version=report.version or known.version, methods=report.methods or known.methods,
-                problems=report.problems, clock=clock or known.clock,
+                problems=report.problems, clock=clock or known.clock, reflector=report.reflector,
             )  # fmt: skip
+            if changed.reflector != known.reflector:  # others' assignments name it
+                control.grow_version()
             self._put_node(control, changed, key)
 
     def _put_node(self, control: Control, vantage: Vantage, key: bytes) -> None:
