@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from nettrace.api import stream
 from nettrace.api.app import make_app
 from nettrace.api.stream import stream_door
+from nettrace.errors import StoreBusy
 from nettrace.hub import feed as feeding
 from nettrace.hub.feed import Feed
 from nettrace.model.instant import NS_PER_S
@@ -176,6 +177,36 @@ async def test_a_hundred_forced_disconnects_lose_and_repeat_nothing(served: Serv
     async with served.socket(f"?after={after}") as client:
         seen += await rounds(client, start + 300 - after)
     assert seen == list(range(start + 1, start + 301))
+
+
+async def test_all_who_come_back_at_once_go_on_where_they_were(served: Served) -> None:
+    start = await served.feed.ready()
+    served.measure(3)
+
+    async def back() -> list[int]:
+        async with served.socket(f"?after={start}") as client:
+            return await rounds(client, 3)
+
+    got = await asyncio.gather(*(back() for _ in range(300)))
+    assert got == [[start + 1, start + 2, start + 3]] * 300
+
+
+async def test_a_store_that_cannot_be_read_ends_a_stream_that_can_be_resumed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = await served.feed.ready()
+
+    async def busy(*_: object) -> None:
+        raise StoreBusy("too many questions")
+
+    monkeypatch.setattr(served.feed, "page", busy)
+    async with served.socket(f"?after={start}") as client:
+        with pytest.raises(ConnectionClosed) as ended:
+            await frame(client)
+        assert ended.value.rcvd is not None
+        assert ended.value.rcvd.code == 1013
+    async with events(served, f"?after={start}") as one:
+        assert [each async for each in one] == []
 
 
 async def test_filters_hold_for_snapshot_and_events(served: Served) -> None:

@@ -19,7 +19,7 @@ from litestar.types import Receive, Scope, Send
 from nettrace.api.guard import admit, charge
 from nettrace.api.problems import MEDIA_TYPE, headers_of, problem_bytes
 from nettrace.api.service import Service
-from nettrace.errors import Invalid, NetTraceError, QuotaExceeded, Unauthenticated, WrongMethod
+from nettrace.errors import Invalid, NetTraceError, QuotaExceeded, StoreError, Unauthenticated, WrongMethod
 from nettrace.hub.access import Caller
 from nettrace.hub.feed import Feed, Subscriber, Wanted, wanted_from
 from nettrace.hub.session import COOKIE, caller_of
@@ -32,7 +32,7 @@ HEARTBEAT_S = 10.0
 CHECK_S = 1.0
 """A key that is revoked ends its streams within this time."""
 
-_SLOW, _REVOKED, _GOING = 4008, 4401, 1001
+_SLOW, _REVOKED, _GOING, _LATER = 4008, 4401, 1001, 1013
 _KEPT = 4096
 T = TypeVar("T")
 
@@ -112,16 +112,21 @@ def _caller(service: Service, headers: Mapping[str, str]) -> Caller:
 async def _serve(service: Service, feed: Feed, opened: Opened, outlet: "_Outlet") -> None:
     """Snapshot or what was missed, then everything as it comes, until either side has enough."""
     async with outlet.open(opened.headers) as gone:
-        after = await _begin(service, feed, opened, outlet)
-        subscriber = await _catch_up(feed, opened.wanted, after, outlet)
+        try:
+            after = await _begin(service, feed, opened, (outlet, gone))
+            subscriber = await _catch_up(feed, opened.wanted, after, (outlet, gone))
+        except StoreError:  # what was sent so far holds; the client comes back behind it
+            await outlet.close(_LATER)
+            return
         try:
             await _go_on(service, feed, opened, (subscriber, outlet, gone))
         finally:
             feed.leave(subscriber)
 
 
-async def _begin(service: Service, feed: Feed, opened: Opened, outlet: "_Outlet") -> int:
+async def _begin(service: Service, feed: Feed, opened: Opened, ends: "tuple[_Outlet, asyncio.Event]") -> int:
     """The number to go on after: that of a snapshot, or the client's own, with a `gap` where the log is shorter."""
+    outlet, gone = ends
     position = await feed.ready()
     if opened.after is None:
         snapshot = service.snapshot
@@ -134,7 +139,7 @@ async def _begin(service: Service, feed: Feed, opened: Opened, outlet: "_Outlet"
         ]
         await outlet.frame("snapshot", max(0, snapshot.seq), msgspec.json.encode(rows))
         return max(0, snapshot.seq)
-    page = await feed.page(opened.after)
+    page = await feed.page(opened.after, gone)
     if opened.after > max(page.head, position):
         await outlet.frame(
             "gap",
@@ -155,10 +160,13 @@ def _in_snapshot(wanted: Wanted, series: Any) -> bool:
     )
 
 
-async def _catch_up(feed: Feed, wanted: Wanted, after: int, outlet: "_Outlet") -> Subscriber:
+async def _catch_up(
+    feed: Feed, wanted: Wanted, after: int, ends: "tuple[_Outlet, asyncio.Event]"
+) -> Subscriber:
     """A subscriber that has had everything up to where the feed stands."""
+    outlet, gone = ends
     while after < feed.position:
-        page = await feed.page(after)
+        page = await feed.page(after, gone)
         events = [event for event in page.events if event.seq <= feed.position]
         if not events:
             break

@@ -18,6 +18,8 @@ from nettrace.store.rows import Live, LiveKind, LivePage
 
 TICK_S = 0.025
 PAGE = 1000
+AT_ONCE = 16
+"""Subscribers that read the log at the same time; the others of a thousand that come back together wait their turn."""
 MOST_WAITING = 20_000
 """Events that may wait for one subscriber; a quarter of an hour of a busy hub."""
 
@@ -98,6 +100,7 @@ class Feed:
         self.position = -1
         self._subscribers: set[Subscriber] = set()
         self._ready = asyncio.Event()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     @property
     def listening(self) -> int:
@@ -165,10 +168,13 @@ class Feed:
         """Listen no more."""
         self._subscribers.discard(subscriber)
 
-    async def page(self, after: int) -> LivePage:
-        """A page of the log behind a number, for those who catch up."""
+    async def page(self, after: int, gone: asyncio.Event | None = None) -> LivePage:
+        """A page of the log behind a number, for those who catch up; nothing is read for one who has gone meanwhile."""
         await self._ready.wait()
-        return await self._ask(lambda reader: reader.live(after, PAGE))
+        async with self._turns:
+            if gone is not None and gone.is_set():
+                return LivePage(events=(), head=self.position, oldest=0)
+            return await self._ask(lambda reader: reader.live(after, PAGE))
 
 
 def _news(reader: StoreReader, after: int) -> LivePage:
