@@ -1,4 +1,4 @@
-"""Two days of the demo's internet through the whole hub: each mishap is one event and one page, nothing else pages."""
+"""The demo's internet in virtual time through the whole hub: each mishap is one event and one page, nothing else pages."""
 
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,6 @@ def told(days: Days, kind: str) -> list[tuple[Event, dict[str, Any]]]:
 
 def opened(days: Days, kind: str) -> list[dict[str, Any]]:
     return [body for _, body in told(days, kind) if not body["updates"]]
-
-
-def minutes(days: Days) -> list[tuple[str, float]]:
-    return [(each.cause.partition(":")[0], (each.opened_at - BEGIN) / MINUTE) for each in days.opened()]
 
 
 def test_a_congested_cable_is_one_event_that_is_opened_and_closed(tmp_path: Path) -> None:

@@ -323,7 +323,7 @@ def event_fact(body: Mapping[str, Any], target: str | None, vantage: str | None)
     """A signal's or route change's public document as a fact."""
     legs = [(leg["a"], leg["b"]) for leg in body.get("legs", ())]
     tier = str(body.get("tier", "confirmed"))
-    over = tier in {"transient", "ended"} or body.get("returns_to") is not None
+    over = tier in {"transient", "ended"} or body.get("returns_to") is not None or bool(body.get("reverted"))
     return EventSeen(
         id=str(body.get("id", "")), kind=str(body.get("kind", "")), target=target, vantage=vantage,
         method=body.get("method"), severity=Severity(body.get("severity", "info")),

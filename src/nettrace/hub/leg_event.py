@@ -60,7 +60,7 @@ def standing(told: Iterable[Event]) -> list[Told]:
     for event in sorted(told, key=lambda event: (event.detected_at, event.id)):
         body = msgspec.json.decode(event.body, type=_Body)
         before = legs.pop(body.opened_by, None)
-        if body.tier == "ended":
+        if body.tier in {"ended", "transient"}:
             continue
         legs[body.opened_by] = Told(
             id=body.opened_by, since=event.at, opened_at=before.opened_at if before else event.detected_at,
@@ -78,7 +78,7 @@ def opened(found: Blame, cause: Cause, traces: Sequence[Trace], now: Instant) ->
     named = found.verdict is BlameVerdict.LEG
     document = _document(found, cause, traces, cause.since, now)
     document |= {"id": made, "opened_by": made, "updates": False}
-    document |= {"subject": f"{first.a}>{first.b}" if named else made}
+    document |= {"subject": f"leg:{first.a}>{first.b}" if named else f"leg:{made}"}
     return _event(document, made, cause.since, now)
 
 
@@ -92,9 +92,9 @@ def updated(leg: Told, found: Blame, cause: Cause, traces: Sequence[Trace], now:
 
 
 def closed(leg: Told, now: Instant, why: str) -> Event:
-    """The end: `recovered`, or `lasting` when it is how things are now."""
+    """The end: `recovered`, `lasting` when it is how things are now, or `rerouted`: it was no leg, and is taken back."""
     document = leg.document | {
-        "tier": "ended", "direction": "down", "ended_at": rfc3339(now), "ended_because": why, "detected_at": rfc3339(now),
+        "tier": "transient" if why == "rerouted" else "ended", "direction": "down", "ended_at": rfc3339(now), "ended_because": why, "detected_at": rfc3339(now),
         "affected": [list(pair) for pair in leg.pairs], "severity": "info",
     }  # fmt: skip
     return _moved(leg, document, leg.since, now)

@@ -41,7 +41,8 @@ LASTING_NS = 86_400 * NS_PER_S
 _MOSTLY = 0.5
 _NEAR_ROUNDS, _LEAST_NEAR_NS, _MOST_NEAR_NS = 3, 20 * NS_PER_S, 3600 * NS_PER_S
 _BEFORE_NS, _MOST_TRACES, _MOST_SIGNALS = 95 * 60 * NS_PER_S, 6000, 5000
-_ROUNDS_NS, _MOST_ROUNDS, _MOST_SAMPLES = 20 * 60 * NS_PER_S, 60_000, 120
+_BEFORE_ROUNDS_NS, _AFTER_ROUNDS_NS = 30 * 60 * NS_PER_S, 60 * 60 * NS_PER_S
+_MOST_ROUNDS, _MOST_SAMPLES = 100_000, 400
 _PINGS = ("icmp", "tcp", "udp")
 _ROUND_FIELDS = ("rtt_ns", "samples_ns", "grade", "request")
 _SIGNALS = ("shift", "loss")
@@ -139,11 +140,21 @@ def legs_at(reader: StoreReader, now: Instant, told: Sequence[Event]) -> list[Ev
         if _age(cause, now) not in JUDGED_AGAIN or _rerouted(reader, cause.pairs, cause.since, now):
             continue
         found, traces = _judged(reader, cause, now)
-        if found.verdict is BlameVerdict.NONE:
+        if found.verdict is BlameVerdict.NONE or _is_of_the_target(found, cause, traces):
             continue
         made.append(opened(found, cause, traces, now))
         waiting = [each for each in waiting if not _covered(each, standing(made[-1:]))]
     return made
+
+
+def _is_of_the_target(found: Blame, cause: Cause, traces: Iterable[Trace]) -> bool:
+    """Whether one target alone is worse and nothing says that it is not the target itself, which is no leg."""
+    if len({target for _, target in (*cause.pairs, *found.affected)}) > 1:
+        return False
+    if found.verdict is BlameVerdict.CANNOT_TELL:
+        return True
+    own = {trace.address for trace in traces if trace.target == cause.targets[0]}
+    return all(leg.b in own for leg in found.legs)
 
 
 def _covered(cause: Cause, legs: Iterable[Told]) -> bool:
@@ -263,7 +274,7 @@ def _judged(reader: StoreReader, cause: Cause, now: Instant) -> tuple[Blame, lis
 
 def _rounds(reader: StoreReader, since: Instant, now: Instant) -> dict[Pair, tuple[Side, Side]]:
     """Round trips of every pair on both sides of an instant, by whichever of its series has most of them."""
-    window = Window(since - _ROUNDS_NS, min(now, since + _ROUNDS_NS))
+    window = Window(since - _BEFORE_ROUNDS_NS, min(now, since + _AFTER_ROUNDS_NS))
     found = reader.raw(
         Choice(methods=_PINGS), window, fields=_ROUND_FIELDS, limit=_MOST_ROUNDS, as_of=now - 1
     )

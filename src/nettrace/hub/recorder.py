@@ -10,6 +10,7 @@ import msgspec
 
 from nettrace.errors import NetTraceError, NotAllowed, StoreFull
 from nettrace.hub.atlas import HopAtlas
+from nettrace.hub.hub_time import in_hub_time
 from nettrace.hub.link import Taken
 from nettrace.hub.watchers import everything
 from nettrace.hub.work import WorkBoard
@@ -73,6 +74,7 @@ class Recorder:
     def take_all(self, incoming: Sequence[Incoming]) -> list[Taken | NetTraceError]:
         """Store several nodes' reports in one transaction; each one's answer, or why it was refused."""
         at = self.now()
+        incoming = [(in_hub_time(report, clock, at), clock) for report, clock in incoming]
         answers: list[Taken | NetTraceError | None] = [self._refusal(report.node) for report, _ in incoming]
         good = [index for index, refused in enumerate(answers) if refused is None]
         taken = self._accept([self._named(incoming[index][0]) for index in good], at)

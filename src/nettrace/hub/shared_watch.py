@@ -30,6 +30,8 @@ NEAR_NS = 10 * TURN_NS
 """Changes at a vantage or target of theirs that began so near belong to them too."""
 RATE_DAYS = 30
 _DAY_NS = 86_400 * NS_PER_S
+LASTING_NS = 7 * _DAY_NS
+"""A change that is taken back later than this is a new one."""
 _MOST = 10_000
 
 
@@ -41,11 +43,15 @@ class _Change(msgspec.Struct):
     rtt_delta_ms: float | None = None
     rtt_moved: bool | None = None
     klass: str = msgspec.field(default="ip_path", name="class")
+    reverted: bool = False
 
 
 class _Told(msgspec.Struct):
     opened_by: str
+    subject: str
+    tier: str
     children: list[str]
+    affected: list[tuple[str, str]]
 
 
 class SharedWatch:
@@ -69,7 +75,7 @@ class SharedWatch:
         self._turn = turn
         now = turn * TURN_NS
         try:
-            window = Window(now - LOOK_NS - _DAY_NS, now + _DAY_NS)
+            window = Window(now - LASTING_NS, now + _DAY_NS)
             told = self._reader.events(window, kinds=(KIND,), limit=_MOST, as_of=now - 1)
             return Conclusion(events=tuple(shared_at(self._reader, now, told)))
         except Exception as error:  # whatever a watcher stumbles over, what was measured has to be stored
@@ -95,8 +101,19 @@ def shared_at(reader: StoreReader, now: Instant, told: Iterable[Event]) -> list[
         parent = next((parents[child] for child in children if child in parents), None)
         if all(child in explained for child in children):
             continue
-        made.append(_event(group, {names[id(change)]: change for change in joined}, parent, now))
+        over = None if parent else _taken_back(joined, known.values())
+        parts = {names[id(change)]: change for change in joined}
+        made.append(_event(group, parts, over.opened_by if over else parent, now, over=over is not None))
     return made
+
+
+def _taken_back(joined: Sequence[RouteChange], told: Iterable[_Told]) -> _Told | None:
+    """The event whose routes these changes restore, if they return to former routes for most of its pairs."""
+    back = {(change.vantage or "", change.target) for change in joined if change.reverted}
+    for each in reversed(list(told)):
+        if each.tier != "ended" and 2 * len(back & set(each.affected)) > len(each.affected):
+            return each
+    return None
 
 
 def _changes(reader: StoreReader, window: Window, now: Instant) -> dict[str, RouteChange]:
@@ -111,7 +128,7 @@ def _change(event: Event) -> RouteChange:
     delta = None if body.rtt_delta_ms is None else round(body.rtt_delta_ms * 1e6)
     return RouteChange(
         vantage=event.vantage, target=event.target or "", method=Method.UDP, at=event.at, detected_at=event.detected_at,
-        kind=RouteClass(body.klass), confidence=event.confidence or 0.0, traces=0, rtt_delta_ns=delta, rtt_moved=body.rtt_moved,
+        kind=RouteClass(body.klass), confidence=event.confidence or 0.0, traces=0, rtt_delta_ns=delta, rtt_moved=body.rtt_moved, reverted=body.reverted,
         before=Route(id="", since=0, hops=(), as_path=tuple(body.from_as)),
         after=Route(id="", since=0, hops=(), as_path=tuple(body.to_as)),
     )  # fmt: skip
@@ -159,19 +176,22 @@ def _with_neighbours(group: SharedChange, recent: Iterable[RouteChange]) -> list
     return sorted(mine.values(), key=lambda change: (change.at, change.vantage or "", change.target))
 
 
-def _event(group: SharedChange, children: dict[str, RouteChange], parent: str | None, now: Instant) -> Event:
+def _event(
+    group: SharedChange, children: dict[str, RouteChange], parent: str | None, now: Instant, *, over: bool
+) -> Event:
     first = next(iter(children))
     since = min(change.at for change in children.values())
     made = (
         "rs_" + blake2b(f"{parent or ''} {first} {len(children)} {now}".encode(), digest_size=10).hexdigest()
     )
     slower = sum((c.rtt_delta_ns or 0) > 0 and bool(c.rtt_moved) for c in children.values())
-    severity = "warning" if 2 * slower >= len(children) else "notice"
+    severity = "info" if over else "warning" if 2 * slower >= len(children) else "notice"
     classes = Counter(change.kind for change in children.values())
     pairs = sorted({(change.vantage or "", change.target) for change in children.values()})
     document: dict[str, Any] = {
         "object": "event", "schema": SCHEMA, "id": made, "kind": KIND, "at": rfc3339(since), "detected_at": rfc3339(now),
-        "opened_by": parent or made, "updates": parent is not None, "subject": f"route {parent or made}", "tier": "confirmed",
+        "opened_by": parent or made, "updates": parent is not None, "subject": f"route:{parent or made}", "tier": "ended" if over else "confirmed",
+        "direction": "down" if over else "up",
         "severity": severity, "confidence": round(1 - group.p_value, 6), "p_value": group.p_value,
         "class": classes.most_common(1)[0][0], "towards": group.towards, "asn": group.asn, "out_of": group.out_of,
         "affected": [list(pair) for pair in pairs], "children": list(children),

@@ -28,6 +28,7 @@ _PREFIX = "signal "
 NAMES = tuple(name for name in DEFAULT if name != "divergence")
 """What runs on every series. Divergence needs two and a person who says which."""
 
+LOSS = detector("loss").name
 EVERY = 32
 """Rounds between two notes of a series' memory."""
 
@@ -90,7 +91,7 @@ class SignalWatch:
         if kept.request is None and kept.due > memory.newest and observation is not None:
             memory.newest = kept.due
             memory.unnoted += 1
-            self._feed(series, memory, observation)
+            self._feed(series, memory, observation, (kept.sent, kept.received))
 
     def conclude(self, node: Vantage, new: Sequence[Record | Gap], at: Instant) -> Conclusion:
         """The signals these rounds prove."""
@@ -112,7 +113,10 @@ class SignalWatch:
                     continue
                 memory.newest = entry.due
                 memory.unnoted += 1
-                events += (_event(series, signal) for signal in self._feed(series, memory, observation))
+                events += (
+                    _event(series, signal)
+                    for signal in self._feed(series, memory, observation, (made.sent, made.received))
+                )
             if (
                 late or memory.unnoted >= EVERY
             ):  # a late one must not be met again when this life is read back
@@ -120,13 +124,38 @@ class SignalWatch:
                 memory.unnoted = 0
         return Conclusion(events=tuple(events), detector_state=state)
 
-    def _feed(self, series: Series, memory: _Memory, observation: Observation) -> list[Signal]:
+    def _feed(
+        self, series: Series, memory: _Memory, observation: Observation, probes: tuple[int, int]
+    ) -> list[Signal]:
         try:
-            return [signal for each in memory.detectors for signal in each.feed(observation)]
+            return [
+                signal
+                for each in memory.detectors
+                for part in (probes_of(observation, *probes) if each.name == LOSS else (observation,))
+                for signal in each.feed(part)
+            ]
         except Exception as error:
             self._say(f"the signals of {series} are learnt anew: {error!r}")
             memory.detectors = tuple(detector(name) for name in NAMES)
             return []
+
+
+def probes_of(observation: Observation, sent: int, received: int) -> list[Observation]:
+    """A round's probes one by one, as the loss detector sees them: the lost first, half of the round at most.
+
+    Probes of one round are lost together more often than by chance; so a round that lost all of three counts as one loss,
+    and still one of three lost is seen.
+
+    >>> [each.state.value for each in probes_of(Observation(5, SampleState.ANSWERED, 1_000_000), 3, 2)]
+    ['lost', 'answered', 'answered']
+    >>> len(probes_of(Observation(5, SampleState.LOST), 3, 0))
+    1
+    """
+    if observation.state is SampleState.NOT_MEASURED or sent < 2:
+        return [observation]
+    lost = min(sent - received, max(1, sent // 2))
+    answered = Observation(observation.at, SampleState.ANSWERED, observation.rtt_ns or 1)
+    return [Observation(observation.at, SampleState.LOST)] * lost + [answered] * received
 
 
 def observed(outcome: Outcome, rtt_ns: int | None, grade: str | None, due: Instant) -> Observation | None:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from nettrace.hub.leg_watch import LegWatch
+from nettrace.hub.rank_watch import RankWatch
 from nettrace.hub.shared_watch import SharedWatch
 from nettrace.hub.signal_watch import SignalWatch, Since
+from nettrace.hub.tally import Tally
 from nettrace.hub.watch import RouteWatch
 from nettrace.model.instant import Instant
 from nettrace.model.vantage import Vantage
@@ -24,17 +26,22 @@ class Recalling(Watcher, Protocol):
 class Watchers:
     """Watchers that see the same records, in the order they are given."""
 
-    def __init__(self, watchers: Sequence[Recalling]) -> None:
+    def __init__(self, watchers: Sequence[Recalling], tally: Tally | None = None) -> None:
         self._watchers = tuple(watchers)
+        self._tally = tally
 
     def recall(self) -> None:
         """All of them know what the store knows, and nothing else."""
         for watcher in self._watchers:
             watcher.recall()
+        if self._tally is not None:
+            self._tally.recall()
 
     def conclude(self, node: Vantage, new: Sequence[Record | Gap], at: Instant) -> Conclusion:
         """What all of them conclude."""
         made = [watcher.conclude(node, new, at) for watcher in self._watchers]
+        if self._tally is not None:
+            made.append(self._tally.count(new, [event for each in made for event in each.events], at))
         return Conclusion(
             events=tuple(event for each in made for event in each.events),
             routes=tuple(route for each in made for route in each.routes),
@@ -57,5 +64,7 @@ def everything(reader: StoreReader, since: Since, say: Callable[[str], None]) ->
             SignalWatch(reader.detector_state, since, say),
             LegWatch(reader, say),
             SharedWatch(reader, say),
-        ]
+            RankWatch(reader, say),
+        ],
+        Tally(reader.detector_state),
     )

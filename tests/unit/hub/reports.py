@@ -5,7 +5,7 @@ from nettrace.model.measurement import Grade, Method, Outcome, Ping, Sample, Sam
 from nettrace.model.target import RoundMethod
 from nettrace.wire.frames import Record, Report
 
-NOW = 1_800_000_000 * NS_PER_S
+NOW = 1_700_000_000 * NS_PER_S
 
 
 def record(seq: int, *, request: str | None = None, due: int | None = None, target="t.example") -> Record:

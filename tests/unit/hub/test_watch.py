@@ -33,7 +33,7 @@ class Hub:
         self.recorder = self._open()
 
     def _open(self):
-        return open_recorder(self.data, lambda: START, self.said.append)
+        return open_recorder(self.data, lambda: START + 100 * STEP, self.said.append)
 
     def again(self) -> None:
         self.recorder.close()

@@ -25,6 +25,8 @@ ALIVE_NS = 60 * NS_PER_S
 BLIND_SHARE, BLIND_SERIES, BLIND_TARGETS = 0.8, 5, 3
 """A vantage that fails at so many of its series, of this many at least, is itself what is wrong: it holds alerts."""
 _ROUTE_KINDS = frozenset({"route_change", "route_change_shared"})
+_SHARED = frozenset({"leg", "route"})
+"""Subjects that stand for a cause of several pairs: it takes over what these pairs hold."""
 _AGE_STEP_NS = 10 * NS_PER_S
 
 
@@ -164,7 +166,7 @@ class Evaluator:
                 continue
             subjects = [f"leg:{a}>{b}" for a, b in seen.legs] or [f"target:{seen.target}"]
             if seen.subject:
-                subjects = [f"leg:{seen.subject}"]
+                subjects = [seen.subject]
             for subject in subjects:
                 key = f"{rule.name}|{subject}|{'' if seen.subject else seen.vantage}|{seen.kind}"
                 if seen.over or not seen.worse:
@@ -225,7 +227,8 @@ class Evaluator:
 
     def _weigh(self, key: str, unit: Unit, rule: Rule, now: Instant) -> None:
         said, holding = self._judge(key, unit, rule, now)
-        hold_ns = duration_ns(rule.hold)
+        shared = unit.subject.partition(":")[0] in _SHARED
+        hold_ns = 0 if shared else duration_ns(rule.hold)  # what several pairs saw was waited for already
         if said is Verdict.HELD:
             unit.pending_since = unit.clear_since = None
         elif said is Verdict.BAD:
@@ -246,7 +249,7 @@ class Evaluator:
     def _hold(self, key: str, unit: Unit, holding: Holding, now: Instant) -> None:
         """Its incident knows of it; one that turns out to be part of a leg's goes over to that."""
         cause = unit.cause or holding.cause
-        if cause != holding.cause and holding.cause.startswith("leg:"):
+        if cause != holding.cause and holding.cause.partition(":")[0] in _SHARED:
             self._incidents.release(cause, key, now, f"part of {holding.cause}")
             cause = holding.cause
         since = now if unit.pending_since is None else unit.pending_since
@@ -262,7 +265,7 @@ class Evaluator:
         if kind == "vantage":
             vote, why = self._vantage_vote(rule, name, now)
             votes, targets = {name: vote}, ()
-        elif kind == "leg":
+        elif kind in _SHARED:
             return self._judge_leg(key, unit, rule, now)
         else:
             votes, why = self._target_votes(rule, name, now)

@@ -27,7 +27,7 @@ class Cadence:
     def after_gap(self, at: Instant) -> bool:
         """Whether a hole of more than twelve intervals lies between this observation and the one before."""
         newest, self._newest = self._newest, at
-        if newest is None:
+        if newest is None or newest == at:  # several probes of one round are one step
             return False
         interval_ns = self.interval_ns
         self._steps = [*self._steps[1 - STEPS :], at - newest]

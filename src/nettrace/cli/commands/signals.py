@@ -98,6 +98,63 @@ def list_detectors(output: str | None) -> None:
     emitter.close()
 
 
+@command.command("record")
+@click.option("--data", type=click.Path(file_okay=False), help="The hub's data folder.")
+@click.option("--days", type=click.IntRange(min=1), help="The newest so many days. Default: all.")
+@click.option(
+    "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
+)
+def record(data: str | None, days: int | None, output: str | None) -> None:
+    """How each detector has done in this hub: looked how often, spoke how often, right how often.
+
+    "looked" is how many rounds or traces it judged, most of them null results; "hit rate" is confirmed statements of those
+    that were confirmed or taken back. Beside it what the catalogue states for series in which nothing happens.
+    """
+    from pathlib import Path
+
+    import msgspec
+
+    from nettrace.hub.open import folder_of, open_reader
+    from nettrace.hub.tally import track_record
+
+    reader = open_reader(folder_of(Path(data) if data else None))
+    try:
+        found = track_record(reader.detector_state(), days)
+    finally:
+        reader.close()
+    emitter = Emitter(output, _RecordView())
+    for each in found:
+        emitter.emit({"schema": "nettrace.detector_record/1", **msgspec.to_builtins(each)})
+    emitter.close()
+
+
+class _RecordView:
+    """A name and how it has done."""
+
+    fields = (
+        "detector", "days", "looked", "said", "confirmed", "taken_back", "hit_rate", "said_a_week", "stated",
+    )  # fmt: skip
+
+    def heading(self) -> str | None:
+        """What the columns are."""
+        return click.style(
+            f"{'detector':<20} {'looked':>12} {'said':>7} {'confirmed':>9} {'taken back':>10} {'hit rate':>8} {'a week':>8} {'stated':>7}",
+            bold=True,
+        )
+
+    def lines(self, document: Document) -> Sequence[str]:
+        """One line a detector."""
+        rate, weekly, stated = (document[name] for name in ("hit_rate", "said_a_week", "stated"))
+        cells = [
+            "-" if rate is None else f"{rate:.2f}", "-" if weekly is None else f"{weekly:.3g}",
+            "-" if stated is None else f"{stated:g}",
+        ]  # fmt: skip
+        return [
+            f"{document['detector']:<20} {document['looked']:>12,} {document['said']:>7,} {document['confirmed']:>9,}"
+            f" {document['taken_back']:>10,} {cells[0]:>8} {cells[1]:>8} {cells[2]:>7}"
+        ]
+
+
 class _SignalView:
     """When, what, from where to where, and how sure."""
 
