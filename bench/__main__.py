@@ -27,6 +27,7 @@ SCENARIOS = {
     "hub_faults": "a hub's writer and API workers killed at random: nothing acknowledged lost or doubled",
     "routes": "false and found route changes on real series, beside naive hash, wildcard and Jaccard",
     "blame": "1,000 planted bad links in internets on paper, beside hop jumps and voting",
+    "days": "48 virtual hours of the demo's internet with five incidents: pages, causes, delays",
     "api": "requests a second of one API worker on a million rounds, beside the earlier system's figures",
     "stream": "what a delivery costs with 1,000 receivers, and whether each of them gets everything",
     "web": "first paint on 3G, script a frame at 1,000 rounds a second, reply to pixel, memory of a tab",
