@@ -88,7 +88,7 @@ def summary(ground: Ground) -> Section:
     if ground.aside:
         blocks.append(
             Words(
-                f"Unknown and therefore not planned: {', '.join(ground.aside)}. No latency of theirs was measured from any site."
+                f"Unknown and therefore not planned: {', '.join(ground.aside)}. No latency of theirs is measured, given or can be estimated."
             )
         )
     rows = [row for row in phases(ground) if row["what"] != "not now"]

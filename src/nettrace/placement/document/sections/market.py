@@ -30,12 +30,12 @@ def _venues(ground: Ground, wanted: Collection[VenueKind]) -> tuple[Block, ...]:
     columns = [
         ("title", "venue"), ("assets", "assets"), ("engine", "engine stands at"), ("confidence", "confidence"),
         ("front", "fronted by"), ("now", f"from {ground.brief.now or 'today'}", Kind.MEDIAN), ("site", "served by"),
-        ("then", "then", Kind.MEDIAN), ("blocked", "turns away"),
+        ("then", "then", Kind.MEDIAN), ("evidence", "evidence"), ("blocked", "turns away"),
     ]  # fmt: skip
     return (
         table(columns, rows),
         Words(
-            "Engines and fronts by the registry, each with its confidence; 'unknown' is an answer. Latencies as measured."
+            "Engines and fronts by the registry, each with its confidence; 'unknown' is an answer. Latencies are medians in ms."
         ),
     )
 
@@ -56,7 +56,7 @@ def _row(ground: Ground, name: str) -> dict[str, Any]:
         "engine": "unknown" if stand is None else " ".join(word for word in (stand.place, stand.zone or stand.building) if word),
         "confidence": stand.confidence.value if stand else "unknown", "front": ", ".join(fronts) or "unknown",
         "now": triple(now), "site": served.site if served else "unknown",
-        "then": triple(ground.row(name, served.site)) if served else None, "blocked": ", ".join(sorted(turned)),
+        "then": triple(ground.row(name, served.site)) if served else None, "evidence": served.evidence.value if served else "unknown", "blocked": ", ".join(sorted(turned)),
     }  # fmt: skip
 
 
