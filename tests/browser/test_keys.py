@@ -1,5 +1,7 @@
 """By keyboard alone: the palette, the list of keys, the matrix, the colours."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, expect
 from tests.browser import world
@@ -14,7 +16,7 @@ def test_the_palette_finds_a_target_and_goes_there(chromium: Browser, alone: Ser
     one.go("/")
     one.page.keyboard.press("Control+k")
     one.page.keyboard.type("northg")
-    expect(one.page.get_by_role("option", selected=True)).to_contain_text("Northgate")
+    expect(one.page.locator("#palette").get_by_role("option", selected=True)).to_contain_text("Northgate")
     one.page.keyboard.press("Enter")
     one.page.wait_for_url(f"**/t/{world.MOVED}")
     one.page.keyboard.press("Control+k")
@@ -62,4 +64,64 @@ def test_the_first_stop_of_the_tab_key_skips_the_bar(chromium: Browser, alone: S
     assert one.page.evaluate("document.activeElement.textContent") == "Skip to content"
     one.page.keyboard.press("Enter")
     assert one.page.evaluate("document.activeElement.id") == "main"
+    one.page.context.close()
+
+
+REACHED = """() => {
+  const wanted = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
+    .filter(each => each.tabIndex >= 0 && each.checkVisibility() && !each.disabled && !each.closest('dialog, [popover]'));
+  return wanted.filter(each => !window.met.has(each)).map(each => each.outerHTML.slice(0, 100));
+}"""
+
+
+@pytest.mark.parametrize("path", ["/", f"/t/{world.MOVED}/from/lon", "/map", "/events/ev_0"])
+def test_the_tab_key_reaches_every_control_and_shows_where_it_is(
+    chromium: Browser, alone: Served, path: str
+) -> None:
+    one = opened(chromium, alone.url)
+    one.go(path)
+    one.page.evaluate(
+        "window.met = new Set(); addEventListener('focusin', event => window.met.add(event.target))"
+    )
+    count = one.page.evaluate("document.querySelectorAll('*').length")
+    unseen: list[str] = []
+    for _ in range(min(400, count)):
+        one.page.keyboard.press("Tab")
+        at = one.page.evaluate(
+            "(() => { const at = document.activeElement, look = getComputedStyle(at);"
+            " return [at.outerHTML.slice(0, 80), at === document.body, look.outlineStyle !== 'none' || look.boxShadow !== 'none']; })()"
+        )
+        if at[1]:
+            break
+        if not at[2]:
+            unseen.append(at[0])
+    assert one.page.evaluate(REACHED) == []
+    assert not unseen
+    one.page.context.close()
+
+
+def test_nothing_moves_for_whoever_asked_for_rest(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url)  # reduced motion is how these tests look at pages
+    for path in ("/", "/map", "/targets"):
+        one.go(path)
+        assert (
+            one.page.evaluate("document.getAnimations().filter(each => each.playState === 'running').length")
+            == 0
+        )
+        assert one.page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+    one.page.context.close()
+
+
+def test_paper_gets_the_page_and_not_its_controls(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url, color_scheme="dark")
+    for path in ("/", f"/t/{world.MOVED}", "/status"):
+        one.go(path)
+        one.page.emulate_media(media="print")
+        assert not one.page.locator("header.top nav").is_visible(), path
+        assert one.page.locator("h1").is_visible()
+        paper = one.page.evaluate("getComputedStyle(document.body).color")
+        assert sum(int(part) for part in re.findall(r"\d+", paper)[:3]) < 380, (
+            f"{path}: light ink on white paper"
+        )
+        one.page.emulate_media(media="screen")
     one.page.context.close()

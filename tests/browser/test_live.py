@@ -6,7 +6,7 @@ from contextlib import closing
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from tests.api.conftest import ping, record
 from tests.browser import world
 from tests.browser.conftest import opened
@@ -48,11 +48,33 @@ def test_a_stored_round_shows_without_a_reload_and_a_lost_connection_is_said(
     shared.stop_worker()
     expect(mark).to_have_attribute("data-state", "lost")
     expect(mark).to_contain_text("onnect")
+    fresh, stale = (
+        _ink(one.page, "h1"),
+        _ink(one.page, f'tr[data-series="{world.MOVED}/fra/gateway/tcp"] [data-rtt]'),
+    )
+    assert fresh != stale, "a number nobody refreshes looks like one"
     store(shared, 77.75)  # while nobody served: the stream resumes where it broke off
     shared.start_worker()
     expect(mark).to_have_attribute("data-state", "on", timeout=15_000)
     expect(row.locator("[data-rtt]")).to_contain_text("77.8")
     assert one.page.evaluate("window.here") == 1, "the page was never loaded again"
+    one.page.context.close()
+
+
+def _ink(page: Page, selector: str) -> tuple[str, str]:
+    return tuple(
+        page.locator(selector).first.evaluate(
+            "e => [getComputedStyle(e).color, getComputedStyle(e).fontStyle]"
+        )
+    )
+
+
+def test_what_is_stored_between_the_page_and_its_stream_is_shown(chromium: Browser, shared: Served) -> None:
+    one = opened(chromium, shared.url)
+    one.page.route("**/api/v1/stream**", lambda route: (store(shared, 55.51), route.continue_()))
+    one.go(f"/t/{world.MOVED}")
+    row = one.page.locator(f'tr[data-series="{world.MOVED}/lon/gateway/tcp"]')
+    expect(row.locator("[data-rtt]")).to_contain_text("55.5")
     one.page.context.close()
 
 

@@ -25,6 +25,7 @@ let planned = 0;
 /** @param {string} state @param {string} words */
 function say(state, words) {
   const mark = document.getElementById("live");
+  document.body.classList.toggle("lost", state !== "on"); // what nobody refreshes looks like it
   if (mark && mark.dataset.state !== state) { mark.dataset.state = state; mark.textContent = words; }
 }
 
