@@ -6,6 +6,7 @@ from typing import Any
 from nettrace.placement.document.ground import Ground, basis, triple
 from nettrace.placement.document.shape import Block, Head, Kind, Section, Words, table
 from nettrace.placement.registry.facts import UNKNOWN, Calendar, RegistryVenue, Standing, VenueKind, What
+from nettrace.placement.sheet import money
 
 _CHOICES = ("first", "second", "third")
 
@@ -83,7 +84,8 @@ def clusters(ground: Ground) -> Section:
         blocks += [
             Head(f"Near {site}"),
             Words(
-                f"{len(names)} venues are nearest to {site}, which {chosen}. Their latency is worth {_weight(ground, names):g} $ a millisecond and month."
+                f"{len(names)} {'venue is' if len(names) == 1 else 'venues are'} nearest to {site}, which {chosen}. "
+                f"A millisecond to them is worth {money(_weight(ground, names))} a month."
             ),
             table(
                 [
