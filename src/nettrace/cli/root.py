@@ -42,6 +42,10 @@ COMMANDS = {
     "keys": ("nettrace.cli.commands.keys", "API keys of this hub: create, list, change, rotate, revoke."),
     "targets": ("nettrace.cli.commands.targets", "What is watched: list, add, remove, check."),
     "validate": ("nettrace.cli.commands.validate", "What was expected against what was measured, and light."),
+    "estimate": (
+        "nettrace.cli.commands.estimate",
+        "What a round trip probably is where nobody measured it.",
+    ),
     "plan": ("nettrace.cli.commands.plan", "Choose sites for trading servers: the least cost, proven."),
     "signals": (
         "nettrace.cli.commands.signals",

@@ -86,7 +86,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The round trip between a site and a venue; a pair without one cannot be assigned.
+    """The round trip between a site and a venue; a pair without one cannot be assigned (estimates are rows too).
 
     Attributes:
         low_ms, high_ms: the interval that holds the true median; None when nobody said.

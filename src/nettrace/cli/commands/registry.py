@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from nettrace.cli.exits import FAILED
-from nettrace.cli.facts import registry_option, registry_with
-from nettrace.cli.output import FORMATS, Document, Emitter, note
+from nettrace.cli.facts import read_text, registry_option, registry_with
+from nettrace.cli.output import FORMATS, Document, Emitter, note, write_lines
 from nettrace.errors import Invalid
 from nettrace.model.path import Place
 
@@ -87,6 +87,32 @@ def check(registry: Path | None, output: str | None) -> None:
     note(f"nettrace: {counts}: {len(wrong)} findings")
     if wrong:
         raise click.exceptions.Exit(FAILED)
+
+
+@command.command("import-matrix")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--source", required=True, help="Whose numbers they are, for every estimate to name.")
+@click.option("--at", metavar="DATE", help="When it was measured: 2025, 2025-10 or 2025-10-21.")
+@click.option("--provider", default="", help="Put before its names: aws makes eu-west-2 aws:eu-west-2.")
+def import_matrix(file: Path, source: str, at: str | None, provider: str) -> None:
+    """Turn a published latency matrix into a table for --evidence, on stdout.
+
+    FILE is a square CSV with names in its first row and column, {from: {to: ms}} as JSON, or rows a,b,p50_ms. Whether you
+    may use it is between you and who published it. Names that are no place are told on stderr: without a place a row
+    helps only pairs that share an end with many others.
+    """
+    from nettrace.cli.estimating import end_named
+    from nettrace.placement.estimates.evidence import write_table
+    from nettrace.placement.estimates.matrices import Origin, read_matrix
+
+    rows = read_matrix(read_text(file), str(file), Origin(source=source, at=at, provider=provider))
+    facts = registry_with(None)
+    names = dict.fromkeys(name for row in rows for name in (row.a, row.b))
+    nowhere = [name for name in names if not end_named(name, facts).placed]
+    write_lines(write_table(rows).encode())
+    note(f"nettrace: {len(rows)} pairs of {len(names)} ends")
+    if nowhere:
+        note(f"nettrace: no place is known for {', '.join(nowhere)}")
 
 
 def _venues(facts: "Registry") -> Iterator[Document]:

@@ -35,3 +35,9 @@ def _site(site: Site, registry: Registry, find: FindPlace) -> Site:
     if known.place is not None and site.lat is None and site.lon is None:
         site = replace(site, lat=known.place.latitude, lon=known.place.longitude)
     return replace(site, provider=site.provider or known.provider, country=site.country or known.egress)
+
+
+def site_known(registry: Registry, name: str) -> bool:
+    """Whether a site is called by its name in the registry, `PROVIDER:CODE`."""
+    owner, _, code = name.partition(":")
+    return owner in registry.providers and code in registry.providers[owner].sites
