@@ -102,6 +102,30 @@ async def test_a_slow_body_is_given_up(hub: Hub, monkeypatch: pytest.MonkeyPatch
     assert json.loads(sent[1]["body"])["code"] == "body-too-slow"
 
 
+async def test_a_client_that_hangs_up_in_its_body_is_no_fault_of_ours(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    coming = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, object]:
+        return next(coming)
+
+    sent: list[dict[str, object]] = []
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/measurements", "raw_path": b"/api/v1/measurements",
+        "query_string": b"", "headers": [(b"host", b"localhost")], "http_version": "1.1", "scheme": "http",
+        "server": ("localhost", 80), "client": ("127.0.0.1", 1), "root_path": "", "state": {},
+        "asgi": {"version": "3.0", "spec_version": "2.3"}, "extensions": {},
+    }  # fmt: skip
+    await hub.app(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert "broke" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "said", [b"", b"GET / HTTP/1.1\r\nhost: local", b"GET / HTTP/1.1\r\nx: " + b"y" * 100_000]
 )

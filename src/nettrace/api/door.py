@@ -3,12 +3,14 @@
 from typing import Any
 
 from litestar import Request, Response
+from litestar.exceptions import InternalServerException
 
 from nettrace.api.answer import negotiated, render
 from nettrace.api.call import Call
 from nettrace.api.download import file_answer
 from nettrace.api.guard import admit, charge
 from nettrace.api.operation import NoQuery, Operation
+from nettrace.api.problems import BadRequest, Fault
 from nettrace.api.question import decode_body, decode_query
 from nettrace.api.service import Service
 from nettrace.hub.access import Caller
@@ -36,7 +38,7 @@ async def serve(operation: Operation, service: Service, request: Request[Any, An
     raw_query = request.scope["query_string"].decode("latin-1")
     query = decode_query(operation.query, raw_query) if raw_query or operation.query is not NoQuery else None
     form = negotiated(operation, getattr(query, "format", None), headers.get("accept"))
-    body = decode_body(operation.body, await request.body()) if operation.body is not None else None
+    body = decode_body(operation.body, await _body(request)) if operation.body is not None else None
     call = Call(
         service=service, caller=caller, query=query, body=body, now=now, snapshot=service.snapshot, headers=headers,
         path={name: str(value) for name, value in request.path_params.items()},
@@ -50,6 +52,18 @@ async def serve(operation: Operation, service: Service, request: Request[Any, An
     if conditional and not operation.open and rendered.status != 304:
         charged = charge(service, caller, operation.cost, now)
     return Response(rendered.body, status_code=rendered.status, headers={**rendered.headers, **charged})
+
+
+async def _body(request: Request[Any, Any, Any]) -> bytes:
+    """The body, whole.
+
+    Raises:
+        BadRequest: the client hung up before its end, which is no fault of ours.
+    """
+    try:
+        return await request.body()
+    except InternalServerException:
+        raise BadRequest((Fault(pointer="#/body", detail="the body did not arrive whole"),)) from None
 
 
 def next_link(call: Call, cursor: str) -> str:
