@@ -40,12 +40,16 @@ class Look(NamedTuple):
 
 
 LOOKS = tuple(Look(width, height, colours) for width, height in ((1280, 900), (360, 740)) for colours in ("light", "dark"))  # fmt: skip
-SHOWN = {"web-map": ("map", Look(1280, 800, "dark")), "web-target": ("target", Look(1280, 900, "light"))}
+SHOWN = {
+    "web-map": ("map", Look(1280, 800, "dark")),
+    "web-target": ("target", Look(1280, 900, "light")),
+    "web-phone": ("overview", Look(360, 740, "dark")),
+}
 """Pictures of the documentation."""
 
 
-def taken(browser: Browser, url: str, look: Look, out: Path) -> None:
-    """One picture; the page has drawn what it draws by script."""
+def taken(browser: Browser, url: str, look: Look, out: Path, *, whole: bool = False) -> None:
+    """One picture, of the `whole` page or of what a window shows; the page has drawn what it draws by script."""
     context = browser.new_context(
         viewport={"width": look.width, "height": look.height},
         color_scheme=look.colours,
@@ -55,7 +59,7 @@ def taken(browser: Browser, url: str, look: Look, out: Path) -> None:
     page.goto(url)
     if "/playground" in url:
         page.wait_for_selector("#playground:not([hidden])")
-    page.screenshot(path=out)
+    page.screenshot(path=out, full_page=whole)
     context.close()
     print(f"{out.name}: {out.stat().st_size} bytes")
 
@@ -80,7 +84,11 @@ def main() -> int:
                     folder.mkdir(parents=True, exist_ok=True)
                     for look in LOOKS:
                         taken(
-                            browser, hub.url + path, look, folder / f"{page}-{look.width}-{look.colours}.png"
+                            browser,
+                            hub.url + path,
+                            look,
+                            folder / f"{page}-{look.width}-{look.colours}.png",
+                            whole=True,
                         )
                 browser.close()
         finally:
