@@ -3,8 +3,12 @@
 Half of the worlds make a bad link slow in one direction, half in both. A named leg is right when it is the bad
 link, one crossed by exactly the same paths, or bridges silent routers over one of these. Beside the tomography:
 the largest jump between neighbouring hops of each slow path, and voting (007, Arzani et al., NSDI 2018).
+
+`python -m bench.blame --lab 50` plants so many in the lab instead, with real packets (`bench.blame_lab`).
 """
 
+import argparse
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -192,3 +196,23 @@ def _voting(measured: list[Trace]) -> list[Link]:
 
 
 METHODS: dict[str, Method] = {OURS: _tomography, "largest hop jump": _largest_jump, "voting (007)": _voting}
+
+
+def main() -> int:
+    """`python -m bench.blame [--lab N]`; exit 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="bench blame")
+    parser.add_argument("--lab", type=int, metavar="N", help="plant N faults in the lab, with real packets")
+    given = parser.parse_args()
+    if given.lab is None:
+        tables = run(5, quick=False)
+    else:
+        from bench.blame_lab import faults
+
+        tables = [faults(given.lab)]
+    for table in tables:
+        print(table.text())
+    return int(any(table.broken() for table in tables))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
