@@ -21,13 +21,16 @@ PAGES = (
     "/matrix", "/matrix?diff=1", "/map", "/leaderboard", "/leaderboard/Equities", f"/compare?hosts={world.MOVED},{world.BROKEN}", "/compare", "/events",
     "/events/ev_odd", "/signals", "/fleet", "/status", f"/status/{world.MOVED}", f"/status/{world.ODD}", "/playground",
     "/pricing", "/account", "/login", f"/t/{world.MOVED}?embed=1", f"/status/{world.MOVED}?embed=1",
+    "/signals?w=7d", f"/t/{world.MOVED}/path?group=as&against={world.BEFORE}", f"/measurements/{world.ASKED}", "/map?embed=1", "/matrix?embed=1", f"/t/{world.MOVED}/path?embed=1",
+    f"/t/{world.MOVED}/from/lon?embed=1", f"/status/{world.MOVED}?embed=days", "/events/ev_0?embed=1",
 )  # fmt: skip
 MAIN = ("/", "/targets", f"/t/{world.MOVED}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path", "/matrix", "/map", "/status", "/playground")  # fmt: skip
 PAGE_BYTES = 200_000
 
 
 NO_PAGES = ("/status/feed.json", "/status/{host:str}/feed.xml", "/palette.json", "/widget/{host:str}", "/badge/{host:str}/{file:str}",
-            "/static/{stamp:str}/{name:path}", "/events/{id:str}/replay.csv", "/favicon.ico")  # fmt: skip
+            "/static/{stamp:str}/{name:path}", "/events/{id:str}/replay.csv", "/favicon.ico",
+            "/status/{host:str}/feed.ics", "/status/{host:str}/preview.png")  # fmt: skip
 """What is served beside pages: feeds, badges, files."""
 
 

@@ -18,7 +18,7 @@ from nettrace.model.target import Endpoint, Lifecycle, Role, RoundMethod, Series
 from nettrace.model.vantage import Vantage
 from nettrace.outside.places import find
 from nettrace.store.port import EnrolToken, StoreWriter
-from nettrace.store.rows import Event
+from nettrace.store.rows import Event, MeasurementRequest
 from nettrace.wire.frames import Record, Report
 
 CITIES = {"nyc": "New York", "lon": "London", "fra": "Frankfurt", "sin": "Singapore", "tyo": "Tokyo"}
@@ -38,6 +38,10 @@ VENUES = (
 MARKUP = "<script>alert(\"&1\")</script> 'n' <b>more</b> 🙂"
 ODD, BROKEN, MOVED, OWN = "odd.example", "api.marlin.example", "api.northgate.example", "private.example"
 EPOCH = "e"
+BEFORE = "2020-01-01T00:00Z"
+"""An instant at which nobody had traced anything."""
+ASKED = "req_shown"
+"""A measurement that its owner asked for on the overview."""
 
 
 def targets() -> list[Target]:
@@ -77,6 +81,13 @@ def fill(store: StoreWriter, now: Instant, *, hours: float, step_s: int) -> None
             )
             store.heard(f"node-{code}", now - NS_PER_S, told, None)
     store.publish(list(_events(now, hours)), now - NS_PER_S)
+    moved = next(target for target in targets() if target.host == MOVED)
+    store.put_request(
+        MeasurementRequest(
+            id=ASKED, account="self", target=MOVED, endpoint=moved.endpoints[0], method=RoundMethod.TCP, wanted=("lon", "nyc"),
+            created_at=now, deadline=now + 3600 * NS_PER_S,
+        )
+    )  # fmt: skip
 
 
 def enrol(store: StoreWriter, code: str, city: str, now: Instant) -> None:
@@ -200,6 +211,8 @@ def _event(name: str, kind: str, at: Instant, series: Series, body: dict[str, ob
 
 
 __all__ = [
+    "ASKED",
+    "BEFORE",
     "BROKEN",
     "CITIES",
     "EPOCH",
