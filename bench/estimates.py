@@ -14,7 +14,7 @@ from nettrace.placement.estimates.evidence import Evidence
 from nettrace.placement.estimates.kriging import FIBRE_MS_PER_KM, distances_km
 from nettrace.placement.estimates.model import Model
 
-FOLDS, MOST = 5, 150
+FOLDS, MOST = 5, 300
 """Folds, and pairs asked of each."""
 CONSTANT, NEAREST = "distance x constant", "nearest measured"
 
