@@ -43,7 +43,6 @@ LOOKS = tuple(Look(width, height, colours) for width, height in ((1280, 900), (3
 SHOWN = {
     "web-map": ("map", Look(1280, 800, "dark")),
     "web-target": ("target", Look(1280, 900, "light")),
-    "web-phone": ("overview", Look(360, 740, "dark")),
 }
 """Pictures of the documentation."""
 

@@ -35,9 +35,13 @@ class Served:
         self._writer = subprocess.Popen(
             [sys.executable, "-m", "nettrace.hub.writer", *self._words], stderr=subprocess.DEVNULL
         )
-        eventually(self.data.socket.exists, "the writer's socket")
         self._worker: subprocess.Popen[bytes] | None = None
-        self.start_worker()
+        try:
+            eventually(self.data.socket.exists, "the writer's socket")
+            self.start_worker()
+        except BaseException:  # what did not come up leaves nothing behind either
+            self.end()
+            raise
 
     def start_worker(self) -> None:
         """Serve; what connects meanwhile waits in the listening socket."""
@@ -66,6 +70,7 @@ class Served:
     def end(self) -> None:
         """End both."""
         self._listener.close()
-        self.stop_worker()
+        if self._worker is not None:
+            self.stop_worker()
         self._writer.terminate()
         self._writer.wait(10)
