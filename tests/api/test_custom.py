@@ -7,8 +7,10 @@ from tests.api.conftest import Hub
 
 from nettrace.hub.assignment import SETTING, assignment_for
 from nettrace.model.vantage import Vantage
+from nettrace.store.port import NodeRow
 
 PATH = "/api/v1/targets/custom"
+NODE = NodeRow(vantage=Vantage(code="nyc", node="n"), key=b"")
 
 
 async def test_a_host_is_watched_for_its_owner_alone(hub: Hub) -> None:
@@ -25,7 +27,7 @@ async def test_a_host_is_watched_for_its_owner_alone(hub: Hub) -> None:
     twin = (await hub.post(PATH, {"host": "mine.example.net"}, headers=stranger)).json()
     assert twin["host"] != name, "two accounts that watch the same host do not meet"
     with hub.reading() as reader:
-        tasks = assignment_for(Vantage(code="nyc", node="n"), reader.targets(), {}).tasks
+        tasks = assignment_for(NODE, reader.targets(), {}).tasks
         ways = {task.target: (task.endpoint.host, task.endpoint.port) for task in tasks}
         assert ways[name] == ("mine.example.net", 9880)
         assert {line.action for line in reader.audit()} == {"target.add"}
@@ -34,7 +36,7 @@ async def test_a_host_is_watched_for_its_owner_alone(hub: Hub) -> None:
     ] == "retired"
     assert (await hub.json(PATH, headers=owner))["data"] == []
     with hub.reading() as reader:
-        tasks = assignment_for(Vantage(code="nyc", node="n"), reader.targets(), {}).tasks
+        tasks = assignment_for(NODE, reader.targets(), {}).tasks
         assert name not in {task.target for task in tasks}
 
 
