@@ -11,7 +11,7 @@ from tests.api.conftest import NOW, Hub, ping
 from tests.client.conftest import asked
 
 from nettrace.api.table import OPERATIONS
-from nettrace.client import AsyncClient, Client, alerts, calls
+from nettrace.client import AsyncClient, Client, alerts, calls, fleet
 from nettrace.client.answers import Answer
 from nettrace.client.call import Call, Rows
 from nettrace.client.judgements import Export, Key, Measurement
@@ -31,6 +31,7 @@ EVERY = [
     alerts.drop_alert_rule("n"), alerts.channels(), alerts.put_channel("n", "slack", "https://h.example"),
     alerts.drop_channel("n"), alerts.test_channel("n"), alerts.silences(), alerts.add_silence(BEGIN, BEGIN),
     alerts.drop_silence("n"), alerts.incidents(), alerts.incident("n"), alerts.acknowledge("n"), alerts.close_incident("n"),
+    fleet.mesh(), fleet.mesh_pair("nyc", "sin"), fleet.fleet(),
 ]  # fmt: skip
 
 
@@ -134,6 +135,10 @@ async def test_answers_have_types(client: AsyncClient) -> None:
     assert (await client.signal_summary()).signals_in_window == 40
     assert len([each async for each in client.events()]) == 41
     assert (await client.event("sig_003")).kind == "anomaly"
+    nodes = {node.region: node for node in await client.fleet()}
+    assert not nodes["nyc"].flagged
+    assert len(await client.mesh(region="nyc")) == 0  # no node of this hub reflects
+    assert (await client.mesh_pair("sin", "nyc")).pair.there is None
     assert (await client.limits()).tier
     assert (await client.usage()).day == "2026-11-20"
 

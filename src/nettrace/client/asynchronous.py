@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 import msgspec
 
 from nettrace.client import alerts, calls, columns, exchange, jobs, transport
+from nettrace.client import fleet as fleets
 from nettrace.client.answers import Page
 from nettrace.client.call import Call, Names
 from nettrace.client.call import Rows as Listing
@@ -139,6 +140,9 @@ class AsyncClient:
     signal_summary = _one(calls.signal_summary)
     events = _rows(calls.events)
     event = _one(calls.event)
+    mesh = _one(fleets.mesh)
+    mesh_pair = _one(fleets.mesh_pair)
+    fleet = _one(fleets.fleet)
     alert_rules = _one(alerts.alert_rules)
     alert_rule = _one(alerts.alert_rule)
     put_alert_rule = _one(alerts.put_alert_rule)
