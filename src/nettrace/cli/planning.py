@@ -1,8 +1,8 @@
-"""What `nettrace plan` brings together from outside: results in files, a hub's history, the lab, the claims' audits."""
+"""What `nettrace plan` brings together from outside: results in files, a hub's history, the lab."""
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,8 @@ from nettrace.errors import Invalid
 if TYPE_CHECKING:
     from nettrace.placement.document.brief import Brief
     from nettrace.placement.document.seen import Result, Seen
-    from nettrace.placement.registry.facts import Registry
     from nettrace.placement.request import Request
 
-NEAR_KM = 100.0
-"""A claim's origin this near to a site is that site."""
 _AT_ONCE = 4
 
 
@@ -65,52 +62,15 @@ def _lines(file: str) -> list[bytes]:
 def history(data: Path, hours: float, request: "Request", brief: "Brief") -> "dict[tuple[str, str], Seen]":
     """What a hub's own nodes have measured of the request's pairs in the last hours."""
     from nettrace.hub.open import folder_of, open_reader
-    from nettrace.placement.document.seen import host_of_url
+    from nettrace.hub.placements import history as held
     from nettrace.store.rows import Window
 
     now = time.time_ns()
-    window = Window(now - round(hours * 3600e9), now)
     reader = open_reader(folder_of(data))
-    made: dict[tuple[str, str], Seen] = {}
     try:
-        for venue in request.venue:
-            note_ = brief.of_venue(venue.name)
-            host = host_of_url(note_.url) if note_.by == "request" else note_.host
-            for site in request.site if host else ():
-                seen = _from_hub(
-                    reader,
-                    (venue.name, site.name),
-                    (host or "", note_.by, brief.of_site(site.name).vantage or site.name),
-                    window,
-                )
-                if seen is not None:
-                    made[venue.name, site.name] = seen
+        return held(reader, Window(now - round(hours * 3600e9), now), request, brief)
     finally:
         reader.close()
-    return made
-
-
-def _from_hub(reader: Any, pair: tuple[str, str], what: tuple[str, str, str], window: Any) -> "Seen | None":
-    from nettrace.model.instant import ms, rfc3339
-    from nettrace.model.target import RoundMethod
-    from nettrace.placement.document.seen import Seen
-    from nettrace.store.port import Choice
-
-    host, by, vantage = what
-    methods = (RoundMethod.HTTP,) if by == "request" else (RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP)
-    found = [
-        each
-        for each in reader.summary(Choice(targets=(host,), vantages=(vantage,)), window)
-        if each.series.method in methods and each.quantiles_ns["p50"] is not None
-    ]
-    if not found:
-        return None
-    best = min(found, key=lambda each: each.quantiles_ns["p50"])
-    return Seen(
-        venue=pair[0], site=pair[1], host=host, by=by, n=best.received, lost=best.sent - best.received,
-        p50_ms=ms(best.quantiles_ns["p50"]) or 0.0, p95_ms=ms(best.quantiles_ns["p95"]) or 0.0, mad_ms=None,
-        low_ms=ms(best.low_p50_ns), high_ms=ms(best.high_p50_ns), since=rfc3339(window.start), until=rfc3339(window.end),
-    )  # fmt: skip
 
 
 def from_lab(world: str, request: "Request", brief: "Brief") -> "list[Result]":
@@ -174,46 +134,6 @@ def truth_of(oracle: Any, request: "Request", brief: "Brief") -> "list[Result]":
                 if host in known.targets and oracle.pair(vantage, host)["reaches"]:
                     made.append(Result(vantage or "", oracle.pair(vantage, host)))
     return made
-
-
-def audits(brief: "Brief", request: "Request", registry: "Registry") -> tuple[Mapping[str, Any], ...]:
-    """The claims of the quoted document, each judged by light and registry, with the request's site it speaks from.
-
-    Raises:
-        Invalid: the registry of claims has no document of that name.
-    """
-    from nettrace.hub.claims import audit, audit_document
-    from nettrace.outside.places import find
-    from nettrace.placement.registry.claims import built_in_claims
-
-    if brief.quoted is None:
-        return ()
-    claims = [claim for claim in built_in_claims() if claim.document == brief.quoted.document]
-    if not claims:
-        known = sorted({claim.document for claim in built_in_claims()})
-        raise Invalid(
-            f"no claim of '{brief.quoted.document}' is on record", f"There are claims of: {'; '.join(known)}"
-        )
-    made = [audit_document(audit(claim, registry, find), None) for claim in claims]
-    return tuple({**each, "site": _site_at(each["from"], request)} for each in made)
-
-
-def _site_at(origin: str | None, request: "Request") -> str | None:
-    from nettrace.analysis.geo.sphere import between_km
-    from nettrace.model.path import Place
-    from nettrace.outside.places import find
-
-    place = find(origin) if origin else None
-    if place is None:
-        return None
-    for site in request.site:
-        if site.lat is not None and site.lon is not None:
-            stand = Place(
-                name=site.name, latitude=site.lat, longitude=site.lon, radius_km=0, evidence="request"
-            )
-            if between_km(place, stand) <= NEAR_KM:
-                return site.name
-    return None
 
 
 def write_files(files: Iterable[Any], folder: Path) -> list[Path]:

@@ -142,7 +142,15 @@ def parse_request(text: str, complete: Callable[[Request], Request] | None = Non
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Invalid(f"the request is no TOML: {error}") from None
-    where = _Where(text, raw)
+    return _made(raw, _Where(text, raw), complete)
+
+
+def read_request(raw: Mapping[str, Any], complete: Callable[[Request], Request] | None = None) -> Request:
+    """The request that the tables of a JSON document make; errors as `parse_request`, without lines."""
+    return _made(raw, _Where("", raw), complete)
+
+
+def _made(raw: Mapping[str, Any], where: "_Where", complete: Callable[[Request], Request] | None) -> Request:
     _check_keys(raw, where)
     try:
         request = msgspec.convert(raw, Request)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from nettrace.cli.estimating import end_in, evidence_option, evidence_with
+from nettrace.cli.estimating import evidence_option, evidence_with
 from nettrace.cli.exits import NOTHING_MEASURED
 from nettrace.cli.facts import registry_option, registry_with
 from nettrace.cli.output import FORMATS, Document, Emitter
@@ -31,6 +31,7 @@ def command(a: str, b: str, evidence: tuple[Path, ...], registry: Path | None, o
 
     facts = registry_with(registry)
     known = evidence_with(evidence, facts)
+    from nettrace.hub.estimating import end_in
     from nettrace.placement.estimates.estimate import estimate
     from nettrace.placement.estimates.evidence import Evidence
     from nettrace.placement.estimates.model import Model

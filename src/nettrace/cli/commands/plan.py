@@ -1,10 +1,7 @@
 """`nettrace plan`: which sites to rent so that venues are near enough for the money, proven, as a plan or a document."""
 
-import random
 import sys
-import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -12,13 +9,15 @@ import click
 import msgspec
 
 from nettrace.cli.commands.plan_verify import command as verify
-from nettrace.cli.estimating import estimates_option, evidence_option, with_estimates
+from nettrace.cli.estimating import estimates_option, evidence_option
+from nettrace.cli.estimating import tables as evidence_tables
 from nettrace.cli.exits import FAILED
 from nettrace.cli.facts import registry_option, registry_with
 from nettrace.cli.output import Document, fold, note, page_width, say, write_line, write_lines
 from nettrace.errors import Invalid
 
 if TYPE_CHECKING:
+    from nettrace.hub.placements import Wanted
     from nettrace.placement.document.brief import Brief
     from nettrace.placement.document.ground import Ground
     from nettrace.placement.document.seen import Measured
@@ -28,19 +27,6 @@ if TYPE_CHECKING:
 _FORMS = ("table", "ndjson", "json", "md", "html")
 _FULL = ("json", "md", "html")
 """Forms that carry the document: they get pareto, sensitivity and chance unasked where these take no time."""
-_FEW_PAIRS = 300
-_DRAWS = 300
-
-
-class _Asked(msgspec.Struct, frozen=True):
-    """What is wanted beside the plan itself, and how long it may take."""
-
-    pareto: bool
-    sensitivity: bool
-    chance: int | None
-    seed: int
-    solver: str
-    seconds: float
 
 
 class _Sources(msgspec.Struct, frozen=True):
@@ -173,67 +159,38 @@ def command(
 
     Exit code 1: no plan is possible; a smallest set of requirements that cannot hold together says why.
     """
-    from nettrace.placement.plan import plan_document
+    from nettrace.hub.placements import Wanted, bare_document
+    from nettrace.placement.plan import Solver
 
     form = output or ("table" if sys.stdout.isatty() else "ndjson")
-    asked = _Asked(pareto, sensitivity, chance, seed, solver, time_limit)
-    ground = _ground(
-        _text(request_file),
-        registry_with(registry),
-        _Sources(results, data, hours, lab, evidence, estimates),
-        (asked, form),
-    )
-    document = plan_document(ground.plan) | dict(ground.extras)
-    _show(ground, document, form)
+    wanted = Wanted(
+        pareto=pareto, sensitivity=sensitivity, chance=chance, seed=seed, solver=Solver(solver), seconds=time_limit,
+        generous=form in _FULL,
+    )  # fmt: skip
+    own = _Sources(results, data, hours, lab, evidence, estimates)
+    ground = _ground(_text(request_file), registry_with(registry), own, wanted)
+    _show(ground, bare_document(ground), form)
     if deploy is not None:
         _deploy(ground, hub, deploy)
     if ground.plan.status == "infeasible":
         raise click.exceptions.Exit(FAILED)
 
 
-def _ground(text: str, facts: "Registry", sources: _Sources, wanted: tuple[_Asked, str]) -> "Ground":
+def _ground(text: str, facts: "Registry", own: _Sources, wanted: "Wanted") -> "Ground":
     """The request read, measured and solved."""
-    from nettrace.cli.planning import audits
-    from nettrace.outside.places import find
-    from nettrace.placement.document.brief import check, split
-    from nettrace.placement.document.ground import Ground
-    from nettrace.placement.document.seen import set_aside, with_measured
-    from nettrace.placement.plan import Solver, make_plan
-    from nettrace.placement.registry.naming import completed
-    from nettrace.placement.request import parse_request
+    from nettrace.hub.placements import Sources, ground_of
 
-    own, brief = split(text)
-    written = parse_request(own, lambda request: completed(request, facts, find))
-    check(brief, written)
-    audited = audits(brief, written, facts)
-    measured = _measured(written, brief, sources)
-    request = with_measured(written, measured)
-    whose = (
-        "never" if sources.lab else sources.estimates
-    )  # what holds of the real internet does not of the lab's
-    request = with_estimates(request, facts, sources.evidence, whose)
-    _check_physics(request)
-    aside: tuple[str, ...] = ()
-    if brief.unmeasured == "set aside":
-        request, aside = set_aside(request)
-        if not request.venue:
-            raise Invalid(
-                "no venue has a latency to any site",
-                "Measure some: the hosts are in document.venue; --results, --data or --lab",
-            )
-    asked, form = wanted
-    plan = make_plan(request, Solver(asked.solver), asked.seconds)
-    extras = (
-        _extras(request, plan.sites, _generous(asked, request) if form in _FULL else asked)
-        if plan.status == "optimal"
-        else {}
-    )
-    if plan.status != "optimal" and (asked.pareto or asked.sensitivity or asked.chance):
+    def measure(request: "Request", brief: "Brief") -> "Measured":
+        return _measured(request, brief, own)
+
+    # what holds of the real internet does not of the lab's
+    whose = "never" if own.lab else own.estimates
+    tables = tuple(evidence_tables(own.evidence))
+    sources = Sources(facts=facts, measure=measure, estimates=whose, tables=tables, world=own.lab)
+    ground = ground_of(text, sources, wanted)
+    if ground.plan.status != "optimal" and (wanted.pareto or wanted.sensitivity or wanted.chance):
         note("nettrace: --pareto, --sensitivity and --chance speak about an optimal plan; there is none")
-    return Ground(
-        request=request, asked=written, aside=aside, plan=plan, brief=brief, measured=measured, registry=facts,
-        today=datetime.fromtimestamp(time.time(), UTC).date(), extras=extras, audits=audited, world=sources.lab,
-    )  # fmt: skip
+    return ground
 
 
 def _measured(request: "Request", brief: "Brief", sources: _Sources) -> "Measured":
@@ -253,15 +210,6 @@ def _measured(request: "Request", brief: "Brief", sources: _Sources) -> "Measure
             }
         )
     return measured
-
-
-def _generous(asked: _Asked, request: "Request") -> _Asked:
-    """Everything, where the request is small enough for that to take no time."""
-    from nettrace.placement.search import MOST_SITES
-
-    if len(request.site) > MOST_SITES or len(request.site) * len(request.venue) > _FEW_PAIRS:
-        return asked
-    return _Asked(True, True, asked.chance or _DRAWS, asked.seed, asked.solver, asked.seconds)
 
 
 def _show(ground: "Ground", document: Document, form: str) -> None:
@@ -296,38 +244,6 @@ def _text(file: BinaryIO) -> str:
         return file.read().decode()
     except UnicodeDecodeError as error:
         raise Invalid(f"{file.name}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-
-
-def _check_physics(request: "Request") -> None:
-    from nettrace.analysis.geo.floor import floor_between
-    from nettrace.model.path import Place
-    from nettrace.placement.physics import check_physics
-
-    def place(latitude: float, longitude: float) -> Place:
-        return Place(name="", latitude=latitude, longitude=longitude, radius_km=0, evidence="given")
-
-    def floor_ms(*ends: float) -> float:
-        return floor_between(place(*ends[:2]), place(*ends[2:])).vacuum_ns / 1e6
-
-    check_physics(request, floor_ms)
-
-
-def _extras(request: "Request", sites: tuple[str, ...], asked: _Asked) -> Document:
-    """The optional parts of the document that were asked for."""
-    from nettrace.placement.chance import chance
-    from nettrace.placement.front import front
-    from nettrace.placement.plan import Solver, plain
-    from nettrace.placement.sensitivity import flips
-
-    solver, made = Solver(asked.solver), Document()
-    if asked.pareto:
-        made["pareto"] = plain(front(request, solver, asked.seconds))
-    if asked.sensitivity:
-        made["sensitivity"] = plain(flips(request, sites, solver, asked.seconds))
-    if asked.chance:
-        draw = random.Random(asked.seed).random
-        made["chance"] = plain(chance(request, sites, asked.chance, draw, solver, asked.seconds))
-    return made
 
 
 def _lines(document: Document) -> Iterator[str]:

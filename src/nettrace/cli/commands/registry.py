@@ -101,7 +101,7 @@ def import_matrix(file: Path, source: str, at: str | None, provider: str) -> Non
     may use it is between you and who published it. Names that are no place are told on stderr: without a place a row
     helps only pairs that share an end with many others.
     """
-    from nettrace.cli.estimating import end_named
+    from nettrace.hub.estimating import end_named
     from nettrace.placement.estimates.evidence import write_table
     from nettrace.placement.estimates.matrices import Origin, read_matrix
 

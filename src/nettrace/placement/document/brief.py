@@ -123,6 +123,20 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return next((each for each in self.site if each.name == name), SiteNote(name=name))
 
 
+def brief_of(raw: Any) -> Brief:
+    """The brief that a `[document]` table, or the same in JSON, makes.
+
+    Raises:
+        Invalid: it is not what it should be.
+    """
+    try:
+        return msgspec.convert(raw, Brief)
+    except msgspec.ValidationError as error:
+        raise Invalid(
+            f"the [document] table cannot be read: {error}", "docs/guides/placement-document.md"
+        ) from None
+
+
 def split(text: str) -> tuple[str, Brief]:
     r"""The request's own text, and the brief that stood in it; line numbers of the former stay true.
 
@@ -137,12 +151,7 @@ def split(text: str) -> tuple[str, Brief]:
         raw: Any = tomllib.loads(text).get("document", {})
     except tomllib.TOMLDecodeError:
         return text, Brief()  # the request's reader says what is wrong with it
-    try:
-        brief = msgspec.convert(raw, Brief)
-    except msgspec.ValidationError as error:
-        raise Invalid(
-            f"the [document] table cannot be read: {error}", "docs/guides/placement-document.md"
-        ) from None
+    brief = brief_of(raw)
     kept: list[str] = []
     mine = False
     for line in text.splitlines(keepends=True):

@@ -1,0 +1,236 @@
+"""A placement from the request's text to its document: what the command, the API, the page and MCP all ask."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from nettrace.analysis.geo.floor import floor_between
+from nettrace.analysis.geo.sphere import between_km
+from nettrace.errors import Invalid
+from nettrace.hub.claims import audit, audit_document
+from nettrace.hub.estimating import Table, with_estimates
+from nettrace.model.instant import ms, rfc3339
+from nettrace.model.path import Place
+from nettrace.model.target import RoundMethod
+from nettrace.outside.places import find
+from nettrace.placement.chance import chance
+from nettrace.placement.document.brief import Brief, brief_of, check, split
+from nettrace.placement.document.compose import parts
+from nettrace.placement.document.ground import Ground
+from nettrace.placement.document.seen import Measured, Seen, host_of_url, set_aside, with_measured
+from nettrace.placement.front import front
+from nettrace.placement.physics import check_physics
+from nettrace.placement.plan import Solver, Status, make_plan, plain, plan_document
+from nettrace.placement.registry.claims import built_in_claims
+from nettrace.placement.registry.facts import Registry
+from nettrace.placement.registry.naming import completed
+from nettrace.placement.request import Request, parse_request, read_request
+from nettrace.placement.search import MOST_SITES
+from nettrace.placement.sensitivity import flips
+from nettrace.store.port import Choice, StoreReader
+from nettrace.store.rows import Summary, Window
+
+Document = dict[str, Any]
+Measure = Callable[[Request, Brief], Measured]
+"""What was measured of a request's pairs."""
+
+NEAR_KM = 100.0
+"""A claim's origin this near to a site is that site."""
+_PINGS = (RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP)
+_FEW_PAIRS, _DRAWS = 300, 300
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted beside the plan itself, and how long each answer may take.
+
+    Attributes:
+        chance: draws; None is not wanted.
+        generous: everything, where the request is so small that it takes no time.
+    """
+
+    pareto: bool = False
+    sensitivity: bool = False
+    chance: int | None = None
+    seed: int = 1
+    solver: Solver = Solver.AUTO
+    seconds: float = 120.0
+    generous: bool = False
+
+    def of(self, request: Request) -> "Wanted":
+        """What is done for this request."""
+        large = len(request.site) > MOST_SITES or len(request.site) * len(request.venue) > _FEW_PAIRS
+        if large or not self.generous:
+            return self
+        return msgspec.structs.replace(self, pareto=True, sensitivity=True, chance=self.chance or _DRAWS)
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands beside the request.
+
+    Attributes:
+        estimates: pairs without a latency that are estimated: `registry`, `all` or `never`.
+        tables: a user's tables of round trips, on top of what ships.
+        world: name of the lab's world that was measured.
+    """
+
+    facts: Registry
+    measure: Measure
+    estimates: str = "registry"
+    tables: tuple[Table, ...] = ()
+    world: str | None = None
+
+
+def ground_of(asked: str | Mapping[str, Any], sources: Sources, wanted: Wanted) -> Ground:
+    """A request read, completed from the registry, measured, estimated and solved; TOML text or the same as JSON tables.
+
+    Raises:
+        Invalid: with what is wrong in it.
+        MissingExtra: it needs a solver or estimates, and the extra `plan` is not installed.
+        SolverStopped: time ran out.
+    """
+    written, brief = _read(asked, sources.facts)
+    check(brief, written)
+    audited = audits(brief, written, sources.facts)
+    measured = sources.measure(written, brief)
+    request = with_measured(written, measured)
+    request = with_estimates(request, sources.facts, sources.tables, sources.estimates)
+    check_physics(request, floor_ms)
+    aside: tuple[str, ...] = ()
+    if brief.unmeasured == "set aside":
+        request, aside = set_aside(request)
+        if not request.venue:
+            raise Invalid(
+                "no venue has a latency to any site",
+                "Measure some: the hosts are in document.venue; --results, --data or --lab",
+            )
+    plan = make_plan(request, wanted.solver, wanted.seconds)
+    extras = _extras(request, plan.sites, wanted.of(request)) if plan.status is Status.OPTIMAL else {}
+    return Ground(
+        request=request, asked=written, aside=aside, plan=plan, brief=brief, measured=measured,
+        registry=sources.facts, today=datetime.fromtimestamp(time.time(), UTC).date(), extras=extras, audits=audited,
+        world=sources.world,
+    )  # fmt: skip
+
+
+def bare_document(ground: Ground) -> Document:
+    """`nettrace.plan/1` without the document."""
+    return plan_document(ground.plan) | dict(ground.extras)
+
+
+def full_document(ground: Ground) -> Document:
+    """`nettrace.plan/1` as `nettrace plan -o json` has it."""
+    return bare_document(ground) | parts(ground)
+
+
+def _read(asked: str | Mapping[str, Any], facts: Registry) -> tuple[Request, Brief]:
+    def complete(request: Request) -> Request:
+        return completed(request, facts, find)
+
+    if isinstance(asked, str):
+        own, brief = split(asked)
+        return parse_request(own, complete), brief
+    tables = {name: each for name, each in asked.items() if name != "document"}
+    return read_request(tables, complete), brief_of(asked.get("document", {}))
+
+
+def floor_ms(*ends: float) -> float:
+    """The least round trip of anything between two places (latitude, longitude each), in ms.
+
+    >>> round(floor_ms(40.7, -74.2, 1.3, 103.8))
+    102
+    """
+    return floor_between(_place(*ends[:2]), _place(*ends[2:])).vacuum_ns / 1e6
+
+
+def _place(latitude: float, longitude: float) -> Place:
+    return Place(name="", latitude=latitude, longitude=longitude, radius_km=0, evidence="given")
+
+
+def _extras(request: Request, sites: tuple[str, ...], wanted: Wanted) -> Document:
+    made = Document()
+    if wanted.pareto:
+        made["pareto"] = plain(front(request, wanted.solver, wanted.seconds))
+    if wanted.sensitivity:
+        made["sensitivity"] = plain(flips(request, sites, wanted.solver, wanted.seconds))
+    if wanted.chance:
+        draw = random.Random(wanted.seed).random
+        made["chance"] = plain(chance(request, sites, wanted.chance, draw, wanted.solver, wanted.seconds))
+    return made
+
+
+def nothing_measured(_request: Request, _brief: Brief) -> Measured:
+    """No measurement of any pair."""
+    return Measured()
+
+
+def history(
+    reader: StoreReader,
+    window: Window,
+    request: Request,
+    brief: Brief,
+    visible: Callable[[str], bool] = lambda _: True,
+) -> dict[tuple[str, str], Seen]:
+    """What a hub's own nodes have measured of the request's pairs, of the hosts that whoever asks may see."""
+    made: dict[tuple[str, str], Seen] = {}
+    for venue in request.venue:
+        note = brief.of_venue(venue.name)
+        host = host_of_url(note.url) if note.by == "request" else note.host
+        if not host or not visible(host):
+            continue
+        methods = (RoundMethod.HTTP,) if note.by == "request" else _PINGS
+        for site in request.site:
+            vantage = brief.of_site(site.name).vantage or site.name
+            found = reader.summary(Choice(targets=(host,), vantages=(vantage,)), window)
+            known = [
+                each
+                for each in found
+                if each.series.method in methods and each.quantiles_ns["p50"] is not None
+            ]
+            if known:
+                best = min(known, key=lambda each: each.quantiles_ns["p50"] or 0)
+                made[venue.name, site.name] = _seen((venue.name, site.name), (host, note.by), best, window)
+    return made
+
+
+def _seen(pair: tuple[str, str], what: tuple[str, str], best: Summary, window: Window) -> Seen:
+    return Seen(
+        venue=pair[0], site=pair[1], host=what[0], by=what[1], n=best.received, lost=best.sent - best.received,
+        p50_ms=ms(best.quantiles_ns["p50"]) or 0.0, p95_ms=ms(best.quantiles_ns["p95"]) or 0.0, mad_ms=None,
+        low_ms=ms(best.low_p50_ns), high_ms=ms(best.high_p50_ns), since=rfc3339(window.start), until=rfc3339(window.end),
+    )  # fmt: skip
+
+
+def audits(brief: Brief, request: Request, facts: Registry) -> tuple[Mapping[str, Any], ...]:
+    """The claims of the quoted document, each judged by light and registry, with the request's site it speaks from.
+
+    Raises:
+        Invalid: the registry of claims has no document of that name.
+    """
+    if brief.quoted is None:
+        return ()
+    claims = [claim for claim in built_in_claims() if claim.document == brief.quoted.document]
+    if not claims:
+        known = sorted({claim.document for claim in built_in_claims()})
+        raise Invalid(
+            f"no claim of '{brief.quoted.document}' is on record", f"There are claims of: {'; '.join(known)}"
+        )
+    made = [audit_document(audit(claim, facts, find), None) for claim in claims]
+    return tuple({**each, "site": _site_at(each["from"], request)} for each in made)
+
+
+def _site_at(origin: str | None, request: Request) -> str | None:
+    place = find(origin) if origin else None
+    if place is None:
+        return None
+    near = (
+        site.name
+        for site in request.site
+        if site.lat is not None
+        and site.lon is not None
+        and between_km(place, _place(site.lat, site.lon)) <= NEAR_KM
+    )
+    return next(near, None)
