@@ -47,9 +47,9 @@ from nettrace.model.route import Blame, BlameVerdict, Leg, Route, RouteChange, R
 from nettrace.model.signal import Direction, Evidence, Kind, Severity, Signal, Tier
 from nettrace.outside.places import find
 from nettrace.placement.chance import chance
-from nettrace.placement.front import front
 from nettrace.placement.document.promise import promises, verdict_document, verified
 from nettrace.placement.document.seen import Seen
+from nettrace.placement.front import front
 from nettrace.placement.plan import make_plan, plain, plan_document
 from nettrace.placement.request import parse_request
 from nettrace.placement.sensitivity import flips

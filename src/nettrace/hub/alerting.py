@@ -19,13 +19,14 @@ from nettrace.analysis.alerts.evaluator import Evaluator, Turn
 from nettrace.analysis.alerts.fact import EventSeen, Fact, Heard, Known, Ordered, RoundSeen
 from nettrace.analysis.alerts.rule import RuleBook, read_book
 from nettrace.errors import ConfigError
+from nettrace.hub.market_hours import market_sessions
 from nettrace.hub.shelf import mark
 from nettrace.model.alert import AlertStep, Delivery, Incident, Notice, NoticeKind, Order
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.signal import Direction, Severity
 from nettrace.model.target import Lifecycle, RoundMethod, Series
-from nettrace.model.vantage import VantageState
+from nettrace.model.vantage import VantageState, load_values
 from nettrace.outside.notify.message import notice_document
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Live, LiveKind, MeasurementRequest, Round, Window
@@ -79,7 +80,7 @@ def load(path: Path) -> RuleBook:
         ConfigError: it cannot be read, or something in it is wrong.
     """
     try:
-        return read_book(tomllib.loads(path.read_text(encoding="utf-8")))
+        return read_book(tomllib.loads(path.read_text(encoding="utf-8")), market_sessions())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}", "See docs/guides/alerts.md for the form") from error
     except ConfigError as error:
@@ -288,8 +289,9 @@ def heard_facts(reader: StoreReader) -> list[Heard]:
         serving = node.state is VantageState.ACTIVE
         if serving or node.code not in found:
             found[node.code] = Heard(
-                vantage=node.code, at=node.last_seen or node.enrolled_at, serving=serving
-            )
+                vantage=node.code, at=node.last_seen or node.enrolled_at, serving=serving,
+                load=load_values(node.load),
+            )  # fmt: skip
     return list(found.values())
 
 

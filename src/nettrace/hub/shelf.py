@@ -19,6 +19,7 @@ import msgspec
 from nettrace.analysis.alerts.rule import RuleBook, read_book
 from nettrace.errors import ConfigError, Conflict, InvalidField, NotAllowed, NotFound
 from nettrace.hub.access import Caller
+from nettrace.hub.market_hours import market_sessions
 from nettrace.model.account import Scope
 
 RULE, CHANNEL, SILENCE = "rule", "channel", "silence"
@@ -57,7 +58,7 @@ class Shelf(msgspec.Struct, kw_only=True):
         Raises:
             ConfigError: something in it is wrong.
         """
-        return read_book(self._raw(secrets))
+        return read_book(self._raw(secrets), market_sessions())
 
     def _raw(self, secrets: Path) -> dict[str, Any]:
         return {

@@ -140,7 +140,8 @@ def _add(counts: dict[str, Count], event: Event) -> None:
     name = said.detector.partition("/")[0] if said.detector else event.kind
     mine = counts.setdefault(name, Count())
     mine.said += not said.updates
-    once = not said.updates or said.detector is not None  # causes are confirmed when they are told, and updated later
+    # Causes are confirmed when they are told, and updated later.
+    once = not said.updates or said.detector is not None
     mine.confirmed += said.tier == "confirmed" and once
     mine.taken_back += said.tier == "transient"
     mine.ended += said.updates and said.tier == "ended"

@@ -70,3 +70,25 @@ def test_a_session_over_midnight_belongs_to_the_day_it_opened() -> None:
     friday = round(datetime.fromisoformat("2026-11-20T00:00:00Z").timestamp())
     assert [is_open(night, (friday + hour * 3600) * NS_PER_S) for hour in (5, 21, 23, 29, 31, 47)] == [
         False, False, True, True, False, False]  # fmt: skip
+
+
+def test_a_market_with_a_lunch_break_and_an_early_close_is_open_when_it_is() -> None:
+    session = {
+        "zone": "Asia/Hong_Kong",
+        "hours": [{"open": "09:30:00", "close": "12:00:00"}, {"open": "13:00:00", "close": "16:00:00"}],
+        "closed": ["2026-12-25"], "early": {"2026-12-24": "12:00:00"},
+    }  # fmt: skip
+    hongkong = read_book({"session": {"hk": session}}).session["hk"]
+
+    def at(text: str) -> bool:
+        return is_open(hongkong, round(datetime.fromisoformat(f"{text}:00+08:00").timestamp()) * NS_PER_S)
+
+    assert [at(f"2026-12-23T{hour}") for hour in ("09:29", "09:30", "12:00", "13:00", "16:00")] == [
+        False, True, False, True, False]  # fmt: skip
+    assert [at(f"2026-12-24T{hour}") for hour in ("11:59", "13:30")] == [True, False]
+    assert not at("2026-12-25T10:00")
+
+
+def test_a_session_needs_both_ends() -> None:
+    with pytest.raises(ConfigError, match="needs open and close, or hours"):
+        read_book({"session": {"half": {"zone": "UTC", "open": "09:00:00"}}})

@@ -1,11 +1,11 @@
 """Whether a session is open and whether something is under maintenance: by the clock of the place it belongs to."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
-from nettrace.analysis.alerts.rule import DAYS, Maintenance, Session
+from nettrace.analysis.alerts.rule import DAYS, Hours, Maintenance, Session
 from nettrace.model.instant import NS_PER_S, Instant
 
 
@@ -18,12 +18,19 @@ def is_open(session: Session, at: Instant) -> bool:
     [False, True, False]
     """
     local = datetime.fromtimestamp(at / NS_PER_S, UTC).astimezone(ZoneInfo(session.zone))
-    now = local.time().replace(tzinfo=None)
-    if session.open < session.close:
-        return session.open <= now < session.close and _trades(session, local.date())
-    if now >= session.open:
-        return _trades(session, local.date())
-    return now < session.close and _trades(session, local.date() - timedelta(days=1))
+    day, now = local.date(), local.time().replace(tzinfo=None)
+    early = session.early.get(day)
+    if early is not None and now >= early:
+        return False
+    return any(_opened(session, stretch, day, now) for stretch in session.stretches)
+
+
+def _opened(session: Session, stretch: Hours, day: date, now: time) -> bool:
+    if stretch.open < stretch.close:
+        return stretch.open <= now < stretch.close and _trades(session, stretch, day)
+    if now >= stretch.open:
+        return _trades(session, stretch, day)
+    return now < stretch.close and _trades(session, stretch, day - timedelta(days=1))
 
 
 def under_maintenance(
@@ -53,8 +60,8 @@ def fits(patterns: Sequence[str], name: str | None, *, empty: bool = True) -> bo
     return name is not None and any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _trades(session: Session, day: date) -> bool:
-    return DAYS[day.weekday()] in session.days and day not in session.closed
+def _trades(session: Session, stretch: Hours, day: date) -> bool:
+    return DAYS[day.weekday()] in stretch.days and day not in session.closed
 
 
 def _ns(when: datetime) -> Instant:

@@ -1,7 +1,7 @@
 """The language of rules: `alerts.toml` decoded, checked word by word, with everything it leaves out filled in."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, time
 from difflib import get_close_matches
 from enum import StrEnum
@@ -28,7 +28,8 @@ class Metric(StrEnum):
 
     `p50`, `p95`: round trips, ms. `loss`: probes, %. `errors`: failed rounds, %. `failed`: failed rounds in a row.
     `age`: since the last round of any kind, in intervals of its schedule. `signal`, `route`: events. `silence`: a
-    vantage that was not heard of, s. `blind`: a vantage that reaches almost nothing, % of its series.
+    vantage that was not heard of, s. `blind`: a vantage that reaches almost nothing, % of its series. `cpu`, `memory`,
+    `disk`: of a node's machine, %. `replication`: the largest lag a node's gauge files tell of, s.
     """
 
     P50 = "p50"
@@ -41,10 +42,15 @@ class Metric(StrEnum):
     ROUTE = "route"
     SILENCE = "silence"
     BLIND = "blind"
+    CPU = "cpu"
+    MEMORY = "memory"
+    DISK = "disk"
+    REPLICATION = "replication"
 
 
 NUMERIC = frozenset({Metric.P50, Metric.P95, Metric.LOSS, Metric.ERRORS, Metric.FAILED, Metric.AGE})
-OF_VANTAGES = frozenset({Metric.SILENCE, Metric.BLIND})
+OF_MACHINES = frozenset({Metric.CPU, Metric.MEMORY, Metric.DISK, Metric.REPLICATION})
+OF_VANTAGES = frozenset({Metric.SILENCE, Metric.BLIND}) | OF_MACHINES
 
 
 class Escalation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,19 +105,38 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     preset: str | None = None
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Hours of some days in some place. `close` at or before `open` is on the next day.
+class Hours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stretch of some days. `close` at or before `open` is on the next day."""
 
-    Attributes:
-        zone: an IANA time zone, such as `America/New_York`.
-        closed: dates on which it does not open.
-    """
-
-    zone: str
     open: time
     close: time
     days: tuple[str, ...] = DAYS[:5]
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When something is open in some place: one stretch of its days, or several (before and after a lunch break).
+
+    Attributes:
+        zone: an IANA time zone, such as `America/New_York`.
+        open, close, days: of the one stretch; or `hours` says several.
+        closed: dates on which it does not open.
+        early: dates on which it ends before its time: from then on it is closed until midnight.
+    """
+
+    zone: str
+    open: time | None = None
+    close: time | None = None
+    days: tuple[str, ...] = DAYS[:5]
+    hours: tuple[Hours, ...] = ()
     closed: tuple[date, ...] = ()
+    early: dict[date, time] = {}
+
+    @property
+    def stretches(self) -> tuple[Hours, ...]:
+        """Every stretch in which it is open on an ordinary day."""
+        if self.open is None or self.close is None:
+            return self.hours
+        return (Hours(open=self.open, close=self.close, days=self.days), *self.hours)
 
 
 class Maintenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,8 +216,10 @@ def duration_ns(text: str) -> int:
     return round(seconds(text) * NS_PER_S)
 
 
-def read_book(raw: Mapping[str, Any]) -> RuleBook:
+def read_book(raw: Mapping[str, Any], sessions: Mapping[str, Session] | None = None) -> RuleBook:
     """The rules of a decoded TOML file; presets are filled in and every word is checked.
+
+    `sessions` are those a rule may name without writing them down: the hours of markets. The file's own go before.
 
     >>> read_book({"rule": [{"name": "slow", "preset": "latency-warning"}]}).rule[0].above
     100.0
@@ -216,8 +243,10 @@ def read_book(raw: Mapping[str, Any]) -> RuleBook:
     for number, window in enumerate(_list(raw, "maintenance"), start=1):
         _known(window, Maintenance, f"maintenance {number}")
     book = _convert({**raw, "rule": rules}, RuleBook, "the file")
-    _check(book)
-    return book
+    named = {name for rule in book.rule for name in (rule.session, rule.quiet) if name is not None}
+    given = {name: each for name, each in (sessions or {}).items() if name in named}
+    _check(book, [*book.session, *(sessions or {})])
+    return msgspec.structs.replace(book, session=given | book.session)
 
 
 def _preset(written: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -264,12 +293,12 @@ def _meant(word: str, known: Sequence[str]) -> str:
     return f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(known)}"
 
 
-def _named(name: str | None, known: Mapping[str, Any], what: str, where: str) -> None:
+def _named(name: str | None, known: Collection[str], what: str, where: str) -> None:
     if name is not None and name not in known:
         raise ConfigError(f"{where}: there is no {what} '{name}'", _meant(name, list(known)) if known else "")
 
 
-def _check(book: RuleBook) -> None:
+def _check(book: RuleBook, sessions: Sequence[str]) -> None:
     seen: set[str] = set()
     for text in book.retry:
         seconds(text)
@@ -279,8 +308,8 @@ def _check(book: RuleBook) -> None:
             raise ConfigError(f"{where}: the name is empty or taken", "Every rule has a name of its own")
         seen.add(rule.name)
         _check_rule(rule, where)
-        _named(rule.session, book.session, "session", where)
-        _named(rule.quiet, book.session, "session", where)
+        _named(rule.session, sessions, "session", where)
+        _named(rule.quiet, sessions, "session", where)
         for channel in (*rule.channels, *(name for step in rule.escalate for name in step.channels)):
             _named(channel, book.channel, "channel", where)
     for name, session in book.session.items():
@@ -321,6 +350,10 @@ def _check_session(session: Session, where: str) -> None:
         raise ConfigError(
             f"{where}: there is no time zone '{session.zone}'", "Write America/New_York"
         ) from error
-    for day in session.days:
+    if (session.open is None) != (session.close is None) or not session.stretches:
+        raise ConfigError(
+            f"{where} needs open and close, or hours", "Write open = 09:30:00 and close = 16:00:00"
+        )
+    for day in (day for stretch in session.stretches for day in stretch.days):
         if day not in DAYS:
             raise ConfigError(f"{where}: there is no day '{day}'", _meant(day, DAYS))
