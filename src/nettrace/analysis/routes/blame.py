@@ -18,6 +18,7 @@ from nettrace.analysis.routes.tomography import (
     faults,
     is_bad,
 )
+from nettrace.analysis.routes.trunk import Trunks
 from nettrace.model.instant import NS_PER_MS, Instant
 from nettrace.model.path import Trace
 from nettrace.model.route import Blame, BlameVerdict, Leg, Scope
@@ -46,11 +47,13 @@ def blame(traces: Iterable[Trace], since: Instant, rounds: Rounds | None = None)
     Each pair should have at least three traces on both sides. Ways that were taken on one side only are not
     compared, so load balancing and reroutes by themselves blame nobody. `CANNOT_TELL` when something became
     worse and more than one link explains it equally well: then the legs are the set in which the fault lies.
+    Before that is said, links between the same two places are judged as one, where the hops know their places.
 
     `rounds`, measured end to end beside the traces, say how much a pair moved; traces say by which way. Those of a pair
     whose traces show its way on one side only are left out, for its way may have changed.
     """
-    forest = Forest(traces, since)
+    traces = list(traces)
+    forest, trunks = Forest(traces, since), Trunks(traces)
     if rounds:
         _measured_by_rounds(forest, rounds)
     judged: set[Pair] = set()
@@ -60,7 +63,7 @@ def blame(traces: Iterable[Trace], since: Instant, rounds: Rounds | None = None)
         seen, ends = _observations(forest, loss=scale is LOSS)
         bad = {pair for number, pairs in ends.items() if is_bad(seen[number], scale) for pair in pairs}
         judged.update(pair for pairs in ends.values() for pair in pairs)
-        explained = _explained(seen, scale) if bad else []
+        explained = _explained(seen, scale, trunks) if bad else []
         if explained:
             found += explained
             affected |= bad
@@ -86,17 +89,25 @@ class _Explained(NamedTuple):
     is_loss: bool
 
 
-def _explained(seen: Sequence[Observation], scale: Scale) -> list[_Explained]:
+def _explained(seen: Sequence[Observation], scale: Scale, trunks: Trunks) -> list[_Explained]:
     """The faults; where no link's two ends differ, what end-to-end shifts alone leave possible."""
+    made: list[_Explained] = []
     for sure in (True, False):
-        found = faults(seen, scale, differential=sure)
-        if found:
-            made = [(fault, _unparted(fault)) for fault in found]
-            return [
-                _Explained(fault, rivals, sure and fault.seen and not rivals, scale is LOSS)
-                for fault, rivals in made
-            ]
-    return []
+        made = _rated(faults(seen, scale, differential=sure), sure=sure, is_loss=scale is LOSS)
+        if made:
+            break
+    if not made or any(each.sure for each in made):
+        return made
+    between = _rated(faults(trunks.merged(seen), scale), sure=True, is_loss=scale is LOSS)
+    named = [(each, trunks.told(each.fault.link)) for each in between if each.sure]
+    return [
+        each._replace(fault=msgspec.structs.replace(each.fault, link=link)) for each, link in named if link
+    ] or made
+
+
+def _rated(found: Iterable[Fault], *, sure: bool, is_loss: bool) -> list[_Explained]:
+    made = [(fault, _unparted(fault)) for fault in found]
+    return [_Explained(fault, rivals, sure and fault.seen and not rivals, is_loss) for fault, rivals in made]
 
 
 def _measured_by_rounds(forest: Forest, rounds: Rounds) -> None:
