@@ -8,6 +8,7 @@ from litestar.exceptions import InternalServerException
 from nettrace.api.answer import negotiated, render
 from nettrace.api.call import Call
 from nettrace.api.download import file_answer
+from nettrace.api.edition import HEADER, edition_of
 from nettrace.api.guard import admit, charge
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.api.problems import BadRequest, Fault
@@ -27,14 +28,14 @@ async def serve(operation: Operation, service: Service, request: Request[Any, An
     """
     headers = dict(request.headers.items())
     now = service.now()
-    charged: dict[str, str] = {}
+    told = {HEADER: edition_of(headers)}
     caller = ANYBODY
     conditional = operation.method == "GET" and "if-none-match" in headers
     if not operation.open:
         caller = admit(service, headers, feature=operation.feature, scope=operation.scope)
         if not conditional:
-            charged = charge(service, caller, operation.cost, now)
-            request.state.charged = charged
+            told |= charge(service, caller, operation.cost, now)
+            request.state.charged = told
     raw_query = request.scope["query_string"].decode("latin-1")
     query = decode_query(operation.query, raw_query) if raw_query or operation.query is not NoQuery else None
     form = negotiated(operation, getattr(query, "format", None), headers.get("accept"))
@@ -46,12 +47,12 @@ async def serve(operation: Operation, service: Service, request: Request[Any, An
     )  # fmt: skip
     answer = await operation.handler(call)
     if answer.file is not None:
-        return file_answer(answer, answer.file, headers, charged)
+        return file_answer(answer, answer.file, headers, told)
     link = next_link(call, answer.next_cursor) if answer.next_cursor is not None else None
     rendered = await render(operation, answer, form, headers, link)
     if conditional and not operation.open and rendered.status != 304:
-        charged = charge(service, caller, operation.cost, now)
-    return Response(rendered.body, status_code=rendered.status, headers={**rendered.headers, **charged})
+        told |= charge(service, caller, operation.cost, now)
+    return Response(rendered.body, status_code=rendered.status, headers={**rendered.headers, **told})
 
 
 async def _body(request: Request[Any, Any, Any]) -> bytes:

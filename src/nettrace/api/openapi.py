@@ -7,6 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from nettrace import __version__
+from nettrace.api.edition import HEADER
 from nettrace.api.given import Format
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.api.problems import Problem
@@ -23,8 +24,8 @@ _PROBLEMS = {
     "400": "The request is wrong; `errors` points at it.", "401": "No usable API key.", "403": "Not in this key's tier or scopes.",
     "404": "Nothing by that name.", "405": "The path does not know the method.", "406": "No such format.", "408": "The body came too slowly.",
     "409": "Does not fit what is there.", "413": "The body is too large.", "416": "The range lies outside the file.",
-    "421": "Not this hub's name.", "422": "This Idempotency-Key was used for another request.",
-    "429": "Quota used up.", "431": "Too many headers.", "500": "Something broke here.", "502": "A part of the hub does not answer.",
+    "421": "Not this hub's name.", "422": "This Idempotency-Key was used for another request; or no plan can keep all that is asked.",
+    "429": "Quota used up.", "431": "Too many headers.", "500": "Something broke here.", "501": "Needs an optional part that is not installed here.", "502": "A part of the hub does not answer.",
     "503": "The store does not answer.", "507": "The disk is full.",
 }  # fmt: skip
 _QUOTA = {
@@ -39,7 +40,8 @@ DESCRIPTION = """Latency, loss, routes and signals of financial networks, measur
 
 `null` is "not measured", never 0; `outcome` is `measured`, `failed` or `not_measured` with a `reason`. Times are RFC 3339
 in UTC, windows include their start and exclude their end, units are in the names. Lists are
-`{data, has_more, next_cursor}`. Errors are RFC 9457 problems."""
+`{data, has_more, next_cursor}`. Errors are RFC 9457 problems. Fields are only ever added; `NetTrace-Version: YYYY-MM-DD` names the
+day you wrote your client and keeps the answers of that day."""
 
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
@@ -198,9 +200,10 @@ def _responses(operation: Operation, named: dict[Any, Any], components: dict[str
     content: dict[str, Any] = {operation.media_type: {"schema": named.get(operation.answer, {})}}
     if operation.table:
         content |= {media_type: {"schema": {"type": "string"}} for media_type in _TABLES.values()}
-    headers: dict[str, Any] = {} if operation.open else {
-        name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in _QUOTA.items()
-    }  # fmt: skip
+    told = {HEADER: "The edition of the answer."} | ({} if operation.open else _QUOTA)
+    headers: dict[str, Any] = {
+        name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in told.items()
+    }
     if operation.conditional and operation.method == "GET":
         headers["ETag"] = {"description": "Strong validator.", "schema": {"type": "string"}}
     made: dict[str, Any] = {
