@@ -22,6 +22,7 @@ from nettrace.api.openapi import document
 from nettrace.api.table import OPERATIONS
 
 EXAMPLES = int(os.environ.get("NETTRACE_FUZZ_EXAMPLES", "6"))
+ROOT = Path(__file__).resolve().parents[2]
 IDLE = int(os.environ.get("NETTRACE_IDLE_SOCKETS", "400"))
 
 
@@ -38,7 +39,9 @@ class Served:
         )
         fd = self._listener.fileno()
         self.worker = subprocess.Popen(
-            [sys.executable, "-m", "nettrace.api.worker", "--fd", str(fd), *data], pass_fds=(fd,)
+            [sys.executable, "-m", "tests.api.offline_worker", "--fd", str(fd), *data],
+            cwd=ROOT,
+            pass_fds=(fd,),
         )
         until = time.monotonic() + 30
         while not self._ready():
