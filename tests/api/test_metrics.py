@@ -2,7 +2,16 @@
 
 import re
 
+import msgspec
 from tests.api.conftest import NOW, Hub, ping
+
+from nettrace.api.queue_metrics import Queues, families
+from nettrace.errors import Unreachable
+from nettrace.hub.latest import Newest
+from nettrace.hub.link import WriterStatus
+from nettrace.model.alert import AlertStep, Delivery, NoticeKind
+from nettrace.model.vantage import Load
+from nettrace.wire.frames import Report
 
 LINE = re.compile(r"^([a-z_0-9]+)(?:\{((?:[a-z_]+=\"(?:[^\"\\\n]|\\.)*\",?)*)\})? (\S+)$")
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\.)*)"')
@@ -79,3 +88,78 @@ async def test_the_histogram_counts_each_answered_probe_once(hub: Hub) -> None:
         value for labels, value in samples["nettrace_rtt_seconds_sum"] if labels.items() >= mine.items()
     ]
     assert round(total, 6) == round(5 * (0.00902 + 0.01802), 6)
+
+
+async def test_every_queue_of_the_hub_and_every_machine_has_its_lines(hub: Hub) -> None:
+    load = Load(cpu_percent=50.0, memory_used_bytes=1, memory_bytes=4, replication_lag_s={"pg-sin": 1.25})
+    hub.store.heard(
+        "node-nyc", NOW,
+        Report(node="node-nyc", epoch="e", first_seq=10**6, sent_at=NOW, load=load, backlog=7, oldest_at=NOW - 3 * 10**9),
+        None,
+    )  # fmt: skip
+    hub.store.put_alerts(AlertStep(deliveries=(
+        Delivery(id="msg_1", channel="desk", incident="inc_1", kind=NoticeKind.OPENED, body=b"{}",
+                 created_at=NOW - 90 * 10**9, next_at=NOW),
+    )))  # fmt: skip
+    hub.clock = NOW + 60 * 10**9
+    await hub.service.refresh()
+    _, samples = read((await hub.get("/metrics")).text)
+    nyc = {"region": "nyc"}
+    assert {labels["queue"]: value for labels, value in samples["nettrace_queue"]} == {
+        "courier": 1, "exports": 0, "measurements": 0,
+    }  # fmt: skip
+    assert samples["nettrace_queue_age_seconds"] == [
+        ({"queue": "courier"}, 150.0)
+    ]  # nothing waits in the others
+    assert (nyc, 7.0) in samples["nettrace_vantage_spool_entries"]
+    assert samples["nettrace_vantage_spool_age_seconds"] == [(nyc, 63.0)]
+    assert samples["nettrace_vantage_cpu_ratio"] == [(nyc, 0.5)]
+    assert samples["nettrace_vantage_replication_lag_seconds"] == [({**nyc, "endpoint": "pg-sin"}, 1.25)]
+    assert {
+        "nettrace_stream_listeners",
+        "nettrace_stream_lag_events",
+        "nettrace_reader_queue",
+    } <= samples.keys()
+    fleet = {row["region"]: row for row in (await hub.json("/api/v1/fleet"))["data"]}
+    assert (fleet["nyc"]["load"]["memory_percent"], fleet["nyc"]["backlog"]) == (25.0, 7)
+    assert fleet["sin"]["load"] is None
+
+
+def test_the_writers_own_queue_speaks_when_there_is_a_writer() -> None:
+    status = WriterStatus(
+        pid=1,
+        started_at=0,
+        waiting=3,
+        waiting_bytes=99,
+        oldest_s=1.5,
+        upkeep_s=4.0,
+        upkeep_problem="disk full",
+    )
+    found = Queues(
+        writer=status, stored={}, alert_lag=5, head=9, listeners=2, longest=4, let_go=1, behind=0, questions=0
+    )
+    _, samples = read(families(found, Newest(NOW).snapshot, NOW).decode() + "# EOF\n")
+    assert samples["nettrace_writer_queue_age_seconds"] == [({}, 1.5)]
+    assert samples["nettrace_upkeep_behind_seconds"] == [({}, 4.0)]
+    assert samples["nettrace_upkeep_failing"] == [({}, 1.0)]
+    assert samples["nettrace_alert_lag_events"] == [({}, 5.0)]
+    _, without = read(
+        families(msgspec.structs.replace(found, writer=None), Newest(NOW).snapshot, NOW).decode() + "# EOF\n"
+    )
+    assert without["nettrace_writer_up"] == [({}, 0.0)]
+    assert "nettrace_writer_queue" not in without
+
+
+async def test_readiness_says_what_is_not_ready_and_why(hub: Hub) -> None:
+    answer = await hub.get("/readyz")
+    assert (answer.status_code, answer.json()["why"]) == (200, [])
+    assert "vantage fra: not heard of for three minutes" in answer.json()["warnings"]
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unreachable("the hub's writer went away during a call", "Try again")
+
+    hub.service.writer.call = away
+    answer = await hub.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["why"] == ["writer: the hub's writer went away during a call. Try again"]
+    assert (await hub.get("/livez")).status_code == 200

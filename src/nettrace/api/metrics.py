@@ -16,9 +16,9 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.target import RoundMethod, Series, Target
 from nettrace.model.vantage import VantageState
+from nettrace.runtime.openmetrics import END, escaped
 from nettrace.store.rows import Latest
 
-MEDIA_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 BOUNDS_NS = tuple(50_000 * 2**power for power in range(20))
 """Upper bounds of the histogram: 50 us x 2^n, up to 26 s."""
 _LABELS = tuple(f"{bound / NS_PER_S:.10g}" for bound in BOUNDS_NS)
@@ -88,8 +88,10 @@ class _Counts:
                 self.sum_ns += sample
 
 
-def exposition(snapshot: Snapshot, histogram: Histogram, now: Instant, calls_today: int) -> bytes:
-    """All metrics. Custom targets are nobody's business but their owner's and are left out."""
+def exposition(
+    snapshot: Snapshot, histogram: Histogram, now: Instant, calls_today: int, more: bytes = b""
+) -> bytes:
+    """All metrics, `more` families behind ours. Custom targets are nobody's business but their owner's and are left out."""
     targets = [target for target in measured_now(snapshot.targets.values()) if target.account is None]
     by_family: dict[str, list[bytes]] = {family: [] for family in FAMILIES}
     for target in targets:
@@ -108,7 +110,7 @@ def exposition(snapshot: Snapshot, histogram: Histogram, now: Instant, calls_tod
         else:
             parts.append(_head(family, kind, meaning) + b"".join(by_family[family]))
     parts.append(_hub(snapshot, targets, now, calls_today))
-    return b"".join(parts) + b"# EOF\n"
+    return b"".join((*parts, more, END))
 
 
 def _target_lines(snapshot: Snapshot, histogram: Histogram, target: Target, family: str) -> bytes:
@@ -204,12 +206,3 @@ def _head(name: str, kind: str, meaning: str) -> bytes:
 
 def _text(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def escaped(text: str) -> str:
-    r"""A label's value.
-
-    >>> escaped('S&P "Global"\n')
-    'S&P \\"Global\\"\\n'
-    """
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -21,4 +21,5 @@ def doors(
     service.at_end(nodes.close)
     feed = Feed(service.following.run)
     service.begin(feed.follow)
+    service.feed = feed
     return [nodes_router(nodes), stream_door(service, feed)]

@@ -15,6 +15,7 @@ from nettrace.api.kept import Answers
 from nettrace.api.metrics import Histogram
 from nettrace.errors import StoreBusy
 from nettrace.hub.access import Access
+from nettrace.hub.feed import Feed
 from nettrace.hub.latest import Newest, Snapshot
 from nettrace.hub.link import HubWriter
 from nettrace.hub.place import Data
@@ -57,6 +58,11 @@ class Readers:
         finally:
             self._waiting -= 1
 
+    @property
+    def waiting(self) -> int:
+        """Questions that wait or are being asked."""
+        return self._waiting
+
     def _ask(self, question: Callable[[StoreReader], T]) -> T:
         reader: StoreReader | None = getattr(self._own, "reader", None)
         if reader is None:
@@ -98,6 +104,7 @@ class Service:
         readers: for what callers ask.
         resolve: addresses of a name, as the hub sees it.
         deliver: carries one message to a channel, blocking.
+        feed: what live listeners of this process are served from, once they are mounted.
         following: a reader of its own for the live log, which long questions must not delay.
     """
 
@@ -132,6 +139,7 @@ class Service:
         self.operations: tuple[Any, ...] = ()
         self.started_at = now()
         self.writer = writer
+        self.feed: Feed | None = None
         self.exporter: Callable[[Service], None] = _nobody
         self._counted_at: Instant = 0
         self._calls = 0

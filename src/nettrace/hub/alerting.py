@@ -260,6 +260,12 @@ def deliveries_of(notice: Notice, traces: tuple[str, ...], now: Instant, detail:
     ]  # fmt: skip
 
 
+def log_place(reader: StoreReader) -> int | None:
+    """Up to which number of the live log the hub's own rules have seen, as last stored; None when they never ran."""
+    place = reader.alert_state().get(_PLACE)
+    return None if place is None else msgspec.msgpack.decode(place, type=_Place).seq
+
+
 # -- facts
 def known_facts(reader: StoreReader, now: Instant, account: str | None = None) -> list[Known]:
     """What the targets are, those an account may see when one is named; the AS is the last one of a route that holds now, where routes know any."""

@@ -93,7 +93,12 @@ class Subscriber:
 
 
 class Feed:
-    """Follows the live log of a store for all subscribers of this process."""
+    """Follows the live log of a store for all subscribers of this process.
+
+    Attributes:
+        position: up to where the log was handed out.
+        let_go: subscribers that read too slowly, since the start.
+    """
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -101,11 +106,17 @@ class Feed:
         self._subscribers: set[Subscriber] = set()
         self._ready = asyncio.Event()
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self.let_go = 0
 
     @property
     def listening(self) -> int:
         """How many subscribers there are."""
         return len(self._subscribers)
+
+    @property
+    def longest(self) -> int:
+        """The most events that wait for one subscriber."""
+        return max((len(each.waiting) for each in self._subscribers), default=0)
 
     async def follow(self) -> None:
         """Run until cancelled: look for news forty times a second."""
@@ -147,6 +158,7 @@ class Feed:
             subscriber.wake.set()
 
     def _let_go(self, subscriber: Subscriber) -> None:
+        self.let_go += 1
         subscriber.behind = True
         subscriber.missed_after = subscriber.waiting[0].seq - 1 if subscriber.waiting else self.position
         subscriber.waiting.clear()

@@ -58,6 +58,10 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
         commit_s: what one takes, smoothed.
         refused: reports it had no room for in its queue.
         listening: calls of vantages that wait for on-demand work.
+        waiting_bytes: of the reports in its queue.
+        oldest_s: how long the oldest command has waited.
+        upkeep_s: for how long sealing, rollups and retention have had more to do than they got done; 0 when all is.
+        upkeep_problem: why they cannot, in words.
     """
 
     pid: int
@@ -69,6 +73,10 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
     commit_s: float = 0.0
     refused: int = 0
     listening: int = 0
+    waiting_bytes: int = 0
+    oldest_s: float = 0.0
+    upkeep_s: float = 0.0
+    upkeep_problem: str = ""
 
 
 class HubWriter(StoreWriter, Protocol):

@@ -12,7 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -53,6 +53,7 @@ class _Job:
     source: asyncio.StreamWriter
     number: int
     until: float = 0.0
+    came: float = field(default_factory=time.monotonic)
 
     def answer(self, reply: bytes) -> None:
         """Send the reply, when there still is somebody."""
@@ -73,6 +74,8 @@ class WriterServer:
         self._wake = asyncio.Event()
         self._ending = False
         self._connections: set[asyncio.StreamWriter] = set()
+        self._upkeep_since: float | None = None
+        self._upkeep_problem = ""
         self._status = WriterStatus(pid=os.getpid(), started_at=recorder.now())
 
     async def serve(self, listener: socket.socket, ended: asyncio.Event) -> None:
@@ -145,7 +148,13 @@ class WriterServer:
 
     def status(self) -> WriterStatus:
         """How the writer is, now."""
-        return msgspec.structs.replace(self._status, waiting=len(self._jobs), listening=len(self._idlers))
+        now = time.monotonic()
+        return msgspec.structs.replace(
+            self._status, waiting=len(self._jobs), listening=len(self._idlers), waiting_bytes=self._bytes,
+            oldest_s=round(now - self._jobs[0].came, 3) if self._jobs else 0.0,
+            upkeep_s=0.0 if self._upkeep_since is None else round(now - self._upkeep_since, 3),
+            upkeep_problem=self._upkeep_problem,
+        )  # fmt: skip
 
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
@@ -183,12 +192,19 @@ class WriterServer:
         self._idlers.clear()
 
     async def _chore(self) -> float:
+        began = time.monotonic()
         try:
-            loop = asyncio.get_running_loop()
-            return _MORE_S if await loop.run_in_executor(self._thread, self._recorder.idle) else _CHORE_S
+            more = await asyncio.get_running_loop().run_in_executor(self._thread, self._recorder.idle)
         except NetTraceError as error:
             self._log.say("maintain.failed", error=str(error))
-            return _SICK_S
+            self._upkeep_problem, more = str(error), None
+        else:
+            self._upkeep_problem = ""
+        if more is False:
+            self._upkeep_since = None
+        elif self._upkeep_since is None:
+            self._upkeep_since = began
+        return _SICK_S if more is None else _MORE_S if more else _CHORE_S
 
     def _next_batch(self) -> list[_Job]:
         batch = [self._jobs.popleft()]

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import msgspec
 from nettrace import __version__
 from nettrace.errors import ConfigError, Invalid, NetTraceError, StoreError, Unmeasurable, Unreachable
 from nettrace.measure.probing.capability import probe_capabilities
-from nettrace.model.instant import ms, rfc3339
+from nettrace.model.instant import ms
 from nettrace.model.measurement import Outcome
 from nettrace.model.vantage import Clock
 from nettrace.node.hostclock import synchronised
@@ -24,10 +23,13 @@ from nettrace.node.identity import Folder, Identity
 from nettrace.node.keeper import Keeper
 from nettrace.node.line import Hub, Signature
 from nettrace.node.mesh import MeshClock, Reach
+from nettrace.node.metrics import MetricsDoor, NodeFacts, exposition
 from nettrace.node.permits import methods_of, problems_of
 from nettrace.node.runner import Runner
 from nettrace.node.spool import Bounds
 from nettrace.node.uplink import About, Errands, Pauses, Uplink, enrol
+from nettrace.runtime.logs import Log
+from nettrace.runtime.machine import Machine
 from nettrace.wire.frames import Assignment, Enrol, Work
 
 FINISH_S = 1.2
@@ -48,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         region: code of the vantage it wants to be; None is only possible once it has enrolled.
         token: gives the one-time token; asked only when it has to enrol.
         reflect: ADDRESS[:PORT] where other nodes reach this one; None only sends.
+        metrics_port: where `/metrics` is served on loopback; None is nowhere.
+        gauges: folder of gauge files with replication lags (`runtime.machine.lags`).
         place: city, country, latitude and longitude where it stands, as far as known.
     """
 
@@ -63,9 +67,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     latitude: float | None = None
     longitude: float | None = None
     reflect: str | None = None
+    metrics_port: int | None = None
+    gauges: Path | None = None
 
 
-def run(settings: Settings, say: Callable[[str], None] | None = None) -> None:
+def run(settings: Settings) -> None:
     """Be a node until SIGTERM or SIGINT; everything measured is on disk when this returns.
 
     Raises:
@@ -77,16 +83,17 @@ def run(settings: Settings, say: Callable[[str], None] | None = None) -> None:
         Unmeasurable: measuring broke as a whole.
     """
     with Folder(settings.folder) as folder:
-        asyncio.run(_Node(settings, folder, say or _to_stderr).live())
+        asyncio.run(_Node(settings, folder).live())
 
 
 class _Node:
     """The supervisor, and the `Agent` its uplink talks to."""
 
-    def __init__(self, settings: Settings, folder: Folder, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, folder: Folder) -> None:
         self._settings = settings
         self._folder = folder
-        self._print = say
+        self._log = Log("node")
+        self._machine = Machine(folder.path, settings.gauges)
         self._name = settings.region or "node"
         self._about = About()
         self._end = asyncio.Event()
@@ -101,7 +108,7 @@ class _Node:
 
     def about(self) -> About:
         """What goes with each report."""
-        return msgspec.structs.replace(self._about, synchronised=synchronised())
+        return msgspec.structs.replace(self._about, synchronised=synchronised(), load=self._machine.sample())
 
     def assigned(self, assignment: Assignment) -> None:
         """Keep it on disk first, then measure it."""
@@ -118,8 +125,8 @@ class _Node:
         self._soon(self._fail, error)
 
     def say(self, words: str) -> None:
-        """One line with the time and who says it."""
-        self._print(f"{rfc3339(time.time_ns())[:19]}Z {self._name}: {words}")
+        """One line for the operator."""
+        self._log.say("node.says", region=self._name, words=words)
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -152,6 +159,10 @@ class _Node:
         signature = Signature(identity)
         uplink = self._uplink = Uplink(hub, signature, identity.node, keeper, self)
         errands = Errands(hub, signature, self)
+        parts = (self._runner, keeper, uplink)
+        door = MetricsDoor(self._settings.metrics_port, lambda: self._metrics(*parts))
+        if door.port is not None:
+            self.say(f"metrics at http://127.0.0.1:{door.port}/metrics")
         uplink.start()
         errands.start()
         work = [
@@ -160,6 +171,7 @@ class _Node:
         ]
         ended = asyncio.create_task(_came(self._end))
         await asyncio.wait([ended, *work], return_when=asyncio.FIRST_COMPLETED)
+        door.close()
         await self._wind_down([ended, *work], (self._runner, keeper, uplink, errands))
 
     async def _wind_down(
@@ -254,6 +266,18 @@ class _Node:
         self.say(f"this host permits {ways or 'nothing'}")
         for problem in self._about.problems:
             self.say(f"this host does not permit: {problem}")
+
+    def _metrics(self, runner: Runner, keeper: Keeper, uplink: Uplink) -> bytes:
+        """What `/metrics` of this node says now."""
+        return exposition(
+            NodeFacts(
+                region=self._name, load=self._machine.sample(), series=runner.series, rounds=dict(runner.counts),
+                backlog=keeper.backlog, oldest_at=keeper.oldest_at(), sent=uplink.sent, dropped=keeper.dropped,
+                latest_start_s=runner.latest_start_s, clock=uplink.offset.clock(), reporting=uplink.trouble is None,
+                assignment=self._about.assignment, heard_at=uplink.heard_at,
+            ),
+            time.time_ns(),
+        )  # fmt: skip
 
     # -- in the loop ---------------------------------------------------------------------------------------
 
@@ -355,8 +379,3 @@ async def _in_thread(work: Callable[[], T], end: asyncio.Event) -> T | None:
 
 async def _came(event: asyncio.Event) -> None:
     await event.wait()
-
-
-def _to_stderr(words: str) -> None:
-    with suppress(OSError):
-        print(words, file=sys.stderr, flush=True)  # noqa: T201 - the operator's line

@@ -17,6 +17,7 @@ import msgspec
 from nettrace import __version__
 from nettrace.errors import AccessError, NetTraceError, Unauthenticated, Unreachable, WireError
 from nettrace.model.instant import Instant
+from nettrace.model.vantage import Load
 from nettrace.node.keeper import Keeper
 from nettrace.node.line import Answer, Hub, Line, Signature
 from nettrace.node.offset import Exchange, Offset
@@ -73,6 +74,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
     synchronised: bool | None = None
     reflector: str = ""
+    load: Load | None = None
 
 
 class Pauses:
@@ -106,12 +108,14 @@ class Uplink:
         offset: this clock against the hub's.
         trouble: why nothing gets through, in words; None while all is well.
         sent: entries the hub has acknowledged since this was made.
+        heard_at: when the hub last took a report, by our clock; None is never.
     """
 
     def __init__(self, hub: Hub, signature: Signature, node: str, keeper: Keeper, agent: Agent) -> None:
         self.offset = Offset()
         self.trouble: str | None = None
         self.sent = 0
+        self.heard_at: Instant | None = None
         self._node = node
         self._keeper = keeper
         self._agent = agent
@@ -164,7 +168,7 @@ class Uplink:
             return self._failed(str(error))
         if self.trouble is not None:
             self._agent.say(f"the hub takes reports again, {self._keeper.backlog} entries wait")
-        self.trouble = None
+        self.trouble, self.heard_at = None, back_at
         self.offset.learn(Exchange(sent_at, ack.received_at, ack.answered_at, back_at), monotonic)
         moved = self._settle(epoch, batch, ack)
         if ack.assignment is not None:
@@ -196,6 +200,7 @@ class Uplink:
             methods=about.methods,
             problems=about.problems,
             reflector=about.reflector,
+            load=about.load,
             backlog=self._keeper.backlog,
             oldest_at=self._keeper.oldest_at(),
         )

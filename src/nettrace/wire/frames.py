@@ -11,7 +11,7 @@ from nettrace.model.instant import Instant
 from nettrace.model.measurement import DnsLookup, HttpExchange, Ping, StampTest, WayTest, WebSocketPings
 from nettrace.model.path import Trace
 from nettrace.model.target import Endpoint, RoundMethod
-from nettrace.model.vantage import Clock
+from nettrace.model.vantage import Clock, Load
 
 Measured = Ping | HttpExchange | WebSocketPings | DnsLookup | Trace | StampTest | WayTest
 """The kinds of measurement that travel."""
@@ -61,6 +61,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         oldest_at: when the oldest record still in the spool was due: the hub's measure of backlog.
         reflector: ADDRESS:PORT where other nodes reach this one's STAMP reflector; empty for none.
         assignment: version of the assignment the node works by, 0 for none.
+        load: how the node's machine is.
     """
 
     node: str
@@ -77,6 +78,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     oldest_at: Instant | None = None
     reflector: str = ""
     protocol: int = PROTOCOL
+    load: Load | None = None
 
 
 class Cadence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,7 +13,15 @@ from nettrace.analysis.alerts.fact import EventSeen, Fact, Heard, Known, Ordered
 from nettrace.analysis.alerts.gauge import Gauge
 from nettrace.analysis.alerts.incident import Holding, Incidents
 from nettrace.analysis.alerts.quorum import Verdict, Vote, better, verdict
-from nettrace.analysis.alerts.rule import NUMERIC, OF_VANTAGES, Metric, Rule, RuleBook, duration_ns
+from nettrace.analysis.alerts.rule import (
+    NUMERIC,
+    OF_MACHINES,
+    OF_VANTAGES,
+    Metric,
+    Rule,
+    RuleBook,
+    duration_ns,
+)
 from nettrace.analysis.alerts.state import Active, State, Unit
 from nettrace.model.alert import ORDER, Incident, Notice, Reason
 from nettrace.model.instant import NS_PER_S, Instant
@@ -113,8 +121,10 @@ class Evaluator:
                 self._event(fact, now)
             case Heard() if fact.serving:
                 self._state.heard[fact.vantage] = max(fact.at, self._state.heard.get(fact.vantage, -1))
+                self._state.loads[fact.vantage] = fact.load
             case Heard():
                 self._state.heard.pop(fact.vantage, None)
+                self._state.loads.pop(fact.vantage, None)
                 self._forget(self._by_vantage.get(fact.vantage, ()))
             case Known():
                 if self._state.known.get(fact.target) != fact:
@@ -349,7 +359,11 @@ class Evaluator:
             return Vote.HELD, []
         above = rule.above or 0.0
         silent = (now - max(heard, self._state.since)) / NS_PER_S
-        found = silent if rule.metric is Metric.SILENCE else self._trouble(vantage, now)
+        if rule.metric in OF_MACHINES:  # who is not heard of tells nothing of the present
+            is_known = silent * NS_PER_S <= ALIVE_NS
+            found = self._state.loads.get(vantage, {}).get(rule.metric) if is_known else None
+        else:
+            found = silent if rule.metric is Metric.SILENCE else self._trouble(vantage, now)
         if found is None:
             return Vote.HELD, []
         holds = self._state.units.get(f"{rule.name}|vantage:{vantage}")

@@ -50,11 +50,17 @@ class EventSeen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A node of a vantage gave a sign of life. `serving` False: it was drained or revoked, and its silence is meant."""
+    """A node of a vantage gave a sign of life. `serving` False: it was drained or revoked, and its silence is meant.
+
+    Attributes:
+        load: what its machine is like: `cpu`, `memory`, `disk` in %, `replication` the largest lag in s; what it does
+            not tell is not there.
+    """
 
     vantage: str
     at: Instant
     serving: bool = True
+    load: dict[str, float] = {}
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True, tag=True):

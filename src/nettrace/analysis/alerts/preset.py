@@ -1,8 +1,8 @@
 """Rules that come ready: the seed table's fixed thresholds, and those that know each pair by its own past.
 
 Fixed thresholds in ms fit one distance at most: 100 ms is a fault from next door and normal across an ocean. The table
-is here for those who want it; `derived` is what we would use. Replication lag, which the table also has, is nothing a
-network measurement sees.
+is here for those who want it; `derived` is what we would use. Replication lag is nothing a network measurement sees: it
+comes from the operator's gauge files at a node, and from nowhere else (docs/decisions/0196).
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "derived": {"metric": "p50", "mads": 8.0, "severity": "warning"},
     "silent-node": {"metric": "silence", "above": 180, "for": "0s", "severity": "critical"},
     "blind-node": {"metric": "blind", "above": 80.0, "recover": 50.0, "for": "2m", "severity": "critical"},
+    "replication-warning": {"metric": "replication", "above": 1.0, "recover": 0.5, "for": "1m", "severity": "warning"},
+    "replication-critical": {"metric": "replication", "above": 5.0, "recover": 2.5, "for": "1m", "severity": "critical"},
+    "cpu-warning": {"metric": "cpu", "above": 80.0, "recover": 70.0, "for": "10m", "severity": "warning"},
+    "cpu-critical": {"metric": "cpu", "above": 95.0, "recover": 85.0, "for": "10m", "severity": "critical"},
+    "memory-warning": {"metric": "memory", "above": 80.0, "recover": 75.0, "for": "5m", "severity": "warning"},
+    "memory-critical": {"metric": "memory", "above": 95.0, "recover": 90.0, "for": "2m", "severity": "critical"},
+    "disk-warning": {"metric": "disk", "above": 80.0, "recover": 78.0, "for": "5m", "severity": "warning"},
+    "disk-critical": {"metric": "disk", "above": 95.0, "recover": 93.0, "for": "1m", "severity": "critical"},
     "route-change": {"metric": "route", "classes": ["as_path", "destination"], "confidence": 0.8, "for": "5m",
                      "severity": "notice"},
     "shift": {"metric": "signal", "kinds": ["shift"], "least_severity": "warning", "confidence": 0.8, "for": "0s",

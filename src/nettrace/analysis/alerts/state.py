@@ -38,6 +38,7 @@ class State(msgspec.Struct, kw_only=True):
     bad: dict[str, list[str]] = {}
     signals: dict[str, Active] = {}
     heard: dict[str, Instant] = {}
+    loads: dict[str, dict[str, float]] = {}
     known: dict[str, Known] = {}
     units: dict[str, Unit] = {}
     incidents: dict[str, Memory] = {}

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from nettrace.api import metrics, openapi, pages
+from nettrace.api import metrics, openapi, pages, queue_metrics
 from nettrace.api.call import Call
 from nettrace.api.given import Answer
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.errors import NotFound
 from nettrace.model.instant import NS_PER_S
+from nettrace.runtime.openmetrics import MEDIA_TYPE
 
 HTML = "text/html; charset=utf-8"
 _SAFE = {"Content-Security-Policy": pages.POLICY}
@@ -50,11 +51,14 @@ async def exposition(call: Call) -> Answer:
     """Metrics, at most a second old."""
     snapshot, service = call.snapshot, call.service
     calls = await service.calls_today()
+    found = await queue_metrics.look(service)
     made = snapshot.of_all(
         ("metrics", call.now // NS_PER_S),
-        lambda: metrics.exposition(snapshot, service.histogram, call.now, calls),
+        lambda: metrics.exposition(
+            snapshot, service.histogram, call.now, calls, queue_metrics.families(found, snapshot, call.now)
+        ),
     )
-    return Answer(content=made, media_type=metrics.MEDIA_TYPE, fresh_s=None)
+    return Answer(content=made, media_type=MEDIA_TYPE, fresh_s=None)
 
 
 OPERATIONS = (

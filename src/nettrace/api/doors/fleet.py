@@ -6,7 +6,7 @@ from nettrace.api.call import Call
 from nettrace.api.doors.routes import route_row
 from nettrace.api.given import Answer
 from nettrace.api.operation import NoQuery, Operation
-from nettrace.api.schema.fleet import ClockShape, FleetRow, LegShape, PairPage, PairRow
+from nettrace.api.schema.fleet import ClockShape, FleetRow, LegShape, LoadShape, PairPage, PairRow
 from nettrace.api.schema.page import Page
 from nettrace.hub.mesh import Leg, Pair, mesh_target, pairs, unmeasured
 from nettrace.hub.query import routes_now
@@ -14,6 +14,7 @@ from nettrace.hub.trust import Standing, standings
 from nettrace.model.account import Feature
 from nettrace.model.instant import NS_PER_S, ms, rfc3339
 from nettrace.model.target import RoundMethod
+from nettrace.model.vantage import Load
 from nettrace.store.port import Choice
 from nettrace.store.rows import Window
 
@@ -95,6 +96,18 @@ def _standing(standing: Standing) -> FleetRow:
         ),
         trust=judged.score, judged=judged.judged, contradicted=judged.contradicted, flagged=judged.flagged,
         evidence=list(judged.evidence), lost_records=known.lost_records,
+        load=_load(known.load), backlog=known.backlog,
+        backlog_since=shapes.maybe(known.oldest_at) if known.backlog else None,
+    )  # fmt: skip
+
+
+def _load(load: Load | None) -> LoadShape | None:
+    if load is None:
+        return None
+    return LoadShape(
+        cpu_percent=load.cpu_percent, cores=load.cores, memory_percent=load.memory_percent, memory_bytes=load.memory_bytes,
+        disk_percent=load.disk_percent, disk_bytes=load.disk_bytes, rss_bytes=load.rss_bytes,
+        replication_lag_s=load.replication_lag_s,
     )  # fmt: skip
 
 

@@ -9,11 +9,13 @@ from nettrace.api.call import Call
 from nettrace.api.given import Answer
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.errors import NetTraceError
-from nettrace.hub.link import HubWriter
+from nettrace.hub.link import HubWriter, WriterStatus
 from nettrace.model.instant import NS_PER_S
 from nettrace.wire.frames import PROTOCOL
 
 PATIENCE_S = 2.0
+WRITER_LAG_S, UPKEEP_LAG_S = 5.0, 3600.0
+"""From here on a lag is worth a warning."""
 SEED_ENDPOINTS = {
     "targets": "GET /api/v1/targets",
     "latency": "GET /api/v1/latency/{host}",
@@ -29,6 +31,8 @@ SEED_ENDPOINTS = {
     "rounds": "GET /api/v1/rounds",
     "events": "GET /api/v1/events",
     "measurements": "POST /api/v1/measurements",
+    "placements": "POST /api/v1/placements",
+    "claims": "GET /api/v1/claims",
     "exports": "POST /api/v1/exports",
     "keys": "GET /api/v1/keys",
     "usage": "GET /api/v1/usage",
@@ -64,13 +68,14 @@ async def livez(call: Call) -> Answer:
 
 
 async def readyz(call: Call) -> Answer:
-    """Store, writer and ages; 503 while one of the first two does not answer."""
+    """Store, writer, queues and ages; 503 while one of the first two does not answer."""
     service, snapshot = call.service, call.snapshot
     age_s = (call.now - service.newest.looked_at) / NS_PER_S
     store = "ok" if service.problem is None and age_s < PATIENCE_S else service.problem or "slow"
+    status: WriterStatus | None = None
     try:
         async with asyncio.timeout(PATIENCE_S):
-            await service.writer.call(HubWriter.status)
+            status = await service.writer.call(HubWriter.status)
         writer = "ok"
     except TimeoutError:
         writer = "does not answer"
@@ -83,8 +88,24 @@ async def readyz(call: Call) -> Answer:
             schema.RegionAge(region=region, up=not snapshot.down(region), newest_round_age_s=age)
             for region, age in snapshot.ages(call.now).items()
         ],
+        why=[f"{part}: {words}" for part, words in (("store", store), ("writer", writer)) if words != "ok"],
+        warnings=_warnings(status, [code for code in snapshot.ages(call.now) if snapshot.down(code)]),
     )  # fmt: skip
     return Answer(content=content, status=200 if ready else 503, fresh_s=None)
+
+
+def _warnings(status: WriterStatus | None, silent: list[str]) -> list[str]:
+    """What lags, in words."""
+    said = [f"vantage {code}: not heard of for three minutes" for code in silent]
+    if status is None:
+        return said
+    if status.oldest_s > WRITER_LAG_S:
+        said.append(f"writer queue: {status.waiting} commands wait, the oldest for {status.oldest_s:.0f} s")
+    if status.upkeep_problem:
+        said.append(f"upkeep: {status.upkeep_problem}")
+    elif status.upkeep_s > UPKEEP_LAG_S:
+        said.append(f"upkeep: sealing, rollups and retention are {status.upkeep_s:.0f} s behind")
+    return said
 
 
 async def version(call: Call) -> Answer:

@@ -117,13 +117,20 @@ class RegionAge(msgspec.Struct, kw_only=True):
 
 
 class Readiness(msgspec.Struct, kw_only=True):
-    """Whether requests can be answered. 503 while the store or the writer cannot be reached."""
+    """Whether requests can be answered. 503 while the store or the writer cannot be reached.
+
+    Attributes:
+        why: what is not ready and why, a sentence each; empty when all is.
+        warnings: what lags although requests are answered: queues, upkeep, vantages that are silent.
+    """
 
     status: str
     store: str
     writer: str
     snapshot_age_s: float
     regions: list[RegionAge]
+    why: list[str]
+    warnings: list[str]
 
 
 class VersionShape(msgspec.Struct, kw_only=True):

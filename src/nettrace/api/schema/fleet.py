@@ -68,11 +68,31 @@ class ClockShape(msgspec.Struct, kw_only=True):
     drift_ppm: float | None
 
 
+class LoadShape(msgspec.Struct, kw_only=True):
+    """A node's machine, by its newest report. Null is "not measured".
+
+    Attributes:
+        cpu_percent: of all cores; `disk_percent` of the file system its spool is on.
+        replication_lag_s: by endpoint, from the operator's gauge files.
+    """
+
+    cpu_percent: float | None
+    cores: int
+    memory_percent: float | None
+    memory_bytes: int | None
+    disk_percent: float | None
+    disk_bytes: int | None
+    rss_bytes: int | None
+    replication_lag_s: dict[str, float]
+
+
 class FleetRow(msgspec.Struct, kw_only=True):
     """A vantage, its node and how far to believe it.
 
     Attributes:
         trust: share of what could be judged that does not contradict it; null when nothing could.
+        load: its machine; null when it never told.
+        backlog: entries that wait in its spool, since `backlog_since`.
         flagged: its numbers contradict light; `evidence` says how.
     """
 
@@ -93,3 +113,6 @@ class FleetRow(msgspec.Struct, kw_only=True):
     flagged: bool
     evidence: list[str]
     lost_records: int
+    load: LoadShape | None
+    backlog: int
+    backlog_since: str | None

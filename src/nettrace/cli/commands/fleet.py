@@ -14,6 +14,7 @@ from nettrace.model.vantage import VantageState
 if TYPE_CHECKING:
     from nettrace.hub.place import Data
     from nettrace.hub.trust import Standing
+    from nettrace.model.vantage import Vantage
 
 
 @click.group()
@@ -60,6 +61,9 @@ def list_(data: Path | None) -> None:
             known = standing.get(row.vantage.node)
             worth = "" if known is None or seen is None else _worth(known)
             click.echo(f"{row.vantage.code:<12} {row.vantage.node}  {row.vantage.state:<8}  {last}{worth}")
+            told = _machine(row.vantage, now)
+            if told:
+                click.echo(f"{'':<12} {told}")
             for words in known.trust.evidence if known is not None and known.trust.flagged else ():
                 click.echo(f"{'':<12} contradicted: {words}")
     finally:
@@ -77,6 +81,29 @@ def _worth(standing: "Standing") -> str:
     return (
         f"  clock {standing.clock}{bar}{drift}  {'NOT TO BE TRUSTED, ' if judged.flagged else ''}{believed}"
     )
+
+
+def _machine(vantage: "Vantage", now: int) -> str:
+    """How its machine is, and what waits in its spool; nothing for one that never told.
+
+    >>> from nettrace.model.vantage import Load, Vantage
+    >>> _machine(Vantage(code="nyc", node="n", load=Load(cpu_percent=7.0, memory_used_bytes=1, memory_bytes=4), backlog=3), 0)
+    'cpu 7 %, memory 25 %; 3 entries wait'
+    """
+    load = vantage.load
+    said: list[str] = []
+    if load is not None:
+        shares = (("cpu", load.cpu_percent), ("memory", load.memory_percent), ("disk", load.disk_percent))
+        said.append(", ".join(f"{name} {share:.0f} %" for name, share in shares if share is not None))
+        said += [f"{endpoint} lags {lag:.3g} s" for endpoint, lag in sorted(load.replication_lag_s.items())]
+    if vantage.backlog:
+        age = (
+            ""
+            if vantage.oldest_at is None
+            else f", the oldest for {max(0, now - vantage.oldest_at) / 1e9:.0f} s"
+        )
+        said.append(f"{vantage.backlog} entries wait{age}")
+    return "; ".join(each for each in said if each)
 
 
 def _verb(name: str, state: VantageState, meaning: str) -> click.Command:

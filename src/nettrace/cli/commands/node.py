@@ -37,6 +37,14 @@ import click
     "--reflect", metavar="ADDRESS[:PORT]",
     help="Where other nodes reach this one: runs a STAMP reflector (UDP 862) that answers them alone.",
 )  # fmt: skip
+@click.option(
+    "--metrics", "metrics_port", type=click.IntRange(0, 65_535), metavar="PORT",
+    help="Serve OpenMetrics at http://127.0.0.1:PORT/metrics; 0 takes a free port and says which.",
+)  # fmt: skip
+@click.option(
+    "--gauges", metavar="DIR", type=click.Path(file_okay=False),
+    help="Report replication lags from *.prom files in this folder.",
+)  # fmt: skip
 @click.option("--at", "coordinates", metavar="LAT,LON", help="The same for the speed of light.")
 def command(
     hub: str | None,
@@ -50,6 +58,8 @@ def command(
     country: str | None,
     coordinates: str | None,
     reflect: str | None,
+    metrics_port: int | None,
+    gauges: str | None,
 ) -> None:
     """Measure what the hub assigns, keep it on disk, report it: outbound only, nothing lost.
 
@@ -82,6 +92,8 @@ def command(
         latitude=latitude,
         longitude=longitude,
         reflect=reflect,
+        metrics_port=metrics_port,
+        gauges=Path(gauges) if gauges else None,
     )
     run(settings)
 
