@@ -62,6 +62,7 @@ class MissingExtra(NetTraceError):
 
     slug = "missing-extra"
     exit_code = 2
+    status = 501
 
     def __init__(self, extra: str, needed_for: str) -> None:
         super().__init__(
@@ -221,6 +222,29 @@ class SolverStopped(NetTraceError):
     """Time ran out before a solver could say anything of use."""
 
     slug = "solver-stopped"
+    status = 503
+
+
+class SolverBusy(NetTraceError):
+    """As many placements are being solved as this server solves at once, and enough wait."""
+
+    slug = "solver-busy"
+    status = 503
+
+
+class Infeasible(NetTraceError):
+    """No plan can keep all that a request demands; what cannot hold together is named.
+
+    Attributes:
+        conflict: a smallest set of requirements that cannot hold together, each as (name, in words).
+    """
+
+    slug = "infeasible"
+    status = 422
+
+    def __init__(self, detail: str, hint: str = "", *, conflict: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(detail, hint)
+        self.conflict = conflict
 
 
 class WrongMethod(NetTraceError):

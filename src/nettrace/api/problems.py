@@ -9,10 +9,12 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from nettrace.errors import (
+    Infeasible,
     InvalidField,
     NetTraceError,
     NotFound,
     QuotaExceeded,
+    SolverBusy,
     StoreError,
     Unauthenticated,
     WrongMethod,
@@ -76,6 +78,10 @@ TITLES = {
     "store-busy": "The store is busy",
     "store-full": "The disk is full",
     "unreachable": "A part of the hub does not answer",
+    "infeasible": "No plan can keep all of this",
+    "missing-extra": "An optional part is not installed here",
+    "solver-busy": "Too many placements at once",
+    "solver-stopped": "No answer within the time",
     "wire": "A frame that is not what it should be",
     "error": "Something broke here",
 }
@@ -113,6 +119,8 @@ def problem(error: NetTraceError, *, instance: str, request_id: str) -> Problem:
 def _faults(error: NetTraceError) -> tuple[Fault, ...]:
     if isinstance(error, InvalidField):
         return (Fault(pointer=f"#/body/{error.field}", detail=error.detail),)
+    if isinstance(error, Infeasible):
+        return tuple(Fault(pointer=f"#/body/request/{name}", detail=words) for name, words in error.conflict)
     return error.faults if isinstance(error, BadRequest) else ()
 
 
@@ -132,7 +140,7 @@ def headers_of(error: NetTraceError) -> dict[str, str]:
         told["WWW-Authenticate"] = 'Bearer realm="nettrace"'
     if isinstance(error, QuotaExceeded):
         told["Retry-After"] = str(error.retry_after_s)
-    elif isinstance(error, StoreError):
+    elif isinstance(error, StoreError | SolverBusy):
         told["Retry-After"] = "5"
     return told
 

@@ -20,6 +20,7 @@ from nettrace.hub.latest import Newest, Snapshot
 from nettrace.hub.link import HubWriter
 from nettrace.hub.place import Data
 from nettrace.hub.quota import Quota
+from nettrace.hub.solving import Solvers
 from nettrace.hub.tiers import Tiers
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.outside.notify.channel import deliver
@@ -105,6 +106,7 @@ class Service:
         resolve: addresses of a name, as the hub sees it.
         deliver: carries one message to a channel, blocking.
         feed: what live listeners of this process are served from, once they are mounted.
+        solvers: placements, solved where they hold up nobody.
         following: a reader of its own for the live log, which long questions must not delay.
     """
 
@@ -133,6 +135,7 @@ class Service:
         self.resolve = addresses_of
         self.deliver = deliver
         self.answers = Answers()
+        self.solvers = Solvers()
         self.histogram = Histogram()
         self.newest = Newest(now(), self.histogram.take)
         self.documents: dict[str, bytes] = {}

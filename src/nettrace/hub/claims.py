@@ -13,8 +13,10 @@ from nettrace.errors import ConfigError
 from nettrace.hub.validation import validate_all
 from nettrace.model.instant import NS_PER_MS, ms
 from nettrace.model.path import Place
-from nettrace.placement.registry.claims import ClaimKind, RegisteredClaim
+from nettrace.outside.places import find as find_place
+from nettrace.placement.registry.claims import ClaimKind, RegisteredClaim, built_in_claims
 from nettrace.placement.registry.facts import Protocol, Registry
+from nettrace.placement.registry.load import built_in
 from nettrace.placement.registry.places import engine_of
 from nettrace.store.port import StoreReader
 from nettrace.store.rows import Window
@@ -127,6 +129,40 @@ def audit_document(made: Audit, evidence: Evidence | None) -> dict[str, Any]:
         "registry": _registry(made),
         "measured": _evidence(evidence), "why": " ".join(_why(made, evidence)), "note": claim.note,
     }  # fmt: skip
+
+
+FINDINGS = ("impossible", "contradicted", "implausible", "possible", "unknown_place")
+"""What became of a claim, all considered, worst first."""
+
+
+def finding(document: dict[str, Any]) -> str:
+    """What a `nettrace.claim_audit/1` comes to: light first, then measurement and the registry.
+
+    >>> finding({"verdict": "possible", "measured": {"verdict": "contradicted"}, "registry": None})
+    'contradicted'
+    >>> finding({"verdict": None, "measured": None, "registry": "agrees"})
+    'possible'
+    """
+    verdict, seen, known = document["verdict"], document["measured"], document["registry"]
+    if verdict == Verdict.IMPOSSIBLE:
+        return "impossible"
+    if (seen is not None and seen["verdict"] == "contradicted") or (
+        verdict is None and known == "contradicts"
+    ):
+        return "contradicted"
+    return str(verdict or ("possible" if known == "agrees" else Verdict.UNKNOWN_PLACE))
+
+
+def audit_all(reader: StoreReader, window: Window, visible: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """Every claim that ships, with what a hub measured of it where whoever asks may see the host; `finding` beside it."""
+    facts = built_in()
+    made: list[dict[str, Any]] = []
+    for claim in built_in_claims():
+        host = _host(claim, facts)
+        seen = measured(claim, facts, reader, window, find_place) if host and visible(host) else None
+        document = audit_document(audit(claim, facts, find_place), seen)
+        made.append({**document, "finding": finding(document)})
+    return made
 
 
 def _registry(made: Audit) -> str | None:

@@ -10,7 +10,7 @@ import msgspec
 
 from nettrace.analysis.geo.floor import floor_between
 from nettrace.analysis.geo.sphere import between_km
-from nettrace.errors import Invalid
+from nettrace.errors import Infeasible, Invalid
 from nettrace.hub.claims import audit, audit_document
 from nettrace.hub.estimating import Table, with_estimates
 from nettrace.model.instant import ms, rfc3339
@@ -24,7 +24,8 @@ from nettrace.placement.document.ground import Ground
 from nettrace.placement.document.seen import Measured, Seen, host_of_url, set_aside, with_measured
 from nettrace.placement.front import front
 from nettrace.placement.physics import check_physics
-from nettrace.placement.plan import Solver, Status, make_plan, plain, plan_document
+from nettrace.placement.plan import Solver, Status, assignments_of, make_plan, plain, plan_document
+from nettrace.placement.problem import Reader, Requirement
 from nettrace.placement.registry.claims import built_in_claims
 from nettrace.placement.registry.facts import Registry
 from nettrace.placement.registry.naming import completed
@@ -134,7 +135,8 @@ def _read(asked: str | Mapping[str, Any], facts: Registry) -> tuple[Request, Bri
         own, brief = split(asked)
         return parse_request(own, complete), brief
     tables = {name: each for name, each in asked.items() if name != "document"}
-    return read_request(tables, complete), brief_of(asked.get("document", {}))
+    brief = brief_of(asked.get("document", {}))
+    return read_request(tables, complete), brief
 
 
 def floor_ms(*ends: float) -> float:
@@ -234,3 +236,52 @@ def _site_at(origin: str | None, request: Request) -> str | None:
         and between_km(place, _place(site.lat, site.lon)) <= NEAR_KM
     )
     return next(near, None)
+
+
+def spread(ground: Ground) -> list[tuple[float, float]]:
+    """For each trade of the front what latency costs a month were every round trip at the low, and at the high end.
+
+    A round trip without an interval counts at its median. All at one end is further than chance would have it: these are
+    bounds of the intervals' sum, not its interval.
+    """
+    reader = Reader(ground.request)
+    problem = reader.problem((Requirement("budget_usd_month"),))
+    weight = {venue.name: venue.usd_per_ms_month for venue in ground.request.venue}
+    number = {site.name: at for at, site in enumerate(ground.request.site)}
+    made: list[tuple[float, float]] = []
+    for trade in ground.extras.get("pareto", ()):
+        rows = assignments_of(reader, problem, sum(1 << number[name] for name in trade["sites"]))
+        low, high = (
+            sum(weight[row.venue] * (row.p50_ms if end is None else end) for row, end in ends)
+            for ends in ([(row, row.low_ms) for row in rows], [(row, row.high_ms) for row in rows])
+        )
+        made.append((round(low, 6), round(high, 6)))
+    return made
+
+
+def refuse(plan: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Return when a `nettrace.plan/1` is a plan.
+
+    Raises:
+        Infeasible: it is not; each requirement of the conflict is named by its place in the request.
+    """
+    if plan["status"] != Status.INFEASIBLE:
+        return
+    hint = (
+        "This is a smallest set of requirements that cannot hold together: change one of them"
+        if plan["conflict_smallest"]
+        else "All of these are needed for the conflict, though a smaller one may exist: change one of them"
+    )
+    pairs = zip(plan["conflict"], plan["reasons"], strict=True)
+    conflict = tuple((_pointer(name, request), words) for name, words in pairs)
+    raise Infeasible(plan["explanation"], hint, conflict=conflict)
+
+
+def _pointer(name: str, request: Mapping[str, Any]) -> str:
+    """Where a requirement stands in the request: `venue v max_ms` at `venue/0/max_ms`."""
+    table, _, rest = name.partition(" ")
+    if table not in {"venue", "site"}:
+        return f"limits/{name}"
+    owner, _, key = rest.rpartition(" ")
+    at = next((at for at, each in enumerate(request[table]) if each["name"] == owner), 0)
+    return f"{table}/{at}" if key == "latency" else f"{table}/{at}/{key}"

@@ -6,6 +6,8 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from nettrace.hub.access import Access
 from nettrace.hub.latest import Snapshot
 from nettrace.hub.link import HubWriter
+from nettrace.hub.place import Data
+from nettrace.hub.solving import Solvers
 from nettrace.model.instant import Instant
 from nettrace.store.port import StoreReader
 
@@ -38,6 +40,8 @@ class Hub(Protocol):
     now: Callable[[], Instant]
     access: Access
     secret: bytes
+    data: Data
+    solvers: Solvers
 
     @property
     def snapshot(self) -> Snapshot:
