@@ -13,8 +13,8 @@ from math import log
 
 import numpy as np
 
-from bench.signals import heard, matched, observed
 from bench.signals_data import Series, labelled, shuffled
+from bench.signals_score import heard, matched, observed
 from nettrace.analysis.signals.regime import Change, Regime
 from nettrace.analysis.signals.shift import HELD
 from nettrace.model.instant import NS_PER_MS, NS_PER_S

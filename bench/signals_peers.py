@@ -5,9 +5,11 @@ places in the row. All but PELT read the row once, in order; PELT sees all of it
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import lgamma, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 Found = list[tuple[int, int]]
 
@@ -151,11 +153,118 @@ def pelt_poisson(values: Sequence[float], shortest: int = 3) -> Found:
     return found[::-1]
 
 
+def sliding_pelt(values: Sequence[float], window: int = 96, twice: float = 2.0, gate: float = 1.0) -> Found:
+    """The same model over a window that slides: after each sample the best segments of the newest 96, proven when new.
+
+    Penalty twice the MBIC of the window; a change is one whose medians on both sides are a gate apart, and which is no
+    nearer than the shortest segment to one said before. The best segments are found exactly, for all windows at a time.
+    """
+    row = np.asarray(values)
+    if len(row) <= window:
+        return []
+    found: Found = []
+    said = 0
+    views = np.lib.stride_tricks.sliding_window_view(row, window)
+    for start in range(0, len(views), 4096):
+        block = views[start : start + 4096]
+        for number, change in enumerate(_last_change(block, twice * 3 * np.log(window))):
+            place = start + number + change
+            if change == 0 or place < said + SHORTEST:
+                continue
+            before = block[number, max(0, change - 36) : change]
+            if abs(np.median(block[number, change:]) - np.median(before)) > gate:
+                found.append((start + number + window - 1, place))
+                said = place
+    return found
+
+
+SHORTEST = 3
+"""Samples of a segment, at least."""
+
+
+def _last_change(views: NDArray[np.float64], penalty: float) -> NDArray[np.int64]:
+    """Where the last segment of each window begins, 0 where there is only one: optimal partitioning (Jackson 2005)."""
+    whole = np.round(views - views.min(1, keepdims=True))
+    sums = np.c_[np.zeros(len(whole)), np.cumsum(whole, 1)].T.copy()
+    count = whole.shape[1]
+    best = np.full(sums.shape, np.inf)
+    best[0] = -penalty
+    last = np.zeros(len(whole), int)
+    for end in range(SHORTEST, count + 1):
+        starts = np.arange(end - SHORTEST + 1)
+        total, size = sums[end] - sums[starts], (end - starts)[:, None]
+        cost = 2 * total * (np.log(size) - np.log(np.maximum(total, 1))) + np.log(size)
+        reached = best[starts] + cost + penalty
+        last = reached.argmin(0)
+        best[end] = np.take_along_axis(reached, last[None], 0)[0]
+    return last
+
+
+def pelt_ranks(values: Sequence[float], gate: float = 0.0) -> Found:
+    """PELT with the non-parametric cost of Haynes et al. (2017) and the MBIC penalty; offline, the labels' authors' best.
+
+    The cost of a segment is that of its empirical distribution at 4 ln n quantiles of the whole, packed into the tails. With
+    a `gate`, changes between medians closer than it are left out.
+    """
+    row = np.asarray(values)
+    count = len(row)
+    kept = int(4 * np.log(count))
+    weight = np.log(2 * count - 1)
+    share = 1 / (1 + (2 * count - 1) * np.exp(-weight / kept * (2 * np.arange(1, kept + 1) - 1)))
+    levels = np.sort(row)[np.minimum((share * (count - 1)).astype(int) + 1, count - 1)]
+    below = (row[:, None] < levels) + 0.5 * (row[:, None] == levels)
+    sums = np.r_[np.zeros((1, kept)), np.cumsum(below, 0)]
+    table = _entropies(count)
+    logs = np.log(np.maximum(np.arange(count + 1), 1))
+    penalty = 3 * np.log(count)
+    best, before = np.full(count + 1, np.inf), np.zeros(count + 1, int)
+    best[0] = -penalty
+    alive = np.array([0])
+    for end in range(SHORTEST, count + 1):
+        size = end - alive
+        under = ((sums[end] - sums[alive]) * 2).astype(int)  # halves are whole
+        inside = (table[under] + table[2 * size[:, None] - under]).sum(1) - kept * size * logs[size]
+        cost = -2 * weight / kept * inside + logs[size]
+        reached = best[alive] + cost + penalty
+        pick = int(reached.argmin())
+        best[end], before[end] = reached[pick], alive[pick]
+        alive = np.r_[alive[best[alive] + cost <= best[end] + np.log(count)], end - SHORTEST + 1]
+    return _gated(row, before, gate)
+
+
+def _entropies(count: int) -> NDArray[np.float64]:
+    """Value ln value for 0, 1/2, 1, ... up to the count."""
+    halves = np.arange(2 * count + 1) / 2
+    return halves * np.log(np.maximum(halves, 0.5)) * (halves > 0)
+
+
+def _gated(row: NDArray[np.float64], before: NDArray[np.int64], gate: float) -> Found:
+    """The changes of the best segments whose medians are at least the gate apart."""
+    edges = [len(row)]
+    while edges[-1] > 0:
+        edges.append(int(before[edges[-1]]))
+    edges.reverse()
+    levels = [float(np.median(row[start:end])) for start, end in pairwise(edges)]
+    return [
+        (len(row) - 1, edge)
+        for edge, (old, new) in zip(edges[1:-1], pairwise(levels), strict=True)
+        if abs(new - old) >= gate
+    ]
+
+
+def pelt_ranks_gated(values: Sequence[float]) -> Found:
+    """That, with a gate of 1 ms."""
+    return pelt_ranks(values, 1.0)
+
+
 PEERS: dict[str, Callable[[Sequence[float]], Found]] = {
     "forerunners' z(12) > 2": zscore,
     "EWMA l=.2 L=5": ewma,
     "CUSUM k=.5 h=10": cusum,
     "Page-Hinkley, river": page_hinkley,
     "BOCPD Student-t, 1 ms": bocpd,
+    "sliding PELT Poisson, 1 ms": sliding_pelt,
     "offline PELT Poisson MBIC": pelt_poisson,
+    "offline PELT ranks MBIC": pelt_ranks,
+    "offline PELT ranks MBIC, 1 ms": pelt_ranks_gated,
 }

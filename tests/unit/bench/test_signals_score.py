@@ -1,9 +1,9 @@
 """How the benchmark of detectors counts: one label, one statement, within two samples."""
 
 import pytest
-from bench.signals import Score, matched
 from bench.signals_data import Series
-from bench.signals_peers import pelt_poisson, zscore
+from bench.signals_peers import pelt_poisson, pelt_ranks, sliding_pelt, zscore
+from bench.signals_score import Score, matched
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,12 @@ def test_peers_find_what_they_are_known_for() -> None:
     row = [50.0 + place % 2 for place in range(60)] + [80.0 + place % 2 for place in range(60)]
     assert 60 in [change for _, change in zscore(row)]
     assert [change for _, change in pelt_poisson(row)] == [60]
+    assert [change for _, change in pelt_ranks(row)] == [60]
+    assert pelt_ranks(row, gate=40.0) == []
+
+
+def test_sliding_pelt_says_a_change_once_soon_after_it() -> None:
+    row = [50.0 + place % 2 for place in range(150)] + [80.0 + place % 2 for place in range(90)]
+    ((proven, change),) = sliding_pelt(row)
+    assert abs(change - 150) <= 2
+    assert 152 <= proven <= 160
