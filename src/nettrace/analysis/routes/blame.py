@@ -107,7 +107,14 @@ def _explained(seen: Sequence[Observation], scale: Scale, trunks: Trunks) -> lis
 
 def _rated(found: Iterable[Fault], *, sure: bool, is_loss: bool) -> list[_Explained]:
     made = [(fault, _unparted(fault)) for fault in found]
-    return [_Explained(fault, rivals, sure and fault.seen and not rivals, is_loss) for fault, rivals in made]
+    return [
+        _Explained(fault, rivals, sure and not rivals and _located(fault), is_loss) for fault, rivals in made
+    ]
+
+
+def _located(fault: Fault) -> bool:
+    """Whether both ends of the link were measured; or, inside a tunnel, whether two vantages have only this link in common."""
+    return fault.seen or (fault.vantages > 1 and not fault.tied)
 
 
 def _measured_by_rounds(forest: Forest, rounds: Rounds) -> None:
