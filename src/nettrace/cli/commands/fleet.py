@@ -1,4 +1,4 @@
-"""`nettrace fleet`: tokens that let machines become nodes, and what becomes of nodes."""
+"""`nettrace fleet`: tokens that let machines become nodes, what becomes of nodes, and the machines themselves."""
 
 import time
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nettrace.cli.commands import fleet_machines
 from nettrace.cli.folder import data_option
 from nettrace.errors import NotFound
 from nettrace.model.instant import ms, rfc3339
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Nodes elsewhere: let them in, drain them, revoke them. Works with and without a running hub."""
+    """Nodes elsewhere: let them in, drain them, revoke them; and the machines they run on, from one fleet.toml."""
 
 
 @command.command()
@@ -144,3 +145,6 @@ for _name, _state, _meaning in (
     ("revoke", VantageState.REVOKED, "Let nothing of a node in any more, from this moment on."),
 ):
     command.add_command(_verb(_name, _state, _meaning))
+
+for _each in fleet_machines.COMMANDS:
+    command.add_command(_each)

@@ -1,0 +1,376 @@
+"""`nettrace fleet plan|apply|ls|status|logs|destroy`: the machines nodes run on, from one fleet.toml."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from nettrace.cli.folder import data_option
+from nettrace.errors import Conflict, Invalid, NetTraceError, NotFound, SourceError
+
+if TYPE_CHECKING:
+    from nettrace.outside.providers.port import Provider, Secret
+    from nettrace.placement.fleet import Machine, Plan, Wanted
+    from nettrace.placement.fleet_file import Fleet, Prices
+
+TOKEN_HOURS = 1.0
+"""How long the token of a machine that is being made can be used."""
+
+file_option = click.option(
+    "--file", "file", default="fleet.toml", show_default=True, metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False), help="What the fleet should be.",
+)  # fmt: skip
+names_argument = click.argument("names", nargs=-1, metavar="[MACHINE]...")
+
+
+def _fleet(file: Path) -> "Fleet":
+    from nettrace.placement.fleet_file import read_fleet
+
+    try:
+        return read_fleet(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise SourceError(
+            f"{file} cannot be read ({problem})", "Write one: docs/guides/fleet.md"
+        ) from problem
+
+
+def _providers(fleet: "Fleet", data: Path | None) -> "dict[str, Provider]":
+    """Those the file names."""
+    from nettrace.hub.open import folder_of
+    from nettrace.outside.notify.secret import secret
+    from nettrace.outside.providers.fly import FlyMachines
+    from nettrace.outside.providers.local import LocalMachines
+    from nettrace.outside.providers.port import Secret
+    from nettrace.outside.providers.ssh import SshMachines
+
+    named = {group.provider for group in fleet.machines}
+    made: dict[str, Provider] = {"local": LocalMachines(fleet.name, folder_of(data).folder / "fleet")}
+    if fleet.fly is not None:
+        made["fly"] = FlyMachines(fleet, fleet.fly, Secret(secret(fleet.fly.token, "[fly] token")))
+    if "ssh" in named:
+        made["ssh"] = SshMachines(fleet.name, fleet.ssh)
+    return made
+
+
+def _existing(fleet: "Fleet", providers: "dict[str, Provider]") -> "list[Machine]":
+    hosts = [host for group in fleet.machines for host in group.hosts]
+    return [machine for provider in providers.values() for machine in provider.machines(hosts)]
+
+
+def _prices(fleet: "Fleet", file: Path) -> "Prices | None":
+    """The sheet beside the file, or from its address, as it is today."""
+    from nettrace.outside.download import fetch
+    from nettrace.placement.fleet_file import read_prices
+
+    if not fleet.prices:
+        return None
+    if "://" not in fleet.prices:
+        return read_prices((file.parent / fleet.prices).read_text(encoding="utf-8"))
+    with TemporaryDirectory() as folder:
+        sheet = Path(folder) / "prices.toml"
+        fetch(fleet.prices, sheet)
+        return read_prices(sheet.read_text(encoding="utf-8"))
+
+
+def _regions(providers: "dict[str, Provider]", say: Callable[[str], None]) -> frozenset[str] | None:
+    from nettrace.outside.providers.fly import FlyMachines
+
+    fly = providers.get("fly")
+    if not isinstance(fly, FlyMachines):
+        return None
+    try:
+        found = fly.regions()
+    except NetTraceError as problem:
+        say(f"Fly's regions are not known now: {problem}")
+        return None
+    say(f"Fly has {len(found)} regions as of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    return found
+
+
+def _planned(
+    fleet: "Fleet", file: Path, providers: "dict[str, Provider]", say: Callable[[str], None]
+) -> "Plan":
+    from nettrace.placement.fleet import plan, wanted
+
+    prices = _prices(fleet, file)
+    if prices is not None:
+        say(f"prices of {prices.fetched}: {prices.source}")
+    regions = _regions(providers, say)
+    return plan(wanted(fleet), _existing(fleet, providers), prices, _today(), regions)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _show(plan: "Plan", say: Callable[[str], None]) -> None:
+    for each in plan.kept:
+        say(f"  keep     {each.name:<24} {each.provider}:{each.place:<6} {each.state}")
+    for step in plan.steps:
+        cost = "price unknown" if step.usd is None else f"${step.usd:.2f}/month"
+        size = f" {step.wanted.size}" if step.wanted.size else ""
+        places = ", else ".join(step.wanted.places)
+        say(f"  {step.kind:<8} {step.wanted.name:<24} {step.wanted.provider}:{places}{size}  {cost}")
+    for note in plan.notes:
+        say(f"  note     {note}")
+    least = f", and {plan.unknown} machines of unknown price" if plan.unknown else ""
+    say(f"The fleet will cost ${plan.usd:.2f} a month{least}; {len(plan.steps)} steps.")
+
+
+@click.command("plan")
+@file_option
+@data_option
+def plan_command(file: Path, data: Path | None) -> None:
+    """What apply would do and what the fleet then costs a month; creates nothing.
+
+    Costs are for the first region of each list: a fallback may cost another price.
+    """
+    fleet = _fleet(file)
+    plan = _planned(fleet, file, _providers(fleet, data), _to_stderr)
+    _show(plan, click.echo)
+    if plan.steps:
+        click.echo(f"Do it: nettrace fleet apply --file {file} --confirm {plan.confirm}")
+
+
+@click.command("apply")
+@file_option
+@click.option(
+    "--confirm", metavar="TOKEN", help="The token of the plan that was shown; without it you are asked."
+)
+@data_option
+def apply_command(file: Path, confirm: str | None, data: Path | None) -> None:
+    """Make the fleet what the file says; run it on the hub's machine.
+
+    Twice changes nothing, after an interruption it resumes, a region without room hands over to the next of its list.
+    Nothing is ever destroyed by it.
+    """
+    from nettrace.outside.providers.apply import apply
+
+    fleet = _fleet(file)
+    providers = _providers(fleet, data)
+    plan = _planned(fleet, file, providers, _to_stderr)
+    _show(plan, click.echo)
+    if not plan.steps:
+        return
+    _confirmed(confirm, plan.confirm, "Take these steps?", "nettrace fleet plan shows it")
+    done = apply(plan, providers, _node_of(fleet), _minted(data), click.echo)
+    if done.failed:
+        raise Conflict(
+            f"{len(done.failed)} of {len(plan.steps)} steps failed",
+            "Apply again: what is done is not done twice",
+        )
+
+
+def _confirmed(given: str | None, right: str, question: str, hint: str) -> None:
+    """Ends here unless a person or the right token says yes."""
+    if given is None and sys.stdin.isatty():
+        click.confirm(question, abort=True)
+    elif given is None:
+        raise Invalid("nobody confirmed it", f"Give --confirm {right}")
+    elif given != right:
+        raise Conflict("the token is of another plan: something changed since", hint)
+
+
+def _node_of(fleet: "Fleet") -> "Callable[[Wanted, str], tuple[str, ...]]":
+    """What a node is told beside its token: the hub and, where a region is known, where it stands."""
+    from nettrace.outside.places import find
+
+    def told(wanted: "Wanted", place: str) -> tuple[str, ...]:
+        words = ["--hub", fleet.hub, *(["--insecure-http"] if fleet.insecure_http else [])]
+        known = find(f"fly:{place}") if wanted.provider == "fly" else None
+        if known is not None:
+            words += ["--city", known.name, "--at", f"{known.latitude},{known.longitude}"]
+            words += ["--country", known.country] if known.country else []
+        return tuple(words)
+
+    return told
+
+
+def _minted(data: Path | None) -> "Callable[[str], Secret]":
+    from nettrace.hub.enrolment import make_token
+    from nettrace.hub.open import folder_of, writer
+    from nettrace.outside.providers.port import Secret
+
+    def token(code: str) -> "Secret":
+        with writer(folder_of(data)) as store:
+            return Secret(make_token(store, code, time.time_ns(), TOKEN_HOURS * 3600))
+
+    return token
+
+
+@click.command("ls")
+@file_option
+@data_option
+def ls_command(file: Path, data: Path | None) -> None:
+    """The fleet's machines as their providers know them, one a line; no other machine is looked at."""
+    fleet = _fleet(file)
+    for each in sorted(_existing(fleet, _providers(fleet, data)), key=lambda one: one.name):
+        click.echo(
+            f"{each.name:<28} {each.provider}:{each.place:<12} {each.state:<10} {each.size}  {each.id}"
+        )
+
+
+@click.command("status")
+@file_option
+@data_option
+def status_command(file: Path, data: Path | None) -> None:
+    """Each wanted machine beside what its provider and the hub say of it; exit 3 when one is not well."""
+    from nettrace.placement.fleet import wanted
+
+    fleet = _fleet(file)
+    there = {(each.provider, each.name): each for each in _existing(fleet, _providers(fleet, data))}
+    heard = _heard(data)
+    ill = 0
+    for each in wanted(fleet):
+        machine = there.pop((each.provider, each.name), None)
+        state = "missing" if machine is None else f"{machine.state} in {machine.place}"
+        node = heard.get(each.code, "not enrolled")
+        well = machine is not None and machine.state == "started" and node.startswith("active, heard")
+        ill += not well
+        click.echo(f"{'ok ' if well else 'BAD'} {each.name:<28} {state:<24} {node}")
+    for machine in there.values():
+        click.echo(f"??? {machine.name:<28} {machine.state} in {machine.place}, not wanted")
+    if ill:
+        raise SystemExit(3)
+
+
+def _heard(data: Path | None) -> dict[str, str]:
+    """By code, what the hub knows of the newest node that is not revoked; quiet for three minutes is not well."""
+    from nettrace.hub.open import folder_of, open_reader
+    from nettrace.model.instant import NS_PER_S, rfc3339
+    from nettrace.model.vantage import VantageState
+
+    reader = open_reader(folder_of(data))
+    try:
+        rows = [row.vantage for row in reader.nodes() if row.vantage.state is not VantageState.REVOKED]
+    finally:
+        reader.close()
+    said: dict[str, str] = {}
+    for each in sorted(rows, key=lambda one: one.enrolled_at):
+        if each.last_seen is None:
+            said[each.code] = f"{each.state}, never heard of"
+        else:
+            quiet = time.time_ns() - each.last_seen > 180 * NS_PER_S
+            said[each.code] = (
+                f"{each.state}, {'QUIET since' if quiet else 'heard of'} {rfc3339(each.last_seen)}"
+            )
+    return said
+
+
+@click.command("logs")
+@click.argument("name", metavar="MACHINE")
+@click.option(
+    "--lines", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most."
+)
+@file_option
+@data_option
+def logs_command(name: str, lines: int, file: Path, data: Path | None) -> None:
+    """The newest lines of one machine: what its node printed; of a Fly machine its events."""
+    fleet = _fleet(file)
+    providers = _providers(fleet, data)
+    for machine in _chosen(_existing(fleet, providers), (name,)):
+        for line in providers[machine.provider].logs(machine, lines):
+            click.echo(line)
+
+
+def _chosen(machines: "Iterable[Machine]", names: tuple[str, ...]) -> "list[Machine]":
+    """Those of the names; a name may be written without the fleet's in front.
+
+    Raises:
+        NotFound: one of them is not there.
+    """
+    there = {each.name: each for each in machines}
+    for name in names:
+        if name not in there:
+            raise NotFound(f"this fleet has no machine '{name}'", "nettrace fleet ls shows them")
+    return [there[name] for name in dict.fromkeys(names)]
+
+
+@click.command("destroy")
+@names_argument
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="The whole fleet, not only what the file does not want any more.",
+)
+@click.option(
+    "--confirm", metavar="TOKEN", help="The token this command shows without it: of exactly these machines."
+)
+@file_option
+@data_option
+def destroy_command(
+    names: tuple[str, ...], everything: bool, confirm: str | None, file: Path, data: Path | None
+) -> None:
+    """Destroy machines of the fleet and revoke their nodes. Without --confirm it only says which.
+
+    Without names: those the file does not want any more. Only machines with this fleet's label are ever touched.
+    """
+    from nettrace.placement.fleet import doomed, wanted
+
+    fleet = _fleet(file)
+    providers = _providers(fleet, data)
+    existing = _existing(fleet, providers)
+    if names:
+        existing = _chosen(existing, names)
+    elif not everything:
+        keep = {(each.provider, each.name) for each in wanted(fleet)}
+        existing = [each for each in existing if (each.provider, each.name) not in keep]
+    chosen, right = doomed(existing, ())
+    for each in chosen:
+        click.echo(f"  destroy  {each.name:<24} {each.provider}:{each.place} {each.state}  {each.id}")
+    if not chosen:
+        click.echo("Nothing to destroy.")
+        return
+    if confirm is None:
+        click.echo(
+            f"Nothing was done. To destroy these {len(chosen)}: the same command with --confirm {right}"
+        )
+        return
+    _confirmed(confirm, right, "", "Without --confirm the command shows what is there now")
+    failed = [
+        each.name for each in chosen if not _destroyed(each, providers[each.provider], fleet.name, data)
+    ]
+    if failed:
+        raise Conflict(f"{len(failed)} are still there: {', '.join(failed)}", "Run it again")
+
+
+def _destroyed(machine: "Machine", provider: "Provider", fleet: str, data: Path | None) -> bool:
+    try:
+        provider.destroy(machine)
+    except NetTraceError as problem:
+        click.echo(f"{machine.name}: {problem}")
+        return False
+    _revoke(machine.name.removeprefix(f"{fleet}-"), data)
+    click.echo(f"{machine.name}: destroyed")
+    return True
+
+
+def _revoke(code: str, data: Path | None) -> None:
+    """A machine that is gone has no node: what was on its disk lets nobody in."""
+    from nettrace.hub.open import folder_of, open_reader, writer
+    from nettrace.model.vantage import VantageState
+
+    place = folder_of(data)
+    reader = open_reader(place)
+    try:
+        rows = [row.vantage for row in reader.nodes()]
+    finally:
+        reader.close()
+    gone = [each.node for each in rows if each.code == code and each.state is not VantageState.REVOKED]
+    if gone:
+        with writer(place) as store:
+            for node in gone:
+                store.set_state(node, VantageState.REVOKED, time.time_ns())
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)
+
+
+COMMANDS = (plan_command, apply_command, ls_command, status_command, logs_command, destroy_command)
