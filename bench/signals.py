@@ -10,22 +10,20 @@ from collections.abc import Iterable
 from os import environ
 from time import process_time
 
-import numpy as np
-
 from bench.figure import OURS, Column, Table
-from bench.signals_data import NOISE, STEP_S, Series, labelled, stepped
+from bench.signals_data import Series, labelled, stepped
+from bench.signals_fleet import QUICK, fleet_tables
+from bench.signals_fleet import SERIES as SERIES_AT_ONCE
 from bench.signals_nab import nab_tables
 from bench.signals_noise import SERIES, noise_tables
 from bench.signals_peers import PEERS
 from bench.signals_score import Score, heard, matched, observed
 from nettrace.analysis.signals.catalogue import CATALOGUE, detector
-from nettrace.analysis.signals.control import believed, shift_p_value
 from nettrace.analysis.signals.detector import Detector
 from nettrace.analysis.signals.replay import Comparing
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.signal import Observation, Signal, Tier
 
-FLEET_SAMPLES, FALSE_SHARE = 120, 0.1
 SLOW = {
     "BOCPD Student-t, 1 ms",
     "sliding PELT Poisson, 1 ms",
@@ -55,8 +53,8 @@ def run(runs: int, quick: bool) -> list[Table]:
         )
     tables += [] if quick else nab_tables()
     tables += noise_tables(int(environ.get("NETTRACE_SERIES", "24" if quick else SERIES)))
-    fleet = int(environ.get("NETTRACE_FLEET", "2000" if quick else "20000"))
-    return [*tables, _fleet(fleet, runs), _cost(series, runs)]
+    tables += fleet_tables(int(environ.get("NETTRACE_FLEET", QUICK if quick else SERIES_AT_ONCE)), 1)
+    return [*tables, _cost(series, runs)]
 
 
 def _places(series: Series, signals: Iterable[Signal]) -> list[tuple[int, int]]:
@@ -141,47 +139,6 @@ def _confidence(title: str, series: list[Series]) -> Table:
             stated, right = (sum(one) / len(found) for one in zip(*found, strict=True))
             name = f"{OURS} {tier} {fifth / 5:.1f}-{fifth / 5 + 0.2:.1f}"
             table.add(name, {"stated": stated, "realised": right, "shifts": float(len(found))})
-    return table
-
-
-def _fleet(count: int, runs: int) -> Table:
-    """False discoveries over many series at once: two in a hundred have a planted step, the rest are noise."""
-    table = Table(
-        f"signals: {count} series of 120 samples at once, 2 % with a planted step of 2 to 20 ms",
-        [
-            Column("false share", "1", FALSE_SHARE), Column("found", "share of planted"),
-            Column("said", "n"), Column("rate", "samples/s"),
-        ],
-        note=f"autocorrelated and heavy-tailed noise; believed: Benjamini-Hochberg at {FALSE_SHARE:g} over all series",
-    )  # fmt: skip
-    for seed in range(runs):
-        dice, score = np.random.default_rng(seed), Score()
-        planted, p_values = [], []
-        for number in range(count):
-            values = NOISE["autocorrelated" if number % 2 else "heavy-tailed"](FLEET_SAMPLES, dice)
-            planted.append(bool(dice.random() < 0.02))
-            if planted[-1]:
-                values[dice.integers(40, 100) :] += dice.uniform(2, 20)
-            said = heard(
-                "shift",
-                observed(Series("", [n * STEP_S for n in range(FLEET_SAMPLES)], values.tolist(), [])),
-                score,
-            )
-            ratios = [signal.evidence.value for signal in said if not signal.updates]
-            p_values.append(shift_p_value(max(ratios), FLEET_SAMPLES) if ratios else 1.0)
-        chosen = believed(p_values, FALSE_SHARE)
-        every = [place for place, p_value in enumerate(p_values) if p_value < 1]
-        for name, said_of in ((f"{OURS}", chosen), ("every alarm", every)):
-            right = sum(planted[place] for place in said_of)
-            table.add(
-                name,
-                {
-                    "false share": 1 - right / max(1, len(said_of)),
-                    "found": right / max(1, sum(planted)),
-                    "said": float(len(said_of)),
-                    "rate": score.samples / score.seconds if name == OURS else None,
-                },
-            )
     return table
 
 
