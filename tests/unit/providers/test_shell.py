@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_process_is_made_found_again_started_again_and_destroyed(
     assert states(local) == [("nt-here", "started")]
     local.destroy(made)
     local.destroy(made)
-    assert (states(local), list((tmp_path / "fleet").iterdir())) == ([], [])
+    assert (states(local), list((tmp_path / "fleet").glob("nt-*"))) == ([], [])
 
 
 def test_the_token_is_in_a_file_for_its_owner_and_in_no_command_line(
@@ -112,10 +113,22 @@ def test_folders_of_others_are_not_seen_and_not_removed(local: LocalMachines, tm
     assert (home / "fleet").read_text() == "another"
 
 
-def test_two_at_once_make_one(local: LocalMachines) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: local.create(order(), "here"), range(2)))
+def test_many_at_once_make_one_process(local: LocalMachines, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: local.create(order(), "here"), range(6)))
     assert states(local) == [("nt-here", "started")]
+    until((tmp_path / "fleet/nt-here/node/identity.json").exists)
+    assert processes(tmp_path) == [int((tmp_path / "fleet/nt-here/pid").read_text())]
+
+
+def processes(folder: Path) -> list[int]:
+    """Those whose command line names something in the folder."""
+    found: list[int] = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if f"{folder}/fleet".encode() in file.read_bytes():
+                found.append(int(file.parent.name))
+    return found
 
 
 def test_hostile_words_stay_words(local: LocalMachines, tmp_path: Path) -> None:
@@ -184,6 +197,6 @@ def test_a_host_that_is_not_reached_is_an_error_not_an_empty_host(ssh: tuple[Ssh
 
 def test_a_host_without_the_program_says_how_to_install_it(ssh: tuple[SshMachines, Path]) -> None:
     machines = SshMachines("nt", Ssh(program=("no-such-program",)))
-    with pytest.raises(Refused, match="pipx install nettrace"):
+    with pytest.raises(Refused, match=r"pipx install nettrace"):
         machines.create(order("b", "ssh"), "b")
     assert machines.machines(["b"])[0].state == "unfinished", "the next apply goes on here"

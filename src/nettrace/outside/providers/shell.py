@@ -31,19 +31,24 @@ start() {
   set --; while IFS= read -r word; do set -- "$@" "$word"; done <"$dir/command"
   command -v "$1" >/dev/null 2>&1 || { echo "there is no program $1 here" >&2; exit 44; }
   own=nohup; if command -v setsid >/dev/null 2>&1; then own=setsid; fi
-  $own "$@" >>"$dir/log" 2>&1 </dev/null &
+  $own "$@" >>"$dir/log" 2>&1 </dev/null 9>&- &
   echo $! >"$dir/pid.new"; mv "$dir/pid.new" "$dir/pid"
   tries=0; while [ $tries -lt 10 ]; do
     alive "$dir" && return 0; tries=$((tries + 1)); sleep 0.1
   done
   tail -n 3 "$dir/log" >&2; exit 45
 }
+if [ "$verb" != list ] && [ "$verb" != logs ]; then
+  mkdir -p "$base"; exec 9>"$base/.lock"  # one at a time; the kernel lets go of it whatever happens to us
+  command -v flock >/dev/null 2>&1 || { echo "there is no program flock here (util-linux)" >&2; exit 44; }
+  flock 9
+fi
 case $verb in
 list) for each in "$base"/*/; do each=${each%/}
     if ours "$each"; then printf '%s\t%s\n' "${each##*/}" "$(state "$each")"; fi
   done ;;
 create)
-  mkdir -p "$base"; mkdir "$dir" 2>/dev/null || {
+  mkdir "$dir" 2>/dev/null || {
     [ -d "$dir" ] || { echo "$dir cannot be made" >&2; exit 46; }
     [ -e "$dir/fleet" ] || [ -n "$(ls -A "$dir")" ] || printf '%s' "$fleet" >"$dir/fleet"
     ours "$dir" || { echo "$dir is not this fleet's" >&2; exit 43; }
@@ -131,7 +136,7 @@ class Shell:
             raise Refused(f"{self._place}: '{name}' is not of the fleet '{self._fleet}'", "It is left alone")
         if ran.returncode == _NO_PROGRAM:
             raise Refused(
-                f"{self._place}: {said}", "Install it there: pipx install nettrace; or set [ssh] program"
+                f"{self._place}: {said}", "Install it there (pipx install nettrace), or set [ssh] program"
             )
         if ran.returncode == _FULL or "No space left" in said:
             raise NoCapacity(f"{self._place}: {said}", "Make room there")
