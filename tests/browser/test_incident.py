@@ -31,7 +31,7 @@ ARCS = (
     "[Date.now(), ...arc.dataset.pair.split('>'), arc.getAttribute('class').split('arc-')[1]])"
 )
 """How each pair is drawn whose newest round took place: when, vantage, target, shade."""
-LINES = "[...document.querySelectorAll('#events li')].map(line => [Date.now(), line.textContent])"
+LINES = "[...document.querySelectorAll('#open li, #events li')].map(line => [Date.now(), line.textContent])"
 WATCH = (
     "(look => { window.seen = []; new MutationObserver(() => window.seen.push(look()))"
     ".observe(document.getElementById('main'), { subtree: true, childList: true, attributeFilter: ['class'] }); })"
@@ -131,12 +131,14 @@ def test_map_and_path_show_it_within_two_rounds_and_the_overview_within_two_of_i
 
 def test_which_leg_broke_since_when_and_who_else_is_affected_takes_two_clicks(sight: Sight) -> None:
     page, incident = sight.overview.page, sight.incident
-    page.locator("#events a", has_text="pairs").first.click()
+    assert "degraded now" in page.locator("h1").inner_text()
+    assert page.locator("h1 .state").inner_text() != "well"
+    page.locator("#open a, #events a", has_text="pairs").first.click()
     page.wait_for_url("**/events/*")
     eventually(
         lambda: page.locator("#leg tbody tr").count() > 0 or page.reload() is None, "a leg on the page"
     )
-    legs = [row.locator("td.mono").all_inner_texts() for row in page.locator("#leg tbody tr").all()]
+    legs = [row.locator(".mono").all_inner_texts() for row in page.locator("#leg tbody tr").all()]
     assert [{incident.site_of(address) for address in leg} for leg in legs] == [ENDS]
     since = (
         page.locator(".card", has=page.get_by_role("heading", name="Since when"))
@@ -147,5 +149,5 @@ def test_which_leg_broke_since_when_and_who_else_is_affected_takes_two_clicks(si
     planted_s = incident.planted_at / 1e9
     assert abs(datetime.fromisoformat(since).timestamp() - planted_s) <= SEEN_WITHIN
     page.locator("summary", has_text="pairs affected").click()
-    listed = {tuple(words.split(" from ")[::-1]) for words in page.locator("#affected li").all_inner_texts()}
+    listed = {tuple(words.split(" from ")[::-1]) for words in page.locator("#affected a").all_inner_texts()}
     assert listed == AFFECTED

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from nettrace.analysis.routes.blame import blame
+from nettrace.hub.mesh import SUFFIX
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.route import Blame, BlameVerdict, Leg, Scope
-from nettrace.model.target import RoundMethod
-from nettrace.store.port import Choice, StoreReader
-from nettrace.store.rows import Event, Window
+from nettrace.store.rows import Event
 
 NEAR_NS = 180 * NS_PER_S
 """Events within three rounds of the usual cadence may have one cause."""
@@ -23,8 +21,6 @@ NEAR_NS = 180 * NS_PER_S
 BLAMED = frozenset({"shift", "loss", "route_change", "anomaly", "trend"})
 EXPLAINING = frozenset({"degraded_leg", "route_change_shared"})
 """Events that say what is behind others."""
-_SIDE_NS = 45 * 60 * NS_PER_S
-_TRACES = 4000
 _SEVERITIES = ("info", "notice", "warning", "critical")
 
 LegOf = Callable[["Cause"], Blame | None]
@@ -74,6 +70,17 @@ class _Leg(msgspec.Struct):
     loss: float | None = None
     confidence: float = 0.0
     tied: list[tuple[str, str]] = []
+    a_place: str | None = None
+    b_place: str | None = None
+    a_as_name: str | None = None
+    b_as_name: str | None = None
+
+    @property
+    def words(self) -> str:
+        """Between which places, or addresses where the places are not known or the same."""
+        if self.a_place and self.b_place and self.a_place != self.b_place:
+            return f"{self.a_place} to {self.b_place}"
+        return f"{self.a} to {self.b}"
 
 
 class _Body(msgspec.Struct):
@@ -106,7 +113,7 @@ def causes(events: Iterable[Event], near_ns: int = NEAR_NS) -> list[Cause]:
         groups = [group for group in groups if group not in near]
         groups.append(sorted([*joined, event], key=lambda each: (each.at, each.id)))
     groups = _gathered(groups)
-    return sorted((_cause(group) for group in groups), key=lambda cause: (-cause.since, cause.id))
+    return sorted((one_cause(group) for group in groups), key=lambda cause: (-cause.since, cause.id))
 
 
 def _gathered(groups: list[list[Event]]) -> list[list[Event]]:
@@ -125,16 +132,25 @@ def _connected(group: Sequence[Event], event: Event) -> bool:
     """Whether an event shares a target or a vantage with one of a group that went no other way."""
     if event.kind in EXPLAINING or any(each.kind in EXPLAINING for each in group):
         return False  # these say themselves what belongs to them
-    way = _body(event).direction
+    way, mine = _body(event).direction, _ends(event)
     return any(
-        (event.target is not None and event.target == each.target)
-        or (event.vantage is not None and event.vantage == each.vantage)
+        not mine.isdisjoint(_ends(each))
         for each in group
         if way is None or _body(each).direction in {None, way}
     )
 
 
-def _cause(group: Sequence[Event]) -> Cause:
+def _ends(event: Event) -> set[tuple[str, str]]:
+    """What an event stands at: its vantage and its target, which on the mesh is a vantage too."""
+    ends = {("vantage", event.vantage)} if event.vantage is not None else set[tuple[str, str]]()
+    if event.target is not None:
+        peer = event.target.removesuffix(SUFFIX)
+        ends.add(("target", event.target) if peer == event.target else ("vantage", peer))
+    return ends
+
+
+def one_cause(group: Sequence[Event]) -> Cause:
+    """Events as one cause; they are given earliest first, and at least one."""
     bodies = {event.id: _body(event) for event in group}
     moved: dict[tuple[str, str], float] = {}
     for event in group:
@@ -204,13 +220,13 @@ def _explained(cause: Cause) -> str:
             added = "" if body.added_ms is None else f" by {body.added_ms:.3g} ms"
             lost = "" if body.loss is None else f", {body.loss:.0%} lost"
             if body.verdict == "leg":
-                return f"leg {body.legs[0].a} to {body.legs[0].b} degraded{added}{lost}"
+                return f"leg {body.legs[0].words} degraded{added}{lost}"
             return f"one of {len(body.legs)} legs degraded{added}{lost}"
     return ""
 
 
-def _stored_blame(cause: Cause) -> Blame | None:
-    """What the hub itself concluded about the leg when it happened, if it did."""
+def stored_blame(cause: Cause) -> tuple[Blame, dict[str, str]] | None:
+    """What the hub itself concluded about the leg when it happened, if it did, and where its ends stand."""
     event = next((each for each in reversed(cause.events) if each.kind == "degraded_leg"), None)
     if event is None:
         return None
@@ -222,25 +238,22 @@ def _stored_blame(cause: Cause) -> Blame | None:
         )
         for leg in body.legs
     ]  # fmt: skip
-    return Blame(
+    ends = [(leg.a, leg.a_place, leg.a_as_name) for leg in body.legs]
+    ends += [(leg.b, leg.b_place, leg.b_as_name) for leg in body.legs]
+    said = Blame(
         since=event.at, verdict=BlameVerdict(body.verdict), legs=tuple(legs), affected=tuple(body.affected),
         scope=None if body.scope is None else Scope(body.scope), paths=body.paths,
     )  # fmt: skip
+    return said, {address: where(place, owner) for address, place, owner in ends if place or owner}
 
 
-def leg_of(reader: StoreReader, cause: Cause) -> Blame:
-    """Which leg explains a cause: what was concluded when it happened, else from the traces around its beginning."""
-    stored = _stored_blame(cause)
-    if stored is not None:
-        return stored
-    window = Window(cause.since - _SIDE_NS, cause.since + _SIDE_NS)
-    choice = Choice(vantages=cause.vantages, methods=(RoundMethod.TRACE.value,))
-    stored = reader.traces(choice, window, _TRACES)
-    named = [
-        msgspec.structs.replace(each.trace, vantage=each.series.vantage, target=each.series.target)
-        for each in stored
-    ]
-    return blame(sorted(named, key=lambda trace: trace.at), cause.since)
+def where(place: str | None, owner: str | None) -> str:
+    """Where a router stands and whose it is.
+
+    >>> where("Mumbai", "Amberway"), where(None, "Amberway")
+    ('Mumbai (Amberway)', 'Amberway')
+    """
+    return f"{place} ({owner})" if place and owner else place or owner or ""
 
 
 def _body(event: Event) -> _Body:

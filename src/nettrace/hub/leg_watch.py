@@ -139,7 +139,7 @@ def legs_at(reader: StoreReader, now: Instant, told: Sequence[Event]) -> list[Ev
         cause = waiting.pop(0)
         if _age(cause, now) not in JUDGED_AGAIN or _rerouted(reader, cause.pairs, cause.since, now):
             continue
-        found, traces = _judged(reader, cause, now)
+        found, traces = judged(reader, cause, now)
         if found.verdict is BlameVerdict.NONE or _is_of_the_target(found, cause, traces):
             continue
         made.append(opened(found, cause, traces, now))
@@ -232,7 +232,7 @@ def _go_on(reader: StoreReader, now: Instant, leg: Told, signals: Sequence[Event
     near = [each for each in _worse(signals) if each.at >= leg.since - _LEAST_NEAR_NS]
     for cause in causes(near, _nearness_ns(near)):
         if {each.id for each in cause.events} & set(leg.signals):
-            found, traces = _judged(reader, cause, now)
+            found, traces = judged(reader, cause, now)
             if found.verdict is not BlameVerdict.NONE and (news := updated(leg, found, cause, traces, now)):
                 return [news]
     return []
@@ -258,8 +258,8 @@ def _rerouted(
     return touched >= _MOSTLY * len(pairs)
 
 
-def _judged(reader: StoreReader, cause: Cause, now: Instant) -> tuple[Blame, list[Trace]]:
-    """Which leg explains a cause, and the traces that say so."""
+def judged(reader: StoreReader, cause: Cause, now: Instant) -> tuple[Blame, list[Trace]]:
+    """Which leg explains a cause, from what was stored before `now`, and the traces that say so."""
     stored = reader.traces(
         Choice(methods=(RoundMethod.TRACE.value,)), Window(cause.since - _BEFORE_NS, now), _MOST_TRACES
     )

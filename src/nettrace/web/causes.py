@@ -1,32 +1,143 @@
-"""What lies behind events, as lists show it."""
+"""What lies behind events and what became of it, as pages show it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from nettrace.hub.cause import Cause, causes, in_words
+from nettrace.hub.cause import Cause
+from nettrace.hub.hindsight import Hindsight, leg_of
 from nettrace.hub.latest import Snapshot
-from nettrace.model.instant import NS_PER_S
-from nettrace.store.rows import Event
+from nettrace.hub.story import Became, Story, stories
+from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.store.port import StoreReader
+from nettrace.store.rows import Event, Window
+from nettrace.web.badge import age
 from nettrace.web.door import Visit
-from nettrace.web.targets import may_see
+from nettrace.web.hub import Hub
+from nettrace.web.smoke import Mark
 
 _ROUNDS_NEAR, _LEAST_NEAR_NS = 3, 20 * NS_PER_S
 """Events so many rounds apart may have one cause; never less than the second."""
+_DAY_NS = 86_400 * NS_PER_S
+"""What is still so after a day is how things are now: the hub's watch of legs says so too."""
+_MOST = 5000
+_RECORDS = 12
+_JUDGED: WeakKeyDictionary[Hub, dict[tuple[str, int, Instant], Hindsight]] = WeakKeyDictionary()
+_MOST_JUDGED = 64
+_JUDGED_EACH_NS = 60 * NS_PER_S
+"""Which leg explains what is still open is asked anew this often."""
 
 
 class CauseRow(msgspec.Struct, frozen=True):
-    """A cause as lists show it."""
+    """A cause as lists show it.
 
-    cause: Cause
+    Attributes:
+        state: `open`, `over`, `better` or `noted`, as the page says it; `shade` is its class in the stylesheet.
+        lasted: how long it lasted, or has lasted, in words; empty of what does not last.
+        records: the events it is made of, the first few.
+        more: how many records are not among them.
+    """
+
+    story: Story
     words: str
     href: str
+    state: str
+    shade: str
+    lasted: str
+    records: tuple[dict[str, Any], ...]
+    more: int
+
+    @property
+    def cause(self) -> Cause:
+        """What it is about."""
+        return self.story.cause
 
 
 def cause_rows(visit: Visit, events: Iterable[Event]) -> list[CauseRow]:
-    """What lies behind the events this visitor may see, newest first."""
-    found = causes((event for event in events if may_see(visit, event)), nearness_ns(visit.snapshot))
-    return [CauseRow(cause, in_words(cause), f"/events/{cause.id}") for cause in found]
+    """What lies behind the events this visitor may see, newest first; updates among them tell what is over."""
+    seen = [event for event in events if may_see(visit, event)]
+    return [row_of_story(story, visit.now) for story in stories(seen, nearness_ns(visit.snapshot))]
+
+
+def row_of_story(story: Story, now: Instant) -> CauseRow:
+    """One line."""
+    state, shade = {
+        Became.OPEN: ("open", story.severity), Became.OVER: ("over", "over"), Became.BETTER: ("better", "measured"),
+        Became.PASSED: ("noted", "info"),
+    }[story.became]  # fmt: skip
+    end = now if story.became is Became.OPEN else story.over_at
+    records = (*story.cause.events, *story.ends)
+    return CauseRow(
+        story, story.words, f"/events/{story.cause.id}", state, shade,
+        age(max(0, end - story.cause.since) / NS_PER_S) if end else "",
+        tuple(event_row(each) for each in records[:_RECORDS]), max(0, len(records) - _RECORDS),
+    )  # fmt: skip
+
+
+def standing_rows(reader: StoreReader, visit: Visit) -> list[CauseRow]:
+    """What happened within a day: what is open first, then what is newest."""
+    known: list[Event] = visit.snapshot.of_all(
+        "events of a day",
+        lambda: reader.events(Window(visit.now - _DAY_NS, visit.now + NS_PER_S), limit=_MOST),
+    )
+    return sorted(cause_rows(visit, known), key=lambda row: row.state != "open")
+
+
+def story_with(event: Event, events: Iterable[Event], near_ns: int) -> Story:
+    """The story an event is part of; an update is part of what it moves, else it stands for itself."""
+    known = {each.id: each for each in (*events, event)}
+    body: dict[str, Any] = msgspec.json.decode(event.body)
+    told = stories(known.values(), near_ns)
+    opener = known.get(str(body.get("opened_by", "")))
+    same = [
+        each
+        for each in known.values()
+        if (str(each.series), each.kind, each.at) == (str(event.series), event.kind, event.at)
+    ]
+    for each in filter(None, (event, opener, *same)):
+        found = next((story for story in told if story.holds(each)), None)
+        if found is not None:
+            return found
+    alone = msgspec.structs.replace(event, body=msgspec.json.encode({**body, "updates": False}))
+    return stories([alone], near_ns)[0]
+
+
+def judged_leg(reader: StoreReader, visit: Visit, story: Story) -> Hindsight:
+    """Which leg explains a story: asked once when it is over, once a minute while it is open."""
+    until = story.over_at or visit.now // _JUDGED_EACH_NS * _JUDGED_EACH_NS
+    kept = _JUDGED.setdefault(visit.hub, {})
+    key = (story.cause.id, len(story.cause.events), until)
+    if key not in kept:
+        while len(kept) >= _MOST_JUDGED:
+            kept.pop(next(iter(kept)), None)
+        kept[key] = leg_of(reader, story.cause, story.over_at or visit.now)
+    return kept[key]
+
+
+def marks(rows: Sequence[CauseRow]) -> list[Mark]:
+    """Flags on a chart: one a cause."""
+    return [Mark(row.cause.since, f"{row.words} ({row.state})", row.href) for row in rows]
+
+
+def may_see(visit: Visit, event: Event) -> bool:
+    """Custom targets' events are for their account only."""
+    if event.target is None:
+        return True
+    target = visit.snapshot.targets.get(event.target)
+    return target is None or target.account in {None, visit.account}
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """An event as lists show it."""
+    body: dict[str, Any] = msgspec.json.decode(event.body)
+    words = event.kind.replace("_", " ")
+    if body.get("from_ms") is not None and body.get("to_ms") is not None:
+        words += f": {body['from_ms']:.3g} ms to {body['to_ms']:.3g} ms"
+    elif body.get("class"):
+        words += f": {str(body['class']).replace('_', ' ')}"
+    return {"event": event, "words": words, "body": body, "href": f"/events/{event.id}"}
 
 
 def nearness_ns(snapshot: Snapshot) -> int:

@@ -23,6 +23,8 @@ from nettrace.web.site import headers, packed, page
 from nettrace.web.visitor import form_token, visitor
 
 WINDOWS = {
+    "15m": 900,
+    "1h": 3600,
     "3h": 3 * 3600,
     "24h": 86_400,
     "7d": 7 * 86_400,
@@ -94,8 +96,14 @@ class Visit(msgspec.Struct, frozen=True):
             end = min(self.now, end)
             if end - start >= _SHORTEST_NS:
                 return "", Window(max(start, end - WINDOWS["1y"] * NS_PER_S), end)
-        name = name if name in WINDOWS else default
+        name = name if name in WINDOWS else self._filled(default)
         return name, Window(self.now - WINDOWS[name] * NS_PER_S, self.now)
+
+    def _filled(self, most: str) -> str:
+        """The shortest stretch that holds all there is, and no longer one than `most`: no page begins with hatching."""
+        begun = [known.enrolled_at for known in self.snapshot.vantages.values()]
+        age_s = (self.now - min(begun)) / NS_PER_S if begun else float("inf")
+        return next((name for name, length_s in WINDOWS.items() if age_s <= length_s <= WINDOWS[most]), most)
 
     def zoom(self, window: Window) -> Zoom:
         """Addresses of this page over other stretches."""

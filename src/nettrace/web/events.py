@@ -7,29 +7,36 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from nettrace.errors import NotFound
-from nettrace.hub.cause import Cause, causes, in_words, leg_of
+from nettrace.hub.hindsight import Hindsight
 from nettrace.hub.query import known_regions
+from nettrace.hub.story import Became, Story
 from nettrace.hub.trust import Standing, standings
 from nettrace.model.account import Feature
-from nettrace.model.instant import NS_PER_S
-from nettrace.model.route import Blame
+from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.vantage import Vantage
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Columns, Event, Resolution, Window
 from nettrace.web import chart
-from nettrace.web.causes import cause_rows, nearness_ns
+from nettrace.web.causes import (
+    cause_rows,
+    event_row,
+    judged_leg,
+    may_see,
+    nearness_ns,
+    row_of_story,
+    story_with,
+)
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.overview import VantageLine, vantage_lines
 from nettrace.web.signals import MEANINGS, stated
 from nettrace.web.smoke import Mark, smoke
-from nettrace.web.targets import event_row, may_see
 
 KINDS = (
     "shift", "anomaly", "trend", "loss", "divergence", "rank", "route_change", "route_change_shared", "degraded_leg",
     "address_change",
 )  # fmt: skip
-_AROUND_NS = 90 * 60 * NS_PER_S
+_AROUND_NS, _LEAST_AROUND_NS = 90 * 60 * NS_PER_S, 5 * 60 * NS_PER_S
 _SHOWN_PAIRS = 60
 _PINGS = ("icmp", "tcp", "udp")
 
@@ -59,7 +66,7 @@ async def events_page(visit: Visit) -> Response[Any]:
     choice = Choice(targets=(host,) if host else (), vantages=(region,) if region else ())
     found = await visit.hub.readers.run(
         lambda reader: reader.events(
-            window, kinds=(kind,) if kind in KINDS else (), choice=choice, limit=2000
+            window, kinds=(kind,) if kind in KINDS else (), choice=choice, limit=5000
         )
     )
     told = {
@@ -75,7 +82,8 @@ async def event_page(visit: Visit) -> Response[Any]:
     event = await visit.hub.readers.run(lambda reader: reader.event(wanted))
     if event is None or not may_see(visit, event):
         raise NotFound(f"no event '{wanted[:60]}'", "Events older than this hub keeps are gone; see the list")
-    around = Window(event.at - _AROUND_NS, min(visit.now, event.detected_at + _AROUND_NS))
+    story, leg = await _story_of(visit, event)
+    cause, around = story.cause, stretch_of(story, visit.now)
     host, charts = event.target, list[tuple[str, str, Columns, chart.Tools]]()
     others: list[Event] = []
     if host:
@@ -85,19 +93,18 @@ async def event_page(visit: Visit) -> Response[Any]:
                 reader.events(around, choice=Choice(targets=(host,)), limit=50),
             )
         )  # fmt: skip
-        marks = [Mark(each.at, event_row(each)["words"], f"/events/{each.id}") for each in [event, *others]]
+        marks = _marks(story, event)
         mine = sorted(history, key=lambda each: (each.series.vantage != event.vantage, each.series))
         charts = [
             (f"{each.series.vantage}, {each.series.endpoint}, {each.series.method}", smoke(each, around, str(each.series), marks=marks), each, _tools(each, around))
             for each in mine[:6]
         ]  # fmt: skip
-    cause, leg = await _cause_of(visit, event)
     seen_by = sorted({each.vantage for each in others if each.vantage and each.kind == event.kind})
     told = {
         "meaning": MEANINGS.get(event.kind, "as its detector states it"), "stated": stated(event),
-        "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by, "cause": cause, "leg": leg,
-        "words": in_words(cause), "pairs": cause.pairs[:_SHOWN_PAIRS], "more": max(0, len(cause.pairs) - _SHOWN_PAIRS),
-        "others": [event_row(each) for each in others if each.id != event.id][:20],
+        "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by, "cause": cause, "leg": leg.blame if leg else None, "where": leg.where if leg else {}, "concluded": leg is not None and leg.concluded,
+        "line": row_of_story(story, visit.now), "worse": set(story.worse), "words": story.words, "pairs": cause.pairs[:_SHOWN_PAIRS], "more": max(0, len(cause.pairs) - _SHOWN_PAIRS),
+        "others": [event_row(each) for each in others if not story.holds(each) and not event_row(each)["body"].get("updates")][:20],
     }  # fmt: skip
     return visit.page("event.html", told, embed=visit.embed)
 
@@ -107,18 +114,33 @@ def _tools(columns: Columns, window: Window) -> chart.Tools:
     return chart.history(columns.series.target, columns.series.vantage, series, window, columns.resolution)
 
 
-async def _cause_of(visit: Visit, event: Event) -> tuple[Cause, Blame | None]:
-    """The cause an event belongs to and, when something got worse, the leg that explains it."""
-    near = nearness_ns(visit.snapshot)
-    window = Window(event.at - 20 * near, event.at + 40 * near)
+def stretch_of(story: Story, now: Instant) -> Window:
+    """What an event's charts show: as long before and after it as it lasted, so that a minute is no hairline in hours."""
+    end = now if story.became is Became.OPEN else max(story.over_at or 0, story.cause.detected_at)
+    margin = min(_AROUND_NS, max(_LEAST_AROUND_NS, end - story.cause.since))
+    return Window(story.cause.since - margin, min(now, end + margin))
 
-    def look(reader: StoreReader) -> tuple[Cause, Blame | None]:
+
+def _marks(story: Story, event: Event) -> list[Mark]:
+    """Flags at the beginning, at the record that is looked at, and at the end."""
+    found = [Mark(story.cause.since, story.words, f"/events/{story.cause.id}")]
+    if event.id != story.cause.id:
+        found.append(Mark(event.at, event_row(event)["words"], f"/events/{event.id}"))
+    if story.over_at:
+        found.append(Mark(story.over_at, "over", f"/events/{story.cause.id}"))
+    return found
+
+
+async def _story_of(visit: Visit, event: Event) -> tuple[Story, Hindsight | None]:
+    """The story an event belongs to and, when something got worse, the leg that explains it."""
+    near = nearness_ns(visit.snapshot)
+    window = Window(event.at - 20 * near, visit.now + NS_PER_S)
+
+    def look(reader: StoreReader) -> tuple[Story, Hindsight | None]:
         events = [each for each in reader.events(window, limit=5000) if may_see(visit, each)]
-        found = causes([event, *(each for each in events if each.id != event.id)], near)
-        mine = next((cause for cause in found if any(each.id == event.id for each in cause.events)), None)
-        cause = mine or causes([event], near)[0]  # an update stands for itself
-        worse = cause.slower > cause.faster or "loss" in cause.kinds
-        return cause, leg_of(reader, cause) if worse else None
+        story = story_with(event, events, near)
+        worse = story.became in {Became.OPEN, Became.OVER}
+        return story, judged_leg(reader, visit, story) if worse else None
 
     return await visit.hub.readers.run(look)
 

@@ -1,8 +1,13 @@
 """The map: what is measured from where, drawn as great circles, coloured by how far above light each pair is."""
 
+import re
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import pairwise
+from math import hypot
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
@@ -15,6 +20,7 @@ from nettrace.model.instant import NS_PER_MS
 from nettrace.model.path import Place
 from nettrace.model.target import Lifecycle, Target
 from nettrace.web import chart
+from nettrace.web.causes import standing_rows
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.tabular import table
@@ -24,6 +30,14 @@ WIDTH = 1000
 _SCALE = WIDTH / 2 / HALF_WIDTH
 HEIGHT = round(1.83 * HALF_HEIGHT * _SCALE)
 """Down to 60 degrees south: nothing is measured beyond."""
+
+_POLAR = 80.0
+"""Latitude beyond which nothing is drawn."""
+_SLACK = 0.7
+_LETTER = 13.0
+"""Width of a letter of a place's name, in the map's units, where it is drawn largest: on a phone."""
+_FIRST, _LISTED = 200, 8
+"""Pairs on the map before it has been painted once; the others follow."""
 
 _BOUNDS = (("sublight", 1.0), ("near", 1.6), ("usual", 2.5), ("far", 4.0))
 """Classes by stretch: measured over light in fibre. Below 1 somebody nearer answered."""
@@ -42,14 +56,28 @@ class Arc(msgspec.Struct, frozen=True, kw_only=True):
     fibre_ns: int
 
 
+class Worse(msgspec.Struct, frozen=True):
+    """A way that is degraded now: drawn beneath its arcs, with a word in the middle of it."""
+
+    path: str
+    words: str
+    x: float
+    y: float
+
+
 class Spot(msgspec.Struct, frozen=True):
-    """A place with what stands there."""
+    """A place with what stands there.
+
+    Attributes:
+        label: where its name stands and on which side it ends, clear of the names before it.
+    """
 
     x: float
     y: float
     words: str
     href: str
     state: str
+    label: tuple[float, float, str] = (0.0, 0.0, "start")
 
 
 def map_doors(hub: Hub) -> list[HTTPRouteHandler]:
@@ -67,8 +95,15 @@ async def map_page(visit: Visit) -> Response[Any]:
     ]
     targets = [target for target in visible if category in {"", target.category}]
     arcs = [arc for target in targets for arc in _arcs(visit, target)]
-    order = {"none": 0, "near": 1, "usual": 2, "far": 3, "beyond": 4, "sublight": 5, "failed": 6}
-    arcs.sort(key=lambda arc: order[arc.shade])
+    rows = await visit.hub.readers.run(lambda reader: standing_rows(reader, visit)) if visit.caller else []
+    open_now = [row for row in rows if row.state == "open"]
+    bad = {pair for row in open_now for pair in row.story.worse}
+    order = {"none": 0, "near": 1, "usual": 2, "far": 3, "beyond": 4, "sublight": 1, "failed": 6}
+    arcs.sort(key=lambda arc: ((arc.vantage, arc.host) in bad, order[arc.shade], arc.stretch or 0.0))
+    if visit.query.get("format") == "csv":
+        return table([_HEADINGS, *(_line(arc) for arc in arcs)])
+    total, whole = len(arcs), "all" in visit.query
+    arcs = arcs if whole else arcs[-_FIRST:]  # what comes last is drawn above the others
     ways = {path: f"w{number}" for number, path in enumerate(dict.fromkeys(arc.path for arc in arcs))}
     placed = [(target, engine_place(target)) for target in targets]
     engines = [_spot(place, target.name, f"/t/{target.host}", "engine") for target, place in placed if place]
@@ -82,16 +117,71 @@ async def map_page(visit: Visit) -> Response[Any]:
         for known in visit.snapshot.vantages.values()
         if (place := vantage_place(known))
     ]
-    if visit.query.get("format") == "csv":
-        return table([_HEADINGS, *(_line(arc) for arc in arcs)])
     asked = {"cat": category} if category else {}
     told = {
         "tools": chart.world(asked, [known.code for known in visit.snapshot.vantages.values()]),
-        "page": "map", "ways": ways, "land": land(), "width": WIDTH, "height": HEIGHT, "arcs": arcs, "engines": engines, "vantages": vantages,
+        "open_now": open_now[:_LISTED], "worse": _worse(arcs, bad), "total": total, "whole": whole,
+        "rest": f"/map?{urlencode({**asked, 'all': '1'})}" if total > _FIRST else "",
+        "page": "map", "ways": ways, "land": land(), "width": WIDTH, "height": HEIGHT, "arcs": arcs, "engines": engines, "vantages": labelled(vantages),
         "unplaced": sum(place is None for _, place in placed), "category": category,
         "categories": sorted({target.category for target in visible}), "bounds": " ".join(f"{name}:{bound:g}" for name, bound in _BOUNDS),
     }  # fmt: skip
     return visit.page("map.html", told, embed=visit.embed)
+
+
+def _worse(arcs: Sequence[Arc], bad: set[tuple[str, str]]) -> list[Worse]:
+    """The ways degraded pairs take, each once."""
+    found: dict[str, list[Arc]] = {}
+    for arc in arcs:
+        if (arc.vantage, arc.host) in bad:
+            found.setdefault(arc.path, []).append(arc)
+    return [
+        Worse(path, f"degraded: {', '.join(f'{arc.vantage} to {arc.host}' for arc in mine)}", *_middle(path))
+        for path, mine in found.items()
+    ]
+
+
+def _middle(path: str) -> tuple[float, float]:
+    """The point in the middle of a drawn way."""
+    first = path.split("M")[1]
+    start, _, steps = first.partition("l")
+    moves = [(int(x), int(y)) for x, y in re.findall(r"(-?\d+) ?(-?\d+)", steps)]
+    x, y = (int(each) for each in start.split(" "))
+    half, walked = sum(hypot(*move) for move in moves) / 2, 0.0
+    for dx, dy in moves:
+        length = hypot(dx, dy)
+        if walked + length >= half and length:
+            share = (half - walked) / length
+            return round(x + share * dx, 1), round(y + share * dy, 1)
+        x, y, walked = x + dx, y + dy, walked + length
+    return float(x), float(y)
+
+
+def labelled(spots: Sequence[Spot]) -> list[Spot]:
+    """The spots with places for their names: right, left, above or below, wherever it is clear of all that stands there."""
+    squares = [(spot.x - 6, spot.y - 6, spot.x + 6, spot.y + 6) for spot in spots]
+    taken: list[tuple[float, float, float, float]] = []
+    made: list[Spot] = []
+    for number, spot in enumerate(spots):
+        wide = _LETTER * len(spot.words.split(",")[0])
+        sides = (
+            ((spot.x + 8, spot.y + 4, "start"), (spot.x + 8, spot.y - 11, spot.x + 8 + wide, spot.y + 9)),
+            ((spot.x - 8, spot.y + 4, "end"), (spot.x - 8 - wide, spot.y - 11, spot.x - 8, spot.y + 9)),
+            ((spot.x, spot.y - 9, "middle"), (spot.x - wide / 2, spot.y - 29, spot.x + wide / 2, spot.y - 9)),
+            (
+                (spot.x, spot.y + 20, "middle"),
+                (spot.x - wide / 2, spot.y + 5, spot.x + wide / 2, spot.y + 25),
+            ),
+        )
+        others = [*taken, *squares[:number], *squares[number + 1 :]]
+        label, box = min(sides, key=lambda side: sum(_meet(side[1], other) for other in others))
+        taken.append(box)
+        made.append(msgspec.structs.replace(spot, label=label))
+    return made
+
+
+def _meet(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 _HEADINGS = ("vantage", "host", "state", "rtt_ms", "stretch", "round")
@@ -157,21 +247,59 @@ def _words(target: Target, row: Row, stretch: float | None, fibre_ns: int) -> st
 
 
 def _spot(place: Place, words: str, href: str, state: str) -> Spot:
-    x, y = _placed(*project(place.latitude, place.longitude))
+    x, y = place_on((place.latitude, place.longitude))
     return Spot(x, y, f"{words}, {place.name}", href, state)
 
 
+def place_on(at: tuple[float, float]) -> tuple[float, float]:
+    """Where a (latitude, longitude) lies on this map, in pixels."""
+    return _placed(*project(*at))
+
+
 def _path(origin: Place, end: Place) -> str:
-    return _way((origin.latitude, origin.longitude), (end.latitude, end.longitude))
+    return way((origin.latitude, origin.longitude), (end.latitude, end.longitude))
 
 
 @lru_cache(4096)
-def _way(origin: tuple[float, float], end: tuple[float, float]) -> str:
-    """A great circle as a path on this map; places are few, pairs between them many."""
-    return "".join(
-        "M" + "L".join(f"{x} {y}" for x, y in (_placed(*point) for point in line))
-        for line in great_circle(origin, end)
-    )
+def way(origin: tuple[float, float], end: tuple[float, float]) -> str:
+    """A great circle as a path on this map; places are few, pairs between them many.
+
+    Whole pixels, and only points the eye would miss. Where it passes a pole the line has a gap: the map draws the pole as
+    wide as the equator.
+    """
+    top, bottom = (project(side * _POLAR, 0.0)[1] for side in (1, -1))
+    lines: list[list[tuple[float, float]]] = []
+    for line in great_circle(origin, end):
+        lines.append([])
+        for x, y in line:
+            if bottom <= y <= top:
+                lines[-1].append(_placed(x, y))
+            elif lines[-1]:
+                lines.append([])
+    return "".join(_drawn(thinned(line)) for line in lines if len(line) > 1)
+
+
+def _drawn(line: Sequence[tuple[float, float]]) -> str:
+    points = [(round(x), round(y)) for x, y in line]
+    steps = [f"{x - px} {y - py}" for (px, py), (x, y) in pairwise(points)]
+    return f"M{points[0][0]} {points[0][1]}l{' '.join(steps)}".replace(" -", "-")
+
+
+def thinned(line: Sequence[tuple[float, float]], slack: float = _SLACK) -> list[tuple[float, float]]:
+    """The points of a line that matter: none that is left out lies further from it than this (Ramer, Douglas, Peucker).
+
+    >>> thinned([(0.0, 0.0), (1.0, 0.1), (2.0, 0.0), (3.0, 5.0)])
+    [(0.0, 0.0), (2.0, 0.0), (3.0, 5.0)]
+    """
+    (ax, ay), (bx, by) = line[0], line[-1]
+    length = hypot(bx - ax, by - ay) or 1.0
+    far = [
+        abs((bx - ax) * (ay - y) - (ax - x) * (by - ay)) / length if length else 0.0 for x, y in line[1:-1]
+    ]
+    if not far or max(far) <= slack:
+        return [line[0], line[-1]]
+    at = far.index(max(far)) + 1
+    return [*thinned(line[: at + 1], slack)[:-1], *thinned(line[at:], slack)]
 
 
 def _placed(x: float, y: float) -> tuple[float, float]:

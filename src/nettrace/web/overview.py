@@ -10,15 +10,17 @@ from litestar.handlers import HTTPRouteHandler
 
 from nettrace.hub.latest import Snapshot
 from nettrace.hub.query import group_of, known_regions, readings, shown, speaking
-from nettrace.model.instant import Instant
+from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Lifecycle, Target
-from nettrace.web.causes import cause_rows
+from nettrace.web.causes import CauseRow, standing_rows
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.measurements import box
 from nettrace.web.targets import Row, row_of
 
 _WORST = 8
+_HOUR_NS = 3600 * NS_PER_S
+_LINES = 12
 _WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
 
 
@@ -71,10 +73,13 @@ async def overview_page(visit: Visit) -> Response[Any]:
     vantages = vantage_lines(visit.snapshot, visit.now)
     troubles = [] if visit.caller is None else find_troubles(visit.snapshot, targets, visit.now)
     categories = category_lines(visit.snapshot, targets, visit.now)
+    rows = await visit.hub.readers.run(lambda reader: standing_rows(reader, visit)) if visit.caller else []
+    wrong = [row for row in rows if row.state == "open"]
+    past = [row for row in rows if row.state != "open" and _lately(row, visit.now)]
     told = {
-        "page": "overview", "headline": headline(categories, vantages, len(troubles)), "vantages": vantages, "troubles": troubles[:_WORST],
+        "page": "overview", "headline": headline(categories, vantages, len(troubles), wrong), "vantages": vantages, "troubles": troubles[:_WORST],
         "more": max(0, len(troubles) - _WORST), "categories": categories, "stranger": visit.caller is None,
-        "rows": cause_rows(visit, visit.snapshot.events_1h)[:20] if visit.caller else [], **box(visit),
+        "wrong": wrong[:_LINES], "more_wrong": max(0, len(wrong) - _LINES), "rows": past[:_LINES], "more_rows": max(0, len(past) - _LINES), **box(visit),
     }  # fmt: skip
     return visit.page("overview.html", told)
 
@@ -129,10 +134,19 @@ def find_troubles(snapshot: Snapshot, targets: Sequence[Target], now: Instant) -
     ]
 
 
+def _lately(row: CauseRow, now: Instant) -> bool:
+    return max(row.cause.detected_at, row.story.over_at or 0) > now - _HOUR_NS
+
+
 def headline(
-    categories: Sequence[CategoryLine], vantages: Sequence[VantageLine], troubles: int
+    categories: Sequence[CategoryLine],
+    vantages: Sequence[VantageLine],
+    troubles: int,
+    wrong: Sequence[CauseRow] = (),
 ) -> tuple[str, str]:
-    """One sentence on everything, and its state. It never calls silence of our own good news.
+    """One sentence on everything, and its state: what is worse now comes before who answers at all.
+
+    It never calls silence of our own good news.
 
     >>> headline([], [], 0)
     ('Nothing is measured yet.', 'not_measured')
@@ -145,14 +159,24 @@ def headline(
             if not silent
             else ("Every vantage is silent.", "bad")
         )
-    words = f"{answering} of {total} targets answer"
+    words = f"{_degraded(wrong)}{answering} of {total} targets answer"
     if failed:
         words += f"; {failed} do{'es' if failed == 1 else ''} not"
     elif troubles:
         words += f"; {troubles} way{'s' if troubles != 1 else ''} to them fail{'s' if troubles == 1 else ''}"
     if silent:
         words += f"; {silent} of {len(vantages)} vantages {'is' if silent == 1 else 'are'} silent"
-    return words + ".", "bad" if failed else "slow" if silent or troubles else "good"
+    grave = failed or any(row.story.severity == "critical" for row in wrong)
+    return words + ".", "bad" if grave else "slow" if silent or troubles or wrong else "good"
+
+
+def _degraded(wrong: Sequence[CauseRow]) -> str:
+    """How much is worse now, to stand before the rest of a sentence."""
+    if not wrong:
+        return ""
+    pairs = len({pair for row in wrong for pair in row.story.worse or row.cause.pairs})
+    causes = "" if len(wrong) == 1 else f" by {len(wrong)} causes"
+    return f"{pairs} pair{' is' if pairs == 1 else 's are'} degraded now{causes}; "
 
 
 def _best(snapshot: Snapshot, target: Target, now: Instant) -> Row | None:

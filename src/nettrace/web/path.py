@@ -10,22 +10,22 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from nettrace.errors import Invalid
-from nettrace.hub.cause import causes, leg_of
 from nettrace.hub.query import RouteNow, routes_now, target_of
+from nettrace.hub.story import Became
 from nettrace.model.account import Feature
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant, rfc3339
 from nettrace.model.path import Trace
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Window
 from nettrace.web import chart
-from nettrace.web.causes import nearness_ns
+from nettrace.web.causes import cause_rows, event_row, judged_leg
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.pathdraw import draw
 from nettrace.web.pathgraph import GROUPS, against, graph, worsened
-from nettrace.web.targets import event_row, may_see
 
 _BACK_NS = 24 * 3600 * NS_PER_S
+_EVENTS = 2000
 _STEP_NS = 3600 * NS_PER_S
 """How long after a change every vantage has traced the new way."""
 
@@ -86,7 +86,8 @@ def _degraded(
 ) -> tuple[dict[tuple[str, str], str], str]:
     """Legs that were degraded at an instant on ways to a target, each with what it adds, and the event that says so.
 
-    What the hub concluded stands before anything else; where it concluded nothing, the newest change for the worse is asked.
+    What the hub concluded stands before anything else; where it concluded nothing, what is behind the newest change
+    for the worse that was open then is asked, once a minute at most.
     """
     window = Window(at - _BACK_NS, at + NS_PER_S)
     standing: dict[str, tuple[_Degraded, Event]] = {}
@@ -98,17 +99,22 @@ def _degraded(
             return {
                 (leg.a, leg.b): _adds(leg.added_ms, leg.loss) for leg in body.legs
             }, body.opened_by or event.id
-    events = reader.events(window, choice=Choice(targets=(host,)), limit=500)
+    since = Window(window.start, visit.now + NS_PER_S)  # what ended later was open then
+    found = [
+        row.story
+        for row in cause_rows(visit, reader.events(since, choice=Choice(targets=(host,)), limit=_EVENTS))
+    ]
     worse = [
-        cause
-        for cause in causes((each for each in events if may_see(visit, each)), nearness_ns(visit.snapshot))
-        if cause.slower > cause.faster or "loss" in cause.kinds
+        story
+        for story in found
+        if story.cause.since <= at
+        and (story.became is Became.OPEN or (story.became is Became.OVER and (story.over_at or 0) > at))
     ]
     if not worse:
         return {}, ""
-    blamed = leg_of(reader, worse[0])
+    blamed = judged_leg(reader, visit, worse[0]).blame
     added = [(leg, None if leg.added_ns is None else leg.added_ns / NS_PER_MS) for leg in blamed.legs]
-    return {(leg.a, leg.b): _adds(ms, leg.loss) for leg, ms in added}, worse[0].id
+    return {(leg.a, leg.b): _adds(ms, leg.loss) for leg, ms in added}, worse[0].cause.id
 
 
 def _leg_body(event: Event) -> _Degraded:

@@ -20,11 +20,11 @@ from nettrace.model.target import RoundMethod, Series
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Columns, Event, Resolution, Window
 from nettrace.web import chart
+from nettrace.web.causes import event_row, may_see
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.smoke import Mark, smoke
 from nettrace.web.tabular import table
-from nettrace.web.targets import event_row, may_see
 
 MEANINGS = {
     "shift": "of statements like it, so many were confirmed by people who looked",

@@ -15,6 +15,8 @@ from nettrace.web.xml import text
 
 WIDTH, HEIGHT = 900, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 10, 24
+_LABEL = 36
+"""Half a label of the time axis: nearer to an end it would run into what stands there."""
 
 _LOSS = ((0.0, "loss-0"), (0.01, "loss-1"), (0.05, "loss-2"), (0.20, "loss-3"), (1.0, "loss-4"))
 """Classes of the stylesheet by the share of probes lost: up to and including each bound."""
@@ -71,16 +73,16 @@ def smoke(
 
 
 def _grid(x: Axis, y: Axis, ticks: Sequence[float], window: Window) -> Iterable[str]:
-    for tick in ticks:
-        at = y.at(tick * NS_PER_MS)
+    for number, tick in enumerate(ticks):
+        at, unit = y.at(tick * NS_PER_MS), " ms" if number == len(ticks) - 1 else ""
         yield f'<path class="grid" d="M{_LEFT} {at}H{WIDTH - _RIGHT}"/>'
-        yield f'<text class="tick" x="{_LEFT - 6}" y="{at + 4}" text-anchor="end">{tick:g}</text>'
-    yield f'<text class="tick" x="{_LEFT + 4}" y="{_TOP + 11}">ms</text>'
+        yield f'<text class="tick" x="{_LEFT - 6}" y="{at + 4}" text-anchor="end">{tick:g}{unit}</text>'
     for number, (when, label) in enumerate(time_ticks(window.start, window.end)):
         at = x.at(when)
         seldom = " tick-wide" if number % 3 else ""  # a phone has room for each third
         yield f'<path class="grid" d="M{at} {_TOP}V{HEIGHT - _BOTTOM}"/>'
-        yield f'<text class="tick{seldom}" x="{at}" y="{HEIGHT - 6}" text-anchor="middle">{label}</text>'
+        side = "start" if at < _LEFT + _LABEL else "end" if at > WIDTH - _RIGHT - _LABEL else "middle"
+        yield f'<text class="tick{seldom}" x="{at}" y="{HEIGHT - 6}" text-anchor="{side}">{label}</text>'
 
 
 def _absent(columns: Columns, window: Window, x: Axis) -> Iterable[str]:

@@ -20,12 +20,13 @@ from nettrace.store.rows import Columns, Event, Resolution, Window
 from nettrace.web import chart
 from nettrace.web.badge import METRICS
 from nettrace.web.calendar import Entry, calendar
+from nettrace.web.causes import event_row
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.preview import preview
 from nettrace.web.site import headers
 from nettrace.web.smoke import smoke
-from nettrace.web.targets import Row, embedded, event_row, row_of
+from nettrace.web.targets import Row, embedded, row_of
 from nettrace.web.xml import text
 
 DAYS = 90

@@ -15,17 +15,19 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.target import Endpoint, Lifecycle, RoundMethod, Target
 from nettrace.store.port import Choice, StoreReader
-from nettrace.store.rows import Columns, Event, Latest, Resolution, Round, Window
+from nettrace.store.rows import Columns, Latest, Resolution, Round, Window
 from nettrace.web import chart
+from nettrace.web.causes import CauseRow, cause_rows, marks
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
-from nettrace.web.smoke import Mark, smoke
+from nettrace.web.smoke import smoke
 from nettrace.web.spark import sparkline
 from nettrace.web.waterfall import Waterfall, waterfalls
 
 _PINGS = ("icmp", "tcp", "udp")
 _STAGED = ("http", "ws")
 _SPARK_NS = 6 * 3600 * NS_PER_S
+_EVENTS, _FLAGS = 2000, 20
 _REQUESTS = 400
 """Newest requests a waterfall is drawn from."""
 
@@ -180,15 +182,16 @@ async def target_page(visit: Visit) -> Response[Any]:
     staged = Choice(targets=(target.host,), endpoints=(endpoint.name,), methods=_STAGED)
     history, events, requests = await visit.hub.readers.run(
         lambda reader: (
-            reader.history(here, window, resolution), reader.events(window, choice=Choice(targets=(target.host,)), limit=50),
+            reader.history(here, window, resolution), reader.events(window, choice=Choice(targets=(target.host,)), limit=_EVENTS),
             reader.rounds(staged, window, limit=_REQUESTS, newest_first=True),
         )
     )  # fmt: skip
-    charts = [_chart(visit.snapshot, target, endpoint, columns, window, events) for columns in history]
+    happened = cause_rows(visit, events)
+    charts = [_chart(visit.snapshot, target, endpoint, columns, window, happened) for columns in history]
     told = {
         "page": "targets", "target": target, "endpoint": endpoint, "group": group_of(endpoint).value, "rows": rows,
         "charts": charts, "window": name, "windows": list(WINDOWS), "method": method, "methods": sorted({row.method for row in rows}),
-        "events": [event_row(event) for event in events], "resolution": resolution.value, "zoom": visit.zoom(window), "waterfalls": _falls(target, requests, window, shown=True),
+        "happened": happened, "resolution": resolution.value, "zoom": visit.zoom(window), "waterfalls": _falls(target, requests, window, shown=True),
     }  # fmt: skip
     return embedded(visit, target, method, charts) if visit.embed else visit.page("target.html", told)
 
@@ -224,14 +227,15 @@ async def pair_page(visit: Visit) -> Response[Any]:
     history, rounds, events, summaries, requests = await visit.hub.readers.run(
         lambda reader: (
             reader.history(choice, window, resolution), reader.rounds(choice, window, limit=50, newest_first=True),
-            reader.events(window, choice=everything, limit=50), reader.summary(choice, window),
+            reader.events(window, choice=everything, limit=_EVENTS), reader.summary(choice, window),
             reader.rounds(staged, window, limit=_REQUESTS, newest_first=True),
         )
     )  # fmt: skip
-    charts = [_chart(visit.snapshot, target, endpoint, columns, window, events) for columns in history]
+    happened = cause_rows(visit, events)
+    charts = [_chart(visit.snapshot, target, endpoint, columns, window, happened) for columns in history]
     told = {
         "page": "targets", "target": target, "endpoint": endpoint, "group": group_of(endpoint).value, "vantage": vantage,
-        "rows": rows, "charts": charts, "rounds": rounds, "events": [event_row(event) for event in events],
+        "rows": rows, "charts": charts, "rounds": rounds, "happened": happened,
         "summary": summaries[0] if summaries else None, "window": name, "windows": list(WINDOWS), "method": method,
         "methods": sorted({row.method for row in here}), "resolution": resolution.value,
         "zoom": visit.zoom(window), "waterfalls": _falls(target, requests, window, shown=False), "part": visit.query.get("embed", ""),
@@ -249,25 +253,6 @@ def _falls(target: Target, requests: Sequence[Round], window: Window, *, shown: 
     return found
 
 
-def may_see(visit: Visit, event: Event) -> bool:
-    """Custom targets' events are for their account only."""
-    if event.target is None:
-        return True
-    target = visit.snapshot.targets.get(event.target)
-    return target is None or target.account in {None, visit.account}
-
-
-def event_row(event: Event) -> dict[str, Any]:
-    """An event as lists show it."""
-    body: dict[str, Any] = msgspec.json.decode(event.body)
-    words = event.kind.replace("_", " ")
-    if body.get("from_ms") is not None and body.get("to_ms") is not None:
-        words += f": {body['from_ms']:g} ms to {body['to_ms']:g} ms"
-    elif body.get("class"):
-        words += f": {str(body['class']).replace('_', ' ')}"
-    return {"event": event, "words": words, "body": body, "href": f"/events/{event.id}"}
-
-
 def _method(visit: Visit, rows: Sequence[Row], endpoint: Endpoint) -> str:
     """The method asked for if there is one, else the first that measured anything."""
     asked = visit.query.get("method", "")
@@ -279,19 +264,15 @@ def _method(visit: Visit, rows: Sequence[Row], endpoint: Endpoint) -> str:
 
 
 def _chart(
-    snapshot: Snapshot, target: Target, endpoint: Endpoint, columns: Columns, window: Window, events: Sequence[Event]
+    snapshot: Snapshot, target: Target, endpoint: Endpoint, columns: Columns, window: Window, happened: Sequence[CauseRow]
 ) -> dict[str, Any]:  # fmt: skip
     vantage = columns.series.vantage
     floor = floor_to(snapshot.vantages.get(vantage), target)
-    marks = [
-        Mark(event.at, event_row(event)["words"], f"/events/{event.id}")
-        for event in events
-        if event.vantage in {None, vantage}
-    ]
+    here = [row for row in happened if not row.cause.vantages or vantage in row.cause.vantages]
     title = f"{target.name} ({endpoint.name}, {columns.series.method}) from {vantage}"
     series = (endpoint.name, columns.series.method.value)
     return {
         "vantage": vantage, "columns": columns, "floor": floor,
         "tools": chart.history(target.host, vantage, series, window, columns.resolution),
-        "svg": smoke(columns, window, title, floor_ns=floor.fibre_ns if floor and floor.fibre_ns else None, marks=marks),
+        "svg": smoke(columns, window, title, floor_ns=floor.fibre_ns if floor and floor.fibre_ns else None, marks=marks(here[:_FLAGS])),
     }  # fmt: skip

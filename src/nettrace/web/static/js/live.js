@@ -120,12 +120,18 @@ function busy() {
   return document.hidden || !main || !!main.querySelector("details[open], :popover-open, .zoom-span") || (at !== main && main.contains(at)) || !!document.querySelector("dialog[open]") || !!getSelection()?.toString();
 }
 
+/** Where the whole of a page is that shows its worst first. */
+function rest() {
+  const part = document.querySelector("[data-rest]");
+  return part instanceof HTMLElement ? part.dataset.rest : undefined;
+}
+
 async function refresh() {
   const main = document.getElementById("main");
   if (!main || busy()) return;
   meanwhile = new Map();
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    const answer = await fetch(rest() ?? location.href, { headers: { accept: "text/html" } });
     if (!answer.ok || busy()) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
     if (!fresh) return;
@@ -154,6 +160,7 @@ export function setUpLive() {
     if (source.readyState === EventSource.CLOSED) say("off", "not live"); else say("lost", behind > 1 ? "connection lost, trying" : "reconnecting");
   });
   setInterval(() => { void refresh(); }, REFRESH_MS);
+  if (document.querySelector("[data-rest]:not([data-whole])")) refreshSoon(); // once what is worst has been painted
   document.addEventListener("toggle", () => {
     for (const [row, round] of unseen) if (!row.closest("details:not([open])")) { unseen.delete(row); show(row, round); }
   }, true);
