@@ -77,7 +77,8 @@ def test_events_change_what_packets_meet_and_the_truth_with_it(own_lab: RunningL
     own_lab.happen(Event(kind="restore", subject="plains-1"))
     assert before.rtt_ns / 1e6 <= least_ms(own_lab, "nyc", "west.lab") < after.rtt_ns / 1e6
     own_lab.happen(Event(kind="congest", subject="east-1", delay_ms=100.0))
-    assert least_ms(own_lab, "nyc", "west.lab") >= before.rtt_ns / 1e6 + 200
+    # Above 100 ms ping cuts off what stands behind the point.
+    assert least_ms(own_lab, "nyc", "west.lab") >= int(before.rtt_ns / 1e6 + 200)
 
 
 @pytest.mark.tool("ping")
