@@ -11,6 +11,7 @@ from nettrace.errors import Conflict
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.vantage import Clock, Load
+from nettrace.runtime import classic_metrics
 from nettrace.runtime.openmetrics import END, MEDIA_TYPE, Sample, family
 
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
@@ -146,6 +147,8 @@ def _handler(text: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
                 self._answer(421, b"this node answers as 127.0.0.1 alone\n", "text/plain")
             elif self.path.partition("?")[0] != "/metrics":
                 self._answer(404, b"there is /metrics\n", "text/plain")
+            elif classic_metrics.wanted(self.headers.get("Accept") or ""):
+                self._answer(200, classic_metrics.classic(text()), classic_metrics.MEDIA_TYPE)
             else:
                 self._answer(200, text(), MEDIA_TYPE)
 

@@ -11,13 +11,16 @@ from datetime import date
 import msgspec
 
 from nettrace.errors import Conflict
-from nettrace.placement.fleet_file import Fleet, Group, Prices
+from nettrace.placement.fleet_file import Fleet, Group, Prices, split_size
 
 STALE_DAYS = 90
 """Prices older than this are shown with a warning."""
 
 RUNNING = frozenset({"started", "starting", "restarting", "replacing", "updating"})
 GONE = frozenset({"destroyed", "destroying"})
+TOKEN_FILE = "/run/nettrace-token"  # noqa: S105 (where it stands, not what it is)
+"""Where a machine at Fly finds its enrolment token."""
+
 UNFINISHED = "unfinished"
 """State of a machine whose making was interrupted before it could run: it is made again under its name."""
 
@@ -222,3 +225,55 @@ def doomed(machines: Iterable[Machine], names: Sequence[str]) -> tuple[tuple[Mac
     """
     chosen = tuple(each for each in machines if not names or each.name in names)
     return chosen, confirm("destroy", [(each.provider, each.id, each.name) for each in chosen])
+
+
+def fly_configuration(fleet: Fleet, each: Wanted) -> str:
+    """A fly.toml for one machine, for those who deploy by `fly deploy` instead of `nettrace fleet apply`.
+
+    One app for each. The one-time token goes in by `fly secrets`, as the file's first line says; it is not in here.
+
+    Raises:
+        Conflict: the fleet does not say what it has at Fly.
+    """
+    if fleet.fly is None:
+        raise Conflict("this fleet has no machines at Fly", "Add a table [fly]")
+    kind, cpus, megabytes = split_size(each.size)
+    secret = f"NETTRACE_ENROL_{each.code.upper().replace('-', '_')}"
+    words = [
+        "--hub",
+        fleet.hub,
+        "--region",
+        each.code,
+        "--token-file",
+        TOKEN_FILE,
+        "--data",
+        "/var/lib/nettrace/node",
+    ]
+    return f"""# Made by nettrace fleet config from fleet.toml. First: fly secrets set --stage {secret}="$(nettrace fleet token --region {each.code} | base64 -w0)"
+app = {_quoted(f"{fleet.fly.app}-{each.code}")}
+primary_region = {_quoted(each.places[0])}
+kill_signal = "SIGTERM"
+kill_timeout = "10s"
+
+[build]
+image = {_quoted(fleet.fly.image)}
+
+[processes]
+node = {_quoted(" ".join(words))}
+
+[[files]]
+guest_path = {_quoted(TOKEN_FILE)}
+secret_name = {_quoted(secret)}
+
+[[vm]]
+cpu_kind = {_quoted(kind)}
+cpus = {cpus}
+memory = "{megabytes}mb"
+persist_rootfs = "always"
+processes = ["node"]
+"""
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML."""
+    return '"' + "".join(f"\\u{ord(c):04x}" if c in '"\\' or ord(c) < 32 else c for c in text) + '"'

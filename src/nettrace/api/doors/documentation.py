@@ -8,6 +8,7 @@ from nettrace.api.given import Answer
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.errors import NotFound
 from nettrace.model.instant import NS_PER_S
+from nettrace.runtime import classic_metrics
 from nettrace.runtime.openmetrics import MEDIA_TYPE
 
 HTML = "text/html; charset=utf-8"
@@ -48,7 +49,7 @@ async def problem(call: Call) -> Answer:
 
 
 async def exposition(call: Call) -> Answer:
-    """Metrics, at most a second old."""
+    """Metrics, at most a second old; in Prometheus' older format for those who name it and not OpenMetrics."""
     snapshot, service = call.snapshot, call.service
     calls = await service.calls_today()
     found = await queue_metrics.look(service)
@@ -58,6 +59,11 @@ async def exposition(call: Call) -> Answer:
             snapshot, service.histogram, call.now, calls, queue_metrics.families(found, snapshot, call.now)
         ),
     )
+    if classic_metrics.wanted(call.headers.get("accept", "")):
+        return Answer(
+            content=classic_metrics.classic(made), media_type=classic_metrics.MEDIA_TYPE, fresh_s=None,
+            headers={"Vary": "Accept"},
+        )  # fmt: skip
     return Answer(content=made, media_type=MEDIA_TYPE, fresh_s=None)
 
 

@@ -369,8 +369,26 @@ def _revoke(code: str, data: Path | None) -> None:
                 store.set_state(node, VantageState.REVOKED, time.time_ns())
 
 
+@click.command("config")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@file_option
+def config_command(folder: Path, file: Path) -> None:
+    """Write FOLDER/fly.CODE.toml for each machine at Fly, for those who deploy with fly deploy."""
+    from nettrace.placement.fleet import fly_configuration, wanted
+
+    fleet = _fleet(file)
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in wanted(fleet):
+        if each.provider == "fly":
+            made = folder / f"fly.{each.code}.toml"
+            made.write_text(fly_configuration(fleet, each), encoding="utf-8")
+            click.echo(made)
+
+
 def _to_stderr(line: str) -> None:
     click.echo(line, err=True)
 
 
-COMMANDS = (plan_command, apply_command, ls_command, status_command, logs_command, destroy_command)
+COMMANDS = (
+    plan_command, apply_command, ls_command, status_command, logs_command, destroy_command, config_command,
+)  # fmt: skip

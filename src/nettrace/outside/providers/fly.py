@@ -13,11 +13,10 @@ from typing import Any
 from nettrace.errors import NotFound, Unreachable
 from nettrace.outside.providers.port import NoCapacity, Order, Refused, Secret
 from nettrace.outside.providers.rest import Answer, Rest
-from nettrace.placement.fleet import GONE, Machine
+from nettrace.placement.fleet import GONE, TOKEN_FILE, Machine
 from nettrace.placement.fleet_file import Fleet, Fly, split_size
 
 LABEL = "nettrace_fleet"
-TOKEN_FILE = "/run/nettrace-token"  # noqa: S105 (where it stands, not what it is)
 DATA = "/var/lib/nettrace/node"
 _FULL = re.compile(
     r"insufficient (?:resources|memory|cpus?|capacity)|no capacity|at capacity|could not reserve|over the allowed quota",
