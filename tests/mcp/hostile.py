@@ -39,11 +39,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "route_changes": {"host": ""}, "list_events": {"host": "", "kinds": []}, "explain_change": {"host": "", "at": ""},
     "blame": {"since": "", "host": ""}, "check_claim": {"claims": []}, "plan_placement": {"request": ""},
     "scan_remote": {"target": "", "regions": [], "method": "", "id": ""}, "drain": {"machine": "", "confirm": ""},
+    "scale": {"count": "", "confirm": ""}, "deploy": {"file": ""}, "logs": {"machine": ""},
     "diag": {"name": "", "host": ""}, "exec": {"command": ""},
 }  # fmt: skip
 FIELDS = [
     ("history", "hours"), ("find_target", "limit"), ("list_events", "limit"), ("explain_change", "minutes"), ("scan", "probes"),
-    ("query", "limit"), ("compare", "hosts"), ("drain", "confirm"), ("diag", "name"), ("scan_remote", "dry_run"),
+    ("query", "limit"), ("compare", "hosts"), ("drain", "confirm"), ("diag", "name"), ("scale", "count"), ("logs", "limit"), ("scan_remote", "dry_run"),
 ]  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def inputs(mark: Path) -> list[tuple[str, dict[str, Any]]]:
 def _rest(tool: str) -> dict[str, Any]:
     given: dict[str, dict[str, Any]] = {
         "history": {"host": "api.example.com"}, "explain_change": {"host": "api.example.com", "at": "2026-11-20T11:00:00Z"},
-        "scan": {"host": "api.example.com", "dry_run": True}, "query": {"sql": "select 1"}, "drain": {"machine": "nyc"},
+        "scan": {"host": "api.example.com", "dry_run": True}, "query": {"sql": "select 1"}, "drain": {"machine": "nyc"}, "logs": {"machine": "nyc"},
         "scan_remote": {"target": "api.example.com"},
     }  # fmt: skip
     return given.get(tool, {})

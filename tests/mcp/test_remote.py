@@ -60,6 +60,9 @@ async def test_tools_of_the_folder_are_absent_and_a_keys_scopes_hold(world: Worl
                 "query",
                 "machines",
                 "drain",
+                "scale",
+                "deploy",
+                "logs",
                 "scan_remote",
             }
         measures = Desk(over(hub, hub.key()), None, now=lambda: NOW, scopes=EVERYTHING)

@@ -83,6 +83,9 @@ TASKS: list[tuple[str, str, dict[str, Any], Any]] = [
     ("what would vantages cost", "scan_remote", {"target": HOST, "regions": ["nyc", "sin"]},
      lambda d: d["preview"]["probes"] == 10 and d["preview"]["packets"] == 30),
     ("the machines", "machines", {}, lambda d: rows(d, "state") == ["active"] * 3),
+    ("what is written of a machine", "logs", {"machine": "nyc"}, lambda d: "enrolled" in rows(d, "what")),
+    ("fewer nodes: only a plan", "scale", {"count": 2},
+     lambda d: d["applied"] is False and d["confirm"] and [(row["region"], row["to"]) for row in d["rows"]] == [("fra", "drained")]),
     ("what works here", "diag", {"name": "doctor"}, lambda d: all("available" in row for row in d["rows"])),
     ("the clock, by the seed's name", "exec", {"name": "clock"}, lambda d: d["rows"][0]["synchronised"] in (True, False, None)),
     ("the spool", "diag", {"name": "spool"}, lambda d: d["rows"] == []),
@@ -123,18 +126,18 @@ async def test_the_whole_tool_list_fits_its_budget_and_every_tool_says_what_it_t
         assert each.output_schema and each.output_schema["properties"]
         assert each.annotations and each.annotations.read_only_hint == (each.name not in WRITING)
     assert [each.name for each in listed.tools if each.annotations and each.annotations.destructive_hint] == [
-        "drain"
-    ]
+        "drain", "scale",
+    ]  # fmt: skip
 
 
-WRITING = {"scan", "scan_remote", "machines", "drain", "diag"}
+WRITING = {"scan", "scan_remote", "machines", "drain", "diag", "scale", "deploy", "logs"}
 
 
 @pytest.mark.parametrize(
     ("scopes", "hidden"),
     [
         ((), WRITING),
-        ((Scope.MEASURE,), {"machines", "drain", "diag"}),
+        ((Scope.MEASURE,), {"machines", "drain", "diag", "scale", "deploy", "logs"}),
         ((Scope.FLEET,), {"scan", "scan_remote"}),
     ],
 )

@@ -12,7 +12,7 @@ from mcp_types import Tool as Listed
 from nettrace.errors import Invalid, NetTraceError, NotAllowed, NotFound
 from nettrace.hub.access import OWNER, Access, Caller
 from nettrace.hub.open import writer
-from nettrace.mcp import changes, judgements, measuring, operating, reads
+from nettrace.mcp import changes, fleet, judgements, measuring, operating, reads
 from nettrace.mcp.confirm import LASTS_S, Confirmations
 from nettrace.mcp.plain import BYTES_PER_TOKEN, Document, fitted, plain, plain_values, size
 from nettrace.mcp.port import Hub
@@ -24,7 +24,7 @@ from nettrace.runtime.logs import redacted
 from nettrace.store.rows import Audit
 
 TOOLS: tuple[Tool, ...] = (
-    *reads.TOOLS, *changes.TOOLS, *judgements.TOOLS, *measuring.TOOLS, *operating.TOOLS,
+    *reads.TOOLS, *changes.TOOLS, *judgements.TOOLS, *measuring.TOOLS, *operating.TOOLS, *fleet.TOOLS,
 )  # fmt: skip
 DEFAULT_TOKENS, DETAIL_TOKENS = 2000, 8000
 MOST_ARGUMENT_BYTES = 200_000

@@ -24,7 +24,7 @@ from nettrace.node.hostclock import synchronised
 
 async def machines(call: Call) -> Answer:
     """Every node that ever enrolled."""
-    nodes = await _nodes(call)
+    nodes = await known_nodes(call)
     counts = ", ".join(f"{sum(each.state is state for each in nodes)} {state}" for state in VantageState)
     rows: list[Document] = [
         {
@@ -36,13 +36,19 @@ async def machines(call: Call) -> Answer:
     return Answer(said=f"{len(nodes)} machines: {counts}.", rows=rows)
 
 
-async def _nodes(call: Call) -> list[Vantage]:
-    hub = _folder(call)
+async def known_nodes(call: Call) -> list[Vantage]:
+    """Every node that ever enrolled, by region and age."""
+    hub = folder_hub(call)
     rows = await hub.ask(lambda reader, _: reader.nodes())
     return sorted((row.vantage for row in rows), key=lambda each: (each.code, each.enrolled_at))
 
 
-def _folder(call: Call) -> Stored:
+def folder_hub(call: Call) -> Stored:
+    """The hub, whose folder is on this machine.
+
+    Raises:
+        Invalid: it is elsewhere.
+    """
     if not isinstance(call.hub, Stored):
         raise Invalid(
             "machines are operated on the hub's own machine", "Start this server with --data DIR there"
@@ -61,8 +67,8 @@ class Drain(Asked, frozen=True, kw_only=True):
 async def drain(call: Call) -> Answer:
     """The plan with a token, or, by that token, the plan carried out."""
     wanted: Drain = call.asked
-    hub = _folder(call)
-    meant = [each for each in await _nodes(call) if wanted.machine in {each.node, each.code}]
+    hub = folder_hub(call)
+    meant = [each for each in await known_nodes(call) if wanted.machine in {each.node, each.code}]
     meant = [each for each in meant if each.state is not VantageState.REVOKED]
     if not meant:
         raise NotFound(f"there is no machine '{wanted.machine}' that could be drained", "machines lists them")
@@ -109,7 +115,7 @@ async def diag(call: Call) -> Answer:
         case "clock":
             return _clock()
         case "spool":
-            return await asyncio.to_thread(_spool, _folder(call).data.node)
+            return await asyncio.to_thread(_spool, folder_hub(call).data.node)
         case _:
             host = wanted.host or ""
             await measuring.permitted(call, host)
@@ -170,8 +176,8 @@ TOOLS = (
         row=("node", "region", "state", "version", "enrolled_at", "last_seen", "city"),
     ),
     Tool(
-        name="drain", says="Let a node hand over and measure nothing new; undo: activate. First call gives plan and "
-        "token, second with confirm does it.",
+        name="drain", says="Let a node hand over and measure nothing new; undo: activate. Plan and "
+        "token first, then confirm.",
         run=drain, asks=Drain, scope=Scope.FLEET, needs="folder", destructive=True,
         fields={"applied": "boolean", "confirm": "", "expires_at": ""}, row=("node", "region", "from", "to"),
     ),
