@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -15,7 +14,7 @@ from nettrace.store.port import StoreReader
 from nettrace.store.rows import Event, Window
 from nettrace.web.badge import age
 from nettrace.web.door import Visit
-from nettrace.web.hub import Hub
+from nettrace.web.kept import kept
 from nettrace.web.smoke import Mark
 
 _ROUNDS_NEAR, _LEAST_NEAR_NS = 3, 20 * NS_PER_S
@@ -24,8 +23,6 @@ _DAY_NS = 86_400 * NS_PER_S
 """What is still so after a day is how things are now: the hub's watch of legs says so too."""
 _MOST = 5000
 _RECORDS = 12
-_JUDGED: WeakKeyDictionary[Hub, dict[tuple[str, int, Instant], Hindsight]] = WeakKeyDictionary()
-_MOST_JUDGED = 64
 _JUDGED_EACH_NS = 60 * NS_PER_S
 """Which leg explains what is still open is asked anew this often."""
 
@@ -107,13 +104,8 @@ def story_with(event: Event, events: Iterable[Event], near_ns: int) -> Story:
 def judged_leg(reader: StoreReader, visit: Visit, story: Story) -> Hindsight:
     """Which leg explains a story: asked once when it is over, once a minute while it is open."""
     until = story.over_at or visit.now // _JUDGED_EACH_NS * _JUDGED_EACH_NS
-    kept = _JUDGED.setdefault(visit.hub, {})
-    key = (story.cause.id, len(story.cause.events), until)
-    if key not in kept:
-        while len(kept) >= _MOST_JUDGED:
-            kept.pop(next(iter(kept)), None)
-        kept[key] = leg_of(reader, story.cause, story.over_at or visit.now)
-    return kept[key]
+    key = ("leg", story.cause.id, len(story.cause.events), until)
+    return kept(visit.hub, key, lambda: leg_of(reader, story.cause, story.over_at or visit.now))
 
 
 def marks(rows: Sequence[CauseRow]) -> list[Mark]:

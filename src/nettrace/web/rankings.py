@@ -7,7 +7,7 @@ import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
-from nettrace.errors import Invalid
+from nettrace.errors import Invalid, NotFound
 from nettrace.hub.query import (
     Ranked,
     check_regions,
@@ -70,6 +70,9 @@ async def leaderboard_page(visit: Visit) -> Response[Any]:
     category = (
         visit.path.get("category") or visit.query.get("category") or (categories[0] if categories else "")
     )
+    if visit.path.get("category") and category not in categories:
+        known = ", ".join(categories) or "none yet: nothing is watched"
+        raise NotFound(f"no category '{category[:60]}'", f"Categories here: {known}")
     targets = [target for target in everything if target.category == category]
     regions = known_regions(visit.snapshot)
     region = visit.query.get("from") or default_region(visit.snapshot, targets) or ""

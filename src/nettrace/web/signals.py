@@ -23,6 +23,7 @@ from nettrace.web import chart
 from nettrace.web.causes import event_row, may_see
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
+from nettrace.web.kept import kept
 from nettrace.web.smoke import Mark, smoke
 from nettrace.web.tabular import table
 
@@ -45,6 +46,8 @@ _SAMPLES_A_WEEK = 7 * 24 * 15
 """Rates are stated for samples every four minutes."""
 
 _CARDS, _READ, _ROUNDS = 12, 5000, 100_000
+_COUNTED_EACH_NS = 60 * NS_PER_S
+"""How many rounds were read is counted anew this often: it takes a summary of everything."""
 
 
 class Said(msgspec.Struct):
@@ -181,7 +184,14 @@ async def signals_page(visit: Visit) -> Response[Any]:
         told = [each for each in found if not said_by(each).updates and kind in {"", each.kind}]
         proven = tiers(found)
         shown = told[page * _CARDS : (page + 1) * _CARDS]
-        read = sum(each.rounds for each in reader.summary(choice, window, (0.5,)) if each.series.method is not RoundMethod.TRACE)  # fmt: skip
+        asked = (
+            "rounds",
+            choice.targets,
+            choice.vantages,
+            window.end - window.start,
+            window.end // _COUNTED_EACH_NS,
+        )
+        read = kept(visit.hub, asked, lambda: _rounds_read(reader, choice, window))
         return found, [_card(reader, visit, each, proven) for each in shown], len(told), read
 
     found, cards, total, read = await visit.hub.readers.run(look)
@@ -193,6 +203,12 @@ async def signals_page(visit: Visit) -> Response[Any]:
         "api": f"/api/v1/signals{f'?host={host}' if host in visit.snapshot.targets else ''}",
     }  # fmt: skip
     return visit.page("signals.html", told)
+
+
+def _rounds_read(reader: StoreReader, choice: Choice, window: Window) -> int:
+    """How many rounds the detectors were shown."""
+    found = reader.summary(choice, window, (0.5,))
+    return sum(each.rounds for each in found if each.series.method is not RoundMethod.TRACE)
 
 
 def _card(

@@ -142,3 +142,9 @@ async def test_a_measurement_is_asked_for_once_paid_for_and_shown(pages: Pages) 
     assert (asked.target, asked.wanted, asked.method) == (HOST, ("nyc",), "tcp")
     stranger = await pages.client.post("/measurements", data={**form, "target": "not.in.the.catalogue"})
     assert stranger.status_code == 404
+
+
+async def test_a_leaderboard_of_no_category_says_which_there_are(pages: Pages) -> None:
+    answer = await pages.client.get("/leaderboard/Nonsense")
+    assert answer.status_code == 404
+    assert "Categories here: " in unescape(answer.text)
