@@ -25,6 +25,10 @@ COMMANDS = {
         "nettrace.cli.commands.stamp",
         "Both ways of a path by themselves (STAMP), or answer others' tests.",
     ),
+    "remote": (
+        "nettrace.cli.commands.remote",
+        "Measure from other people's vantages: no server of your own needed.",
+    ),
     "routes": ("nettrace.cli.commands.routes", "How the routes of recorded traces changed."),
     "blame": ("nettrace.cli.commands.blame", "Which leg got worse, from traces of many vantages."),
     "claim": ("nettrace.cli.commands.claim", "Judge a latency claim against the speed of light."),
@@ -50,6 +54,10 @@ COMMANDS = {
     "signals": (
         "nettrace.cli.commands.signals",
         "Find shifts, spikes, trends and loss in recorded RTT series.",
+    ),
+    "market": (
+        "nettrace.cli.commands.market",
+        "Hold latency against markets, honestly; nothing trades.",
     ),
     "alerts": ("nettrace.cli.commands.alerts", "Rules, incidents, and where they are told."),
     "lab": ("nettrace.cli.commands.lab", "An internet in a box: real packets, known truth."),
