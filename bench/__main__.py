@@ -36,6 +36,7 @@ SCENARIOS = {
     "store": "30 days of history beside PostgreSQL with the same rows: quantiles, comparisons, bytes",
     "year": "a year of 100 targets x 10 vantages: how long any history query takes, how much room it needs",
     "estimates": "latencies of hidden pairs and sites of real matrices (NETTRACE_DATASETS: folder of matrices)",
+    "market": "lead-lag, event studies and backtests where nothing is, and where something was planted (NETTRACE_DATASETS: folder)",
     "plan": "the planner beside trying everything, and 600 venues x 120 sites to the proof",
     "signals": "detectors on labelled series and on noise, beside textbook methods (NETTRACE_DATASETS: folder of labels)",
 }
