@@ -13,9 +13,11 @@ from tests.browser.conftest import opened
 from tests.browser.served import Served
 
 from nettrace.web.doors import page_doors
+from nettrace.web.plan import Asked, example
 
 pytestmark = pytest.mark.browser
 AXE = (Path(__file__).with_name("vendor") / "axe.min.js").read_text()
+PLAN = Asked(text=example())
 PAGES = (
     "/", "/targets", f"/t/{world.MOVED}", f"/t/{world.ODD}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path",
     "/matrix", "/matrix?diff=1", "/map", "/leaderboard", "/leaderboard/Equities", f"/compare?hosts={world.MOVED},{world.BROKEN}", "/compare", "/events",
@@ -23,6 +25,7 @@ PAGES = (
     "/pricing", "/account", "/login", f"/t/{world.MOVED}?embed=1", f"/status/{world.MOVED}?embed=1",
     "/signals?w=7d", f"/t/{world.MOVED}/path?group=as&against={world.BEFORE}", f"/measurements/{world.ASKED}", "/map?embed=1", "/matrix?embed=1", f"/t/{world.MOVED}/path?embed=1",
     f"/t/{world.MOVED}/from/lon?embed=1", f"/status/{world.MOVED}?embed=days", "/events/ev_0?embed=1",
+    "/plan", PLAN.address(), PLAN.address(embed="1", part="map"), PLAN.address(embed="1", part="pareto"), "/claims", "/claims?sort=-floor&finding=impossible", "/claims?embed=1",
 )  # fmt: skip
 MAIN = ("/", "/targets", f"/t/{world.MOVED}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path", "/matrix", "/map", "/status", "/playground")  # fmt: skip
 PAGE_BYTES = 200_000

@@ -129,12 +129,13 @@ def solve(job: Job) -> Solved:
     sources = Sources(facts=built_in(), measure=measure, estimates=job.estimates)
     ground = ground_of(job.request, sources, job.wanted)
     document = None if job.bare and not job.forms else composed(ground)
+    wants_files = "files" in job.forms and ground.plan.sites
     return Solved(
         plan=bare_document(ground) if job.bare else full_document(ground),
         request=msgspec.to_builtins(ground.request), spread=spread(ground),
         md=markdown(document) if document and "md" in job.forms else None,
         html=page(document) if document and "html" in job.forms else None,
-        files=[(each.name, each.text) for each in deployment(ground, job.hub)] if "files" in job.forms else [],
+        files=[(each.name, each.text) for each in deployment(ground, job.hub)] if wants_files else [],
     )  # fmt: skip
 
 

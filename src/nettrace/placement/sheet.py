@@ -10,11 +10,12 @@ _ALIKE = 1e-9
 def money(usd: float | None) -> str:
     """Dollars for a person: cents only where there are any.
 
-    >>> money(60.0), money(1234.5), money(0.004), money(None)
-    ('$60', '$1,234.50', '$0.004', '-')
+    >>> money(60.0), money(1234.5), money(0.004), money(-0.0), money(None)
+    ('$60', '$1,234.50', '$0.004', '$0', '-')
     """
     if usd is None:
         return "-"
+    usd += 0.0  # no minus before nothing
     if 0 < abs(usd) < 0.01:
         return f"${usd:.3g}"
     return f"${usd:,.0f}" if abs(usd - round(usd)) < _ALIKE else f"${usd:,.2f}"

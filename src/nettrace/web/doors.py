@@ -14,6 +14,7 @@ from nettrace.hub.query import known_regions
 from nettrace.hub.session import sealed
 from nettrace.web.account import account_doors
 from nettrace.web.badges import badge_doors
+from nettrace.web.claims import claim_doors
 from nettrace.web.door import Visit, door, guarded, refused
 from nettrace.web.events import event_doors
 from nettrace.web.hub import Hub
@@ -22,6 +23,7 @@ from nettrace.web.measurements import measurement_doors
 from nettrace.web.mesh import mesh_doors
 from nettrace.web.overview import overview_doors
 from nettrace.web.path import path_doors
+from nettrace.web.plan import plan_doors
 from nettrace.web.playground import playground_doors
 from nettrace.web.rankings import ranking_doors
 from nettrace.web.signals import signal_doors
@@ -43,6 +45,8 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *path_doors(hub),
         *measurement_doors(hub),
         *mesh_doors(hub),
+        *plan_doors(hub),
+        *claim_doors(hub),
         *status_doors(hub),
         *badge_doors(hub),
         *playground_doors(hub),
@@ -80,6 +84,7 @@ def _icon_door() -> HTTPRouteHandler:
 
 
 _OTHER_PAGES = (
+    ("Claims, and what became of them", "/claims"),
     ("Test a target now", "/#test"), ("What changed against the stretch before (matrix)", "/matrix?diff=1"),
     ("Account, keys and usage", "/account"), ("What each tier holds", "/pricing"), ("API reference", "/docs"),
     ("Status as JSON", "/status/feed.json"), ("Sign in", "/login"),

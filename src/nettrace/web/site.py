@@ -27,6 +27,7 @@ NAVIGATION = (
     ("compare", "/compare", "Compare"),
     ("events", "/events", "Events"),
     ("signals", "/signals", "Signals"),
+    ("plan", "/plan", "Plan"),
     ("fleet", "/fleet", "Fleet"),
     ("status", "/status", "Status"),
     ("playground", "/playground", "Playground"),
