@@ -20,6 +20,7 @@ SCENARIOS = {
     "limits": "200 targets behind eight Linux routers with default ICMP limits, beside scamper",
     "steady": "CPU a probe at 1,000 probes/s beside fping and scamper; 90 % dark targets",
     "node": "a whole node's work on 1,000 targets",
+    "node_size": "a node installed alone: bytes on disk, memory while it works within 256 MB",
     "start": "import time and idle memory",
     "lab": "the lab's own precision and rate",
     "ingest": "durable reports a second into the store, beside PostgreSQL COPY",
