@@ -24,7 +24,7 @@ PAGES = (
     "/events/ev_odd", "/signals", "/fleet", "/status", f"/status/{world.MOVED}", f"/status/{world.ODD}", "/playground",
     "/pricing", "/account", "/login", f"/t/{world.MOVED}?embed=1", f"/status/{world.MOVED}?embed=1",
     "/signals?w=7d", f"/t/{world.MOVED}/path?group=as&against={world.BEFORE}", f"/measurements/{world.ASKED}", "/map?embed=1", "/matrix?embed=1", f"/t/{world.MOVED}/path?embed=1",
-    f"/t/{world.MOVED}/from/lon?embed=1", f"/status/{world.MOVED}?embed=days", "/events/ev_0?embed=1",
+    f"/t/{world.MOVED}/from/lon?embed=1", f"/status/{world.MOVED}?embed=days", "/events/ev_0?embed=1", "/mesh", "/mesh/lon/nyc",
     "/plan", PLAN.address(), PLAN.address(embed="1", part="map"), PLAN.address(embed="1", part="pareto"), "/claims", "/claims?sort=-floor&finding=impossible", "/claims?embed=1",
 )  # fmt: skip
 MAIN = ("/", "/targets", f"/t/{world.MOVED}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path", "/matrix", "/map", "/status", "/playground")  # fmt: skip
@@ -80,6 +80,17 @@ def test_every_page_fits_a_phone_and_obeys_its_own_policy(chromium: Browser, alo
     assert not wide
     assert not one.complaints  # among them every breach of the content security policy
     assert not one.strangers
+
+
+def test_the_mesh_shows_each_way_by_itself(chromium: Browser, alone: Served) -> None:
+    one = opened(chromium, alone.url)
+    one.go("/mesh")
+    row = one.page.locator("tbody tr").first.inner_text()
+    assert "lon ⇄ nyc" in row and "36.0 ms ±0.09 ms; 0 of 5 lost, 0 out of order, 9 hops" in row
+    one.page.get_by_role("link", name="lon ⇄ nyc").click()
+    one.page.wait_for_url("**/mesh/lon/nyc")
+    assert [each.inner_text() for each in one.page.locator("tbody th").all()] == ["lon → nyc", "nyc → lon"]
+    one.page.context.close()
 
 
 def test_what_a_status_page_says_needs_no_script(chromium: Browser, alone: Served) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import msgspec
 from tests.api.conftest import give_key, ping, record
 
+from nettrace.hub import mesh
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
-from nettrace.model.measurement import Grade, Method, Outcome, Sample, SampleState
+from nettrace.model.measurement import Grade, Method, Outcome, Sample, SampleState, StampTest, WayTest
 from nettrace.model.path import Hop, StopReason, Trace
 from nettrace.model.target import Endpoint, Lifecycle, Role, RoundMethod, Series, Target
 from nettrace.model.vantage import Vantage
@@ -68,6 +69,7 @@ def fill(store: StoreWriter, now: Instant, *, hours: float, step_s: int) -> None
     for code, city in CITIES.items():
         enrol(store, code, city, now)
         every = tuple(_entries(code, now, hours, step_s))
+        every = (*every, *_mesh(code, now, every[-1].seq))
         report = None
         for first in range(0, len(every), 2000):
             part = every[first : first + 2000]
@@ -148,6 +150,35 @@ def _entries(code: str, now: Instant, hours: float, step_s: int) -> Iterator[Rec
                     due,
                     path(code, target, due, longer=base > usual_ms(code, target)),
                 )
+
+
+def _mesh(code: str, now: Instant, seq: int) -> Iterator[Record]:
+    """London measures New York's node: the round trip, and each way by itself where both clocks are good enough."""
+    if code != "lon":
+        return
+    for number in range(3):
+        due = now - (4 - number) * 60 * NS_PER_S
+        sample = Sample(state=SampleState.ANSWERED, rtt_ns=70 * NS_PER_MS, error_ns=2000, grade=Grade.KERNEL)
+        known: dict[str, object] = {
+            "target": "nyc.mesh",
+            "address": "192.0.2.1",
+            "at": due,
+            "outcome": Outcome.MEASURED,
+        }
+        way = WayTest(
+            **known, sent=5, received=5, reordered=0, delays_ns=(36 * NS_PER_MS,) * 5, error_ns=90_000, hops=9
+        )  # type: ignore[arg-type]
+        whole = StampTest(**known, port=862, samples=(sample,) * 5, own_error_ns=50_000, peer_error_ns=40_000)  # type: ignore[arg-type]
+        for name, measured in ((mesh.ENDPOINT, whole), (mesh.OUT, way), (mesh.BACK, way)):
+            seq += 1
+            yield Record(
+                seq=seq,
+                target="nyc.mesh",
+                endpoint=name,
+                method=RoundMethod.STAMP,
+                due=due,
+                measurement=measured,
+            )
 
 
 def path(code: str, target: Target, at: Instant, *, longer: bool) -> Trace:

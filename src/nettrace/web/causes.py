@@ -1,6 +1,8 @@
 """What lies behind events and what became of it, as pages show it."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,7 +24,9 @@ _ROUNDS_NEAR, _LEAST_NEAR_NS = 3, 20 * NS_PER_S
 _DAY_NS = 86_400 * NS_PER_S
 """What is still so after a day is how things are now: the hub's watch of legs says so too."""
 _MOST = 5000
-_RECORDS = 12
+_RECORDS, _MOST_LEGS = 12, 32
+_ASKED: set[asyncio.Task[None]] = set()
+"""Questions under way, which nobody waits for."""
 _JUDGED_EACH_NS = 60 * NS_PER_S
 """Which leg explains what is still open is asked anew this often."""
 
@@ -106,6 +110,36 @@ def judged_leg(reader: StoreReader, visit: Visit, story: Story) -> Hindsight:
     until = story.over_at or visit.now // _JUDGED_EACH_NS * _JUDGED_EACH_NS
     key = ("leg", story.cause.id, len(story.cause.events), until)
     return kept(visit.hub, key, lambda: leg_of(reader, story.cause, story.over_at or visit.now))
+
+
+def legs_in_words(visit: Visit, rows: Sequence[CauseRow]) -> dict[str, str]:
+    """By cause, which leg explains it, of those where that is known; for the others it is asked beside this page."""
+    known: dict[str, str] = kept(visit.hub, "legs in words", dict[str, str])
+    for row in rows:
+        asked = ("leg asked", row.cause.id, visit.now // _JUDGED_EACH_NS)
+        if len(row.cause.pairs) > 1 and kept(visit.hub, asked, lambda: visit.now) == visit.now:
+            task = asyncio.create_task(visit.hub.readers.run(partial(_note_leg, visit, row, known)))
+            _ASKED.add(task)
+            task.add_done_callback(_answered)
+    return known
+
+
+def _answered(task: asyncio.Task[None]) -> None:
+    """Forget a question; what went wrong with it the event's own page says, which asks the same."""
+    _ASKED.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
+def _note_leg(visit: Visit, row: CauseRow, known: dict[str, str], reader: StoreReader) -> None:
+    found = judged_leg(reader, visit, row.story)
+    while len(known) >= _MOST_LEGS:
+        known.pop(next(iter(known)), None)
+    words = " or ".join(
+        f"{found.where.get(leg.a, leg.a)} → {found.where.get(leg.b, leg.b)}" for leg in found.blame.legs[:3]
+    )
+    if words:
+        known[row.cause.id] = words
 
 
 def marks(rows: Sequence[CauseRow]) -> list[Mark]:

@@ -57,12 +57,13 @@ class Arc(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worse(msgspec.Struct, frozen=True):
-    """A way that is degraded now: drawn beneath its arcs, with a word in the middle of it."""
+    """A way that is degraded now: drawn beneath its arcs, with a word in the middle of it where there is room."""
 
     path: str
     words: str
     x: float
     y: float
+    has_room: bool
 
 
 class Spot(msgspec.Struct, frozen=True):
@@ -135,10 +136,16 @@ def _worse(arcs: Sequence[Arc], bad: set[tuple[str, str]]) -> list[Worse]:
     for arc in arcs:
         if (arc.vantage, arc.host) in bad:
             found.setdefault(arc.path, []).append(arc)
-    return [
-        Worse(path, f"degraded: {', '.join(f'{arc.vantage} to {arc.host}' for arc in mine)}", *_middle(path))
-        for path, mine in found.items()
-    ]
+    made: list[Worse] = []
+    taken: list[tuple[float, float, float, float]] = []
+    for path, mine in found.items():
+        x, y = _middle(path)
+        box = (x - 45, y - 14, x + 45, y + 6)
+        clear = not any(_meet(box, other) for other in taken)
+        taken += [box] if clear else []
+        words = f"degraded: {', '.join(f'{arc.vantage} to {arc.host}' for arc in mine)}"
+        made.append(Worse(path, words, x, y, clear))
+    return made
 
 
 def _middle(path: str) -> tuple[float, float]:

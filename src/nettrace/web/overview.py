@@ -12,7 +12,7 @@ from nettrace.hub.latest import Snapshot
 from nettrace.hub.query import group_of, known_regions, readings, shown, speaking
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Lifecycle, Target
-from nettrace.web.causes import CauseRow, standing_rows
+from nettrace.web.causes import CauseRow, legs_in_words, standing_rows
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.measurements import box
@@ -20,7 +20,7 @@ from nettrace.web.targets import Row, row_of
 
 _WORST = 8
 _HOUR_NS = 3600 * NS_PER_S
-_LINES = 12
+_LINES, _LEGS = 12, 3
 _WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
 
 
@@ -79,7 +79,7 @@ async def overview_page(visit: Visit) -> Response[Any]:
     told = {
         "page": "overview", "headline": headline(categories, vantages, len(troubles), wrong), "vantages": vantages, "troubles": troubles[:_WORST],
         "more": max(0, len(troubles) - _WORST), "categories": categories, "stranger": visit.caller is None,
-        "wrong": wrong[:_LINES], "more_wrong": max(0, len(wrong) - _LINES), "rows": past[:_LINES], "more_rows": max(0, len(past) - _LINES), **box(visit),
+        "wrong": wrong[:_LINES], "legs": legs_in_words(visit, wrong[:_LEGS]), "more_wrong": max(0, len(wrong) - _LINES), "rows": past[:_LINES], "more_rows": max(0, len(past) - _LINES), **box(visit),
     }  # fmt: skip
     return visit.page("overview.html", told)
 

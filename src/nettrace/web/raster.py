@@ -1,7 +1,7 @@
 """Pictures of few colours as PNG, from the standard library alone: boxes, and letters of five by seven dots.
 
 Networks that show previews of links take PNG or JPEG and no SVG. The letters are those of character displays, as
-Adafruit's GFX library has them (BSD licence, Copyright 2012 Adafruit Industries); PNG is as in RFC 2083.
+Adafruit's GFX library has them (BSD licence, whole in raster.LICENSE.txt beside this); PNG is as in RFC 2083.
 """
 
 import struct
