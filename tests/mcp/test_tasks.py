@@ -14,6 +14,8 @@ from nettrace.model.vantage import Vantage
 from nettrace.store.port import EnrolToken
 
 TOOL_LIST_TOKENS = 4000
+NAMED = """venue = [{name = "binance-spot", usd_per_ms_month = 9}]
+site = [{name = "vultr:nrt", usd_month = 60}, {name = "vultr:ewr", usd_month = 48}]"""
 REQUEST = """
 venue = [{name = "v", usd_per_ms_month = 2.0}]
 site = [{name = "near", usd_month = 30}, {name = "far", usd_month = 5}]
@@ -71,6 +73,8 @@ TASKS: list[tuple[str, str, dict[str, Any], Any]] = [
     ("is this possible", "check_claim", {"claims": ["EWR -> SIN 40ms", "EWR -> SIN 240ms"]},
      lambda d: rows(d, "verdict") == ["impossible", "possible"]),
     ("where to rent", "plan_placement", {"request": REQUEST}, lambda d: d["status"] == "optimal" and d["sites"] == ["near"]),
+    ("where to rent, of names the registry knows", "plan_placement", {"request": NAMED},
+     lambda d: d["sites"] == ["vultr:nrt"] and rows(d, "evidence") == ["estimated"]),
     ("how is the fleet", "fleet_status", {}, lambda d: dict(zip(rows(d, "code"), rows(d, "up"), strict=True)) == {"fra": False, "nyc": True, "sin": True}),
     ("the fleet by its earlier name", "status", {}, lambda d: len(d["rows"]) == 3),
     ("what may I do", "limits", {}, lambda d: d["tier"] == "self" and "measure" in d["scopes"]),

@@ -161,7 +161,7 @@ def audit_all(reader: StoreReader, window: Window, visible: Callable[[str], bool
         host = _host(claim, facts)
         seen = measured(claim, facts, reader, window, find_place) if host and visible(host) else None
         document = audit_document(audit(claim, facts, find_place), seen)
-        made.append({**document, "finding": finding(document)})
+        made.append({**document, "finding": finding(document), "host": host})
     return made
 
 

@@ -8,19 +8,16 @@ from typing import Annotated, Any
 import msgspec
 
 from nettrace.analysis.geo.claim import claim_document, judge, parse_claim
-from nettrace.analysis.geo.floor import floor_between
 from nettrace.errors import Invalid
+from nettrace.hub.placements import Wanted
+from nettrace.hub.solving import Job, solve
 from nettrace.hub.whereabouts import Seen, whereabouts, whereabouts_document
 from nettrace.mcp.plain import Document
 from nettrace.mcp.stored import Stored
 from nettrace.mcp.tool import Answer, Asked, Call, Host, Hours, Tool
 from nettrace.model.instant import rfc3339
-from nettrace.model.path import Place
 from nettrace.outside.places import find
-from nettrace.placement.physics import check_physics
-from nettrace.placement.plan import Solver, make_plan, plan_document
 from nettrace.placement.registry.load import built_in
-from nettrace.placement.request import Request, parse_request
 
 SOLVER_S = 20.0
 SQL_S = 10.0
@@ -33,7 +30,7 @@ class Claims(Asked, frozen=True, kw_only=True):
 
     claims: Annotated[
         list[Annotated[str, msgspec.Meta(max_length=300)]],
-        msgspec.Meta(min_length=1, max_length=20, description="Like 'EWR -> SIN 40ms'; place: IATA, city, aws:region, LAT,LON."),
+        msgspec.Meta(min_length=1, max_length=20, description="'EWR -> SIN 40ms'; place: IATA, city, aws:region, LAT,LON."),
     ]  # fmt: skip
 
 
@@ -57,16 +54,15 @@ class Placement(Asked, frozen=True, kw_only=True):
         msgspec.Meta(
             max_length=100_000,
             description="TOML: [limits] budget_usd_month max_sites redundancy; [[venue]] name usd_per_ms_month max_ms; "
-            "[[site]] name provider country usd_month; [[latency]] venue site p50_ms low_ms high_ms",
+            "[[site]] name provider country usd_month; [[latency]] venue site p50_ms low_ms high_ms (else estimated)",
         ),
     ]
 
 
 async def plan_placement(call: Call) -> Answer:
     """The least cost of sites and latency together, proven."""
-    request = parse_request(call.asked.request)
-    check_physics(request, _floor_ms)
-    document = await asyncio.to_thread(_planned, request)
+    job = Job(request=call.asked.request, bare=True, wanted=Wanted(seconds=SOLVER_S))
+    document = (await asyncio.to_thread(solve, job)).plan
     if document["status"] == "infeasible":
         return Answer(
             said=f"No plan is possible: {document['explanation']}",
@@ -77,18 +73,6 @@ async def plan_placement(call: Call) -> Answer:
         f"sites {document['cost_usd_month']}.",
         rows=document["assignments"], fields=document,
     )  # fmt: skip
-
-
-def _planned(request: Request) -> Document:
-    return plan_document(make_plan(request, Solver.AUTO, SOLVER_S))
-
-
-def _floor_ms(*ends: float) -> float:
-    return floor_between(_place(*ends[:2]), _place(*ends[2:])).vacuum_ns / 1e6
-
-
-def _place(latitude: float, longitude: float) -> Place:
-    return Place(name="", latitude=latitude, longitude=longitude, radius_km=0, evidence="given")
 
 
 class Locate(Asked, frozen=True, kw_only=True):
@@ -200,7 +184,7 @@ TOOLS = (
         row=("claim", "verdict", "claimed_ms", "floor_ms", "fibre_ms", "distance_km", "direction"),
     ),
     Tool(
-        name="plan_placement", says="Which sites to rent: proven least cost under limits. Needs no hub.", run=plan_placement,
+        name="plan_placement", says="Which sites to rent: proven least cost. Needs no hub.", run=plan_placement,
         asks=Placement, needs="",
         fields={
             "status": "string", "objective_usd_month": "", "bound_usd_month": "", "gap": "", "cost_usd_month": "",
@@ -209,13 +193,13 @@ TOOLS = (
         row=("venue", "site", "backup", "p50_ms", "low_ms", "high_ms", "evidence"),
     ),
     Tool(
-        name="locate", alias="where", says="Where a target's edge and origin stand, by light from many vantages.",
+        name="locate", alias="where", says="Where a target's edge and origin stand, by light.",
         run=locate, asks=Locate, needs="folder", operator=True,
         fields={"vantages": "integer", "edge": "", "origin": "", "behind_ms": "", "relayed": "", "venues": "array"},
     ),
     Tool(
         name="query", says="One read-only SQL statement (DuckDB) over rounds, rollups, targets, vantages, events, gaps; "
-        "DESCRIBE shows columns. *_ns are ns.",
+        "DESCRIBE shows columns.",
         run=query, asks=Sql, needs="folder", operator=True,
         fields={"columns": "array", "rows": "array", "more": "integer", "truncated": "boolean"},
     ),
