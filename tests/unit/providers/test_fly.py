@@ -208,6 +208,12 @@ def test_a_refused_secret_does_not_echo_it(fly: Fly, waits: list[float]) -> None
     assert TOKEN not in str(refused.value)
 
 
+def test_an_answer_of_another_shape_is_said_so(fly: Fly, waits: list[float]) -> None:
+    fly.fault = lambda _m, path: (200, {"machines": []}, {}) if path.endswith("/machines") else None
+    with pytest.raises(Refused, match="shape that is not known"):
+        client(fly, waits).machines()
+
+
 def test_regions_that_fly_gives_up_are_not_offered(fly: Fly, waits: list[float]) -> None:
     assert client(fly, waits).regions() == {"ams", "cdg", "fra", "nrt"}
 

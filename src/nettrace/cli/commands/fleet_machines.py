@@ -70,7 +70,13 @@ def _prices(fleet: "Fleet", file: Path) -> "Prices | None":
     if not fleet.prices:
         return None
     if "://" not in fleet.prices:
-        return read_prices((file.parent / fleet.prices).read_text(encoding="utf-8"))
+        sheet = file.parent / fleet.prices
+        try:
+            return read_prices(sheet.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as problem:
+            raise SourceError(
+                f"prices: {sheet} cannot be read ({problem})", "Leave 'prices' out, or write it"
+            ) from problem
     with TemporaryDirectory() as folder:
         sheet = Path(folder) / "prices.toml"
         fetch(fleet.prices, sheet)

@@ -48,11 +48,17 @@ class FlyMachines:
         answer = self._rest.call("GET", f"{self._app}/machines", query={f"metadata.{LABEL}": self._label})
         if answer.status == 404:
             return []
-        return [
-            _machine(each)
-            for each in self._good(answer, "list the machines")
-            if _label(each) == self._label and each.get("state") not in GONE
-        ]
+        listed = self._good(answer, "list the machines")
+        try:
+            return [
+                _machine(each)
+                for each in listed
+                if _label(each) == self._label and each.get("state") not in GONE
+            ]
+        except (AttributeError, KeyError, TypeError) as problem:
+            raise Refused(
+                "Fly lists machines in a shape that is not known here", "Is there a newer NetTrace?"
+            ) from problem
 
     def create(self, order: Order, place: str) -> Machine:
         """Make it in a region; see `Provider.create`."""
@@ -132,7 +138,8 @@ class FlyMachines:
             raise Refused(
                 f"Fly does not take a secret for the machine ({answer.status})", "Check the token's rights"
             )
-        return int(answer.data.get("version") or answer.data.get("Version") or 0)
+        said: dict[str, Any] = answer.data or {}
+        return int(said.get("version") or said.get("Version") or 0)
 
     def _config(self, order: Order, secret: str) -> dict[str, Any]:
         kind, cpus, megabytes = split_size(order.wanted.size)
