@@ -1,11 +1,13 @@
 """What changes or measures: only after a plan was confirmed, written down, and never twice by one token."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.mcp.conftest import EVERYTHING, World, document, session, text
+from tests.unit.outside_remote.doubles import FakeGlobalping, pinged, served
 
 from nettrace.errors import Conflict, StoreBusy, Unreachable
 from nettrace.hub.access import Caller
@@ -94,6 +96,35 @@ async def test_a_measurement_costs_nothing_until_it_is_meant_and_needs_a_running
         retired = await client.call_tool("scan_remote", {"target": "gone.example.com"})
         assert text(retired).startswith("unmeasurable")
     assert {line.action for line in world.audit()} == {"mcp.scan_remote"}
+
+
+async def test_other_peoples_vantages_cost_is_told_first_and_only_this_machines_user_spends_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeGlobalping([pinged(2.5, 2.25)])
+    fake.polls_until_finished = 1
+    asked = {"target": "api.example", "regions": ["globalping:Tokyo"], "probes": 2}
+    with served(fake) as double:
+        monkeypatch.setenv("NETTRACE_GLOBALPING_URL", double.url)
+        monkeypatch.setenv("NETTRACE_LEDGER", str(tmp_path / "ledger.sqlite"))
+        async with session(world.desk(Scope.MEASURE)) as client:
+            preview = document(await client.call_tool("scan_remote", asked))["preview"]
+            assert (preview["tests"], preview["left"], preview["usd"]) == (1, 250, 0.0)
+            assert fake.used == 0
+            done = await client.call_tool("scan_remote", {**asked, "dry_run": False})
+            assert "not this hub's vantages" in text(done)
+            [row] = document(done)["rows"]
+            assert (row["region"], row["min_ms"], row["received"]) == ("globalping:tokyo-jp-as16509", 2.25, 2)
+            inside = await client.call_tool("scan_remote", {**asked, "target": "10.0.0.1"})
+            assert text(inside).startswith("invalid")
+            mixed = await client.call_tool("scan_remote", {**asked, "regions": ["globalping:Tokyo", "nyc"]})
+            assert text(mixed).startswith("invalid")
+        desk = world.desk()
+        stranger = world.access.caller(f"Bearer {world.key(scopes=EVERYTHING)}", None, world.clock)
+        refused = await desk.call("scan_remote", {**asked, "dry_run": False}, stranger)
+        await desk.close()
+    assert text(refused).startswith("not-allowed")
+    assert fake.used == 1
 
 
 async def test_a_key_has_only_watched_targets_measured_from_here(world: World) -> None:

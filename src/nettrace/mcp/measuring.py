@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from nettrace.errors import NotAllowed
+from nettrace.errors import Invalid, NotAllowed
 from nettrace.mcp.plain import Document
 from nettrace.mcp.tool import Answer, Asked, Call, Host, Region, Tool
 from nettrace.measure.probing import path
@@ -17,7 +17,10 @@ from nettrace.measure.tracing.trace import TraceOptions
 from nettrace.model.account import Feature, Scope
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Method, Outcome, Reason
+from nettrace.model.remote import Errand, Kind
+from nettrace.outside.services import SERVICES, service
 from nettrace.wire.documents import dns_document, ping_document, trace_document
+from nettrace.wire.remote import remote_document
 
 INTERVAL_NS = NS_PER_S // 5
 TIMEOUT_NS = 2 * NS_PER_S
@@ -143,6 +146,9 @@ class ScanRemote(Asked, frozen=True, kw_only=True):
 async def scan_remote(call: Call) -> Answer:
     """A target measured from vantages, now; the preview comes first."""
     wanted: ScanRemote = call.asked
+    lenders = {each.partition(":")[0] for each in wanted.regions} & set(SERVICES)
+    if lenders:
+        return await asyncio.to_thread(_lent, call, wanted, sorted(lenders)[0])
     if wanted.id is not None:
         return _measured(await call.there.measurement(call.caller, wanted.id))
     asked: Document = {
@@ -167,6 +173,65 @@ async def scan_remote(call: Call) -> Answer:
     return _measured(made)
 
 
+_LENT_KINDS: dict[str | None, Kind] = {
+    None: "ping", "icmp": "ping", "tcp": "ping", "trace": "trace", "http": "http",
+}  # fmt: skip
+
+
+def _lent(call: Call, wanted: ScanRemote, via: str) -> Answer:
+    """The same from other people's vantages, on the allowance of this machine's user; nobody else may spend it.
+
+    Raises:
+        NotAllowed: the caller is not this machine's user.
+        Invalid: regions of a hub and of a service together, or a method the services have not.
+    """
+    if not call.local:
+        raise NotAllowed("other people's vantages are for this machine's user", "Name regions of this hub")
+    kind = _LENT_KINDS.get(wanted.method)
+    places = tuple(each.partition(":")[2] for each in wanted.regions if each.startswith(f"{via}:"))
+    if kind is None or not wanted.target or not all(places) or len(places) != len(wanted.regions):
+        raise Invalid(
+            f"{via} measures icmp, tcp, trace or http of a target from {via}:PLACE, and only from there"
+        )
+    errand = Errand(
+        kind=kind, target=wanted.target, places=places, packets=min(wanted.probes, 16),
+        method=Method.TCP if wanted.method == "tcp" else Method.ICMP,
+        url=f"https://{wanted.target}/" if kind == "http" else None,
+    )  # fmt: skip
+    there = service(via)
+    cost = there.cost(errand)
+    if wanted.dry_run:
+        price = {
+            "calls": 0,
+            "probes": errand.most_results,
+            "usd": 0.0,
+            cost.unit: cost.amount,
+            "left": cost.left,
+        }
+        return Answer(
+            said=f"Nothing was sent. It would take {cost.amount} {cost.unit} of {via}, of which {cost.left} are left; "
+            "call again with dry_run=false.",
+            fields={"preview": price},
+        )
+    found = there.run(errand)
+    rows = [_lent_row(remote_document(result, found.number)) for result in found.results]
+    said = (
+        f"{len(rows)} probes of {via}, not this hub's vantages: places are as {via} says, clocks are user's."
+    )
+    return Answer(
+        said=" ".join([said, *found.notes]), rows=rows, fields={"id": found.number, "state": "done"}
+    )
+
+
+def _lent_row(made: Document) -> Document:
+    rtt_ms = next((made[name] for name in ("p50_ms", "rtt_ms", "connect_ms") if name in made), None)
+    return {
+        "region": made["vantage"], "method": made.get("method", "http"), "outcome": made["outcome"],
+        "reason": made["reason"], "at": made["at"], "rtt_ms": rtt_ms, "min_ms": made.get("min_ms"),
+        "max_ms": made.get("max_ms"), "sent": made.get("sent"), "received": made.get("received"),
+    }  # fmt: skip
+
+
 def _measured(made: Document) -> Answer:
     missing = sorted(set(made["regions"]) - set(made["answered"]))
     said = f"{len(made['answered'])} of {len(made['regions'])} vantages answered."
@@ -183,7 +248,7 @@ TOOLS = (
         row=("what", "target", "address", "method", "outcome", "reason", "sent", "received", "min_ms", "p50_ms", "p95_ms", "reached", "hops"),
     ),
     Tool(
-        name="scan_remote", says="Measure a target from vantages. dry_run (default) tells the cost; then dry_run=false.",
+        name="scan_remote", says="Measure a target from regions or globalping:CITY. dry_run (default) tells the cost.",
         run=scan_remote, asks=ScanRemote, scope=Scope.MEASURE, feature=Feature.MEASURE,
         fields={"preview": "", "id": "", "state": ""}, row=_ROUND,
     ),

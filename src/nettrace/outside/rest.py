@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from ipaddress import ip_address
 from typing import IO, Any, NoReturn, cast
 from urllib.error import HTTPError, URLError
@@ -96,21 +96,26 @@ class Rest:
 
     def _send(self, request: Request) -> Reply:
         try:
-            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
-                return Reply(answer.status, _lower(answer.headers), self._read(answer))
-        except HTTPError as refusal:
-            with refusal:
-                return Reply(refusal.code, _lower(refusal.headers), self._read(refusal))
+            return self._asked(request)
         except (URLError, HTTPException, OSError, ValueError) as problem:
             reason = getattr(problem, "reason", problem)
             raise Unreachable(
                 f"{self.base} does not answer ({reason})", "Check the network and try again"
             ) from problem
 
-    def _read(self, answer: IO[bytes]) -> bytes:
+    def _asked(self, request: Request) -> Reply:
+        """The reply, a refusal as well as any other."""
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
+                return Reply(answer.status, _lower(answer.headers), self._read(answer))
+        except HTTPError as refusal:
+            with refusal:
+                return Reply(refusal.code, _lower(refusal.headers), self._read(cast("HTTPResponse", refusal)))
+
+    def _read(self, answer: HTTPResponse) -> bytes:
         until = self._clock() + TIMEOUT_S
         made = bytearray()
-        while chunk := answer.read(_CHUNK_BYTES):
+        while chunk := answer.read1(_CHUNK_BYTES):  # whatever has come: one that drips is noticed
             made += chunk
             if len(made) > LIMIT_BYTES:
                 raise SourceError(

@@ -17,6 +17,7 @@ ONE_OFF = 2
 
 TRACE_PACKETS = 3
 MOST_PACKETS = 16
+MOST_PROBES = 500
 _T = TypeVar("_T")
 
 
@@ -88,6 +89,8 @@ def creation_body(errand: Errand, probes: list[int], *, named: bool) -> dict[str
     Raises:
         Invalid: what Atlas does not measure.
     """
+    if errand.most_results > MOST_PROBES:
+        raise Invalid(f"more than {MOST_PROBES} probes are not asked at once", "Ask for fewer")
     if errand.kind == "http":
         raise Invalid("RIPE Atlas measures HTTP of its own anchors only", "Use --via globalping")
     if errand.kind == "ping" and (

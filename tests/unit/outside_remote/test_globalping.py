@@ -13,6 +13,7 @@ from nettrace.model.remote import Errand
 from nettrace.outside.allowance import Allowance
 from nettrace.outside.globalping import Globalping
 from nettrace.outside.remote import World
+from nettrace.outside.rest import Rest
 
 PING = Errand(kind="ping", target="api.example", places=("Tokyo",), packets=3)
 
@@ -241,6 +242,19 @@ def test_an_endless_answer_is_cut_and_a_redirect_not_followed(
     ):
         client(double.url, tmp_path, NETTRACE_GLOBALPING_TOKEN="t").cost(PING)
     assert double.asked[0].headers["authorization"] == "Bearer t"
+
+
+def test_silence_and_dripping_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+    monkeypatch.setattr("nettrace.outside.rest.TIMEOUT_S", 0.2)
+    with served(lambda _: (200, {}, b"{}" if done.wait(20) else b"")) as double:
+        with pytest.raises(Unreachable, match="timed out"):
+            client(double.url, tmp_path).run(PING)
+        done.set()
+    assert left(tmp_path) == 249
+    ticks = iter(range(0, 1000, 30))
+    with served(lambda _: (200, {}, b"{}")) as double, pytest.raises(Unreachable, match="too slowly"):
+        Rest(double.url, {}, clock=lambda: float(next(ticks))).get("/v1/limits")
 
 
 def test_a_token_never_travels_in_the_clear(tmp_path: Path) -> None:
