@@ -87,18 +87,15 @@ def _one(made: Fleet) -> dict[str, dict[str, float | None]]:
     for place in range(SAMPLES):
         at = place * STEP_S * NS_PER_S
         rtts = np.maximum(1, made.rtt_ms[:, place] * NS_PER_MS).astype(int).tolist()
+        seen = [Observation(at, SampleState.ANSWERED, rtt_ns) for rtt_ns in rtts]
         started = process_time()
-        said = [
-            (number, signal)
-            for number, rtt_ns in enumerate(rtts)
-            for signal in detectors[number].feed(Observation(at, SampleState.ANSWERED, rtt_ns))
-        ]
+        said = [(number, signal) for number, one in enumerate(seen) for signal in detectors[number].feed(one)]
         spent += process_time() - started
         for number, signal in said:
             if not signal.updates and signal.evidence.value > largest[number]:
                 largest[number] = signal.evidence.value
                 near[number] = abs(signal.at - made.planted[number] * STEP_S * NS_PER_S) <= NEAR
-        del rtts, said
+        del rtts, seen, said
     gc.collect()
     grown = _resident() - before
     p_values = [shift_p_value(ratio, SAMPLES) if ratio > 0 else 1.0 for ratio in largest.tolist()]

@@ -1,6 +1,7 @@
 """`nettrace signals replay` and `list`, as a user runs them."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,20 @@ def test_a_table_has_a_line_an_event(tmp_path: Path) -> None:
     assert "shift" in line
     assert "2016-12-01 06:40:00" in line
     assert json.loads(nettrace("signals", "replay", file, "-o", "json").out)[0]["kind"] == "shift"
+
+
+def test_a_forecast_is_a_band_or_a_reason_with_what_it_was_judged_by(tmp_path: Path) -> None:
+    dice = random.Random(4)
+    quarters = [f"{START + 900 * place},{40 + dice.gauss(0, 2):.3f}" for place in range(96 * 14)]
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join(quarters))
+    made = nettrace("signals", "forecast", str(file), "-o", "ndjson").row
+    assert (made["schema"], made["offered"], made["because"]) == ("nettrace.forecast/1", True, None)
+    assert [point["hours"] for point in made["points"]] == [1, 3, 6, 12, 24]
+    assert all(point["low_ms"] < 40 < point["high_ms"] for point in made["points"])
+    assert made["points"][-1]["at"] == "2016-12-15T23:45:00.000000Z"
+    assert {each["name"] for each in made["card"]["baselines"]} == {"last value", "seasonal naive"}
+    file.write_text("\n".join(quarters[: 96 * 3]))
+    short = nettrace("signals", "forecast", str(file), "-o", "table")
+    assert short.code == 0
+    assert short.out.startswith("not offered, because it needs 10 days")

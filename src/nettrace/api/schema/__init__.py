@@ -44,6 +44,7 @@ from nettrace.api.schema.analysis import (
     SignalRow,
     SignalSummary,
 )
+from nettrace.api.schema.forecast import ForecastPage
 from nettrace.api.schema.job import (
     CostPreview,
     ExportAsk,
@@ -93,6 +94,7 @@ __all__ = [
     "ExportFileShape",
     "ExportPage",
     "ExportShape",
+    "ForecastPage",
     "HistoryPage",
     "HistoryRow",
     "HopShape",

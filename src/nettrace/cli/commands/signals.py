@@ -75,6 +75,30 @@ def replay_file(
         note(f"nettrace: {len(late)} rows came late and were passed over, the first in line {late[0]}")
 
 
+@command.command("forecast")
+@click.argument("file", type=click.File(encoding="utf-8"), metavar="FILE.csv")
+@click.option(
+    "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
+)
+def forecast(file: TextIO, output: str | None) -> None:
+    """An 80 % band for the RTT 1 to 24 hours after the last row of FILE.csv ("-" is stdin), or why there is none.
+
+    It is given only if, on the second half of this very series, it has beaten both the last value and the value a day
+    before. Rows are those of `replay`. "card" holds what was tried on how many days, its losses beside the naive ones, and
+    how much of what came the band held; "instability" is the chance that the next hour is worse than the day, judged alike.
+    """
+    from nettrace.analysis.forecast.degradation import instability
+    from nettrace.analysis.forecast.document import forecast_document
+    from nettrace.analysis.forecast.offer import offer
+    from nettrace.analysis.forecast.quarter import quarters
+    from nettrace.analysis.signals.replay import read_rows
+
+    series = quarters(read_rows(file))
+    emitter = Emitter(output, _ForecastView())
+    emitter.emit(forecast_document(offer(series), instability(series)))
+    emitter.close()
+
+
 @command.command("list")
 @click.option(
     "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
@@ -126,6 +150,38 @@ def record(data: str | None, days: int | None, output: str | None) -> None:
     for each in found:
         emitter.emit({"schema": "nettrace.detector_record/1", **msgspec.to_builtins(each)})
     emitter.close()
+
+
+class _ForecastView:
+    """The band, or why there is none; then what it was judged by."""
+
+    fields = ("offered", "because", "points", "instability", "card")
+
+    def heading(self) -> str | None:
+        """None: a forecast is not a row."""
+        return None
+
+    def lines(self, document: Document) -> Sequence[str]:
+        """A line a horizon, a line a baseline."""
+        card, unrest = document["card"], document["instability"]
+        made = [] if document["offered"] else [f"not offered, because {document['because']}"]
+        made += [
+            f"+{each['hours']:>2g} h  {each['low_ms']:.2f} to {each['high_ms']:.2f} ms, most likely {each['middle_ms']:.2f}"
+            for each in document["points"]
+        ]
+        if card["loss"] is not None:
+            made.append(
+                f"{card['held_out_days']} days held out: loss {card['loss']:.3f} ms, the 80 % band held {card['coverage']:.0%}"
+            )
+        made += [
+            f"  beside {each['name']}: loss {each['loss']:.3f} ms, saved {each['skill']:.1%}"
+            for each in card["baselines"]
+        ]
+        if unrest["offered"]:
+            chance = unrest["chance"]
+            now = "the newest hour is" if chance is None else f"chance {chance:.1%} that the next hour is"
+            return [*made, f"instability: {now} worse than the day"]
+        return [*made, f"instability: not offered, because {unrest['because']}"]
 
 
 class _RecordView:
