@@ -2,7 +2,10 @@
 
 import stat
 import sys
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,50 @@ def test_destroy_needs_the_token_of_exactly_these_machines(fly: Fly, run: Any, t
     gone = run("destroy", "--all", "--confirm", token(every))
     assert gone.exit_code == 0, gone.output
     assert [each["name"] for each in fly.machines.values()] == ["somebodys"]
+
+
+def test_prices_may_come_from_an_address_and_say_how_old_they_are(fly: Fly, run: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    (folder / "prices.toml").write_text(PRICES.replace("2026-11-01", "2024-11-01").replace("2.02", "9.5"))
+    handler = partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        file = tmp_path / "fleet.toml"
+        file.write_text(
+            file.read_text().replace('"prices.toml"', f'"http://127.0.0.1:{server.server_port}/prices.toml"')
+        )
+        shown = run("plan")
+        server.shutdown()
+        thread.join()
+    assert "$28.50 a month" in shown.stdout
+    assert "prices are of 2024-11-01" in shown.stdout
+    (tmp_path / "fleet.toml").write_text('hub = "https://h"\nprices = "none.toml"\nmachines = []\n')
+    assert "prices:" in str(run("plan").exception)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_logs_of_one_machine_and_configurations_for_all(fly: Fly, run: Any, tmp_path: Path) -> None:
+    run("apply", "--confirm", token(run("plan")))
+    next(iter(fly.machines.values()))["events"] = [
+        {"type": "start", "status": "started", "timestamp": 7, "source": "flyd"}
+    ]
+    assert "7 start started flyd" in run("logs", "nettrace-fra").stdout
+    assert "no machine 'nettrace-lhr'" in str(run("logs", "nettrace-lhr").exception)
+    made = CliRunner().invoke(
+        group, ["fleet", "config", str(tmp_path / "out"), "--file", str(tmp_path / "fleet.toml")]
+    )
+    assert made.exit_code == 0, made.output
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "fly.fra.toml",
+        "fly.nrt-1.toml",
+        "fly.nrt-2.toml",
+    ]
 
 
 def test_a_step_that_fails_stops_no_other_and_is_taken_by_the_next_apply(fly: Fly, run: Any) -> None:
