@@ -40,7 +40,11 @@ def test_how_fast_is_an_exchange_from_tokyo_without_a_server(tmp_path: Path) -> 
         assert not [asked for asked in double.asked if asked.method == "POST"]
         assert shown.stdout == ""
         done = nettrace(double.url, tmp_path, *wanted, "--yes")
-    assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr
+        assert (
+            "globalping: 248 of 250 tests are left this hour"
+            in nettrace(double.url, tmp_path, "limits").stdout
+        )
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["schema"] == "nettrace.ping/1"
     assert first["vantage"] == "globalping:tokyo-jp-as16509" and first["third_party"] is True

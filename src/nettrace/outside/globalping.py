@@ -6,6 +6,8 @@ one; `GET /v1/limits` is free and its word counts where it is smaller. Paid cred
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from nettrace.errors import NetTraceError, SourceError, Unreachable
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.remote import Cost, Errand
@@ -43,10 +45,8 @@ class Globalping:
             ),
         )  # fmt: skip
 
-    def cost(self, errand: Errand) -> Cost:
-        """One test a probe at most; what is left is asked of the service too."""
-        public(errand.target)
-        request_body(errand)
+    def standing(self) -> Cost:
+        """What is left, asked of the service too; asking is free."""
         mark = self._world.allowance.mark(self._window)
         reply = self._rest.get("/v1/limits")
         if reply.status != 200:
@@ -54,9 +54,15 @@ class Globalping:
         _, remaining, reset = read_limits(reply.json())
         self._world.allowance.heard(self._window, remaining, reset or WINDOW_S, mark)
         return Cost(
-            service="globalping", unit="tests", window_s=WINDOW_S, amount=errand.most_results,
-            limit=self._window.limit, left=self._world.allowance.left(self._window),
+            service="globalping", unit="tests", window_s=WINDOW_S, amount=0, limit=self._window.limit,
+            left=self._world.allowance.left(self._window),
         )  # fmt: skip
+
+    def cost(self, errand: Errand) -> Cost:
+        """One test a probe at most."""
+        public(errand.target)
+        request_body(errand)
+        return replace(self.standing(), amount=errand.most_results)
 
     def run(self, errand: Errand) -> Found:
         """Reserve, create, wait and read; what had not finished in a minute is `not_measured`.

@@ -60,6 +60,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 class RemoteService(Protocol):
     """A service that measures from its own probes."""
 
+    def standing(self) -> Cost:
+        """What is left of the allowance; its amount is 0, and nothing is measured."""
+        ...
+
     def cost(self, errand: Errand) -> Cost:
         """What the errand would take and what is left; nothing is measured. Raises `Invalid` for what it cannot do."""
         ...

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
+
 from nettrace.errors import Invalid, NetTraceError, SourceError, Unauthenticated, Unreachable
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Measurement, Outcome, Reason
@@ -62,10 +64,8 @@ class RipeAtlas:
         )
         self._chosen: dict[Errand, list[ThirdPartyProbe]] = {}
 
-    def cost(self, errand: Errand) -> Cost:
-        """Credits of the probes that are there now; the balance is asked for where the key may see it."""
-        public(errand.target)
-        probes = self._probes(errand)
+    def standing(self) -> Cost:
+        """What is left; the balance counts where the key may see it."""
         mark = self._world.allowance.mark(self._window)
         reply = self._rest.get("/api/v2/credits/")
         if reply.status == 200:
@@ -73,9 +73,15 @@ class RipeAtlas:
         elif reply.status != 403:  # a key may create measurements without seeing the balance
             raise refused("RIPE Atlas", reply, reply.number("Retry-After"))
         return Cost(
-            service="atlas", unit="credits", window_s=WINDOW_S, amount=credits_of(errand, len(probes)),
-            limit=self._window.limit, left=self._world.allowance.left(self._window),
+            service="atlas", unit="credits", window_s=WINDOW_S, amount=0, limit=self._window.limit,
+            left=self._world.allowance.left(self._window),
         )  # fmt: skip
+
+    def cost(self, errand: Errand) -> Cost:
+        """Credits of the probes that are there now."""
+        public(errand.target)
+        probes = self._probes(errand)
+        return replace(self.standing(), amount=credits_of(errand, len(probes)))
 
     def run(self, errand: Errand) -> Found:
         """Reserve, create, wait and read; a probe that said nothing in three minutes is `vantage_down`.

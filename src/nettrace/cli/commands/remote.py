@@ -114,6 +114,21 @@ def remote_http(url: str, **shared: Any) -> None:
     _run("http", urlsplit(whole).hostname or url, shared, url=whole)
 
 
+@command.command("limits")
+@click.option("--via", type=click.Choice(["globalping", "atlas"]), default="globalping", show_default=True)
+def remote_limits(via: str) -> None:
+    """What is left of a service's allowance, by the ledger of this user and by the service's own word. Asking is free."""
+    from nettrace.cli.output import say
+    from nettrace.outside.services import service
+
+    there = service(via).standing()
+    say(f"{there.service}: {there.left} of {there.limit} {there.unit} are left this {_span(there.window_s)}")
+
+
+def _span(seconds: int) -> str:
+    return "hour" if seconds == 3600 else "day"
+
+
 def _run(kind: Any, target: str, shared: dict[str, Any], **asked: Any) -> None:
     """Cost, confirmation, errand, results."""
     from nettrace.cli.report import Report
@@ -143,9 +158,8 @@ def _run(kind: Any, target: str, shared: dict[str, Any], **asked: Any) -> None:
 
 def _confirm(cost: Any, *, yes: bool) -> None:
     """What it costs, said always; asked about unless --yes."""
-    window = "hour" if cost.window_s == 3600 else "day"
     note(
-        f"budget: this uses up to {cost.amount} {cost.unit} of {cost.service}; {cost.left} of {cost.limit} are left this {window}"
+        f"budget: this uses up to {cost.amount} {cost.unit} of {cost.service}; {cost.left} of {cost.limit} are left this {_span(cost.window_s)}"
     )
     if yes:
         return
