@@ -4,6 +4,7 @@ Several workers share one socket; the kernel hands out connections. Ends within 
 """
 
 import argparse
+import asyncio
 import logging
 import resource
 import socket
@@ -19,10 +20,12 @@ from nettrace.api.connection import PatientProtocol
 from nettrace.api.doors import exports
 from nettrace.api.mounted import doors
 from nettrace.api.service import Service
+from nettrace.api.traced import Traced
 from nettrace.hub.access import loopback
 from nettrace.hub.link import WriterLink
 from nettrace.hub.open import open_reader
 from nettrace.hub.place import Data
+from nettrace.runtime.telemetry import tracing
 
 GRACE_S = 1
 
@@ -39,7 +42,8 @@ def main(words: Sequence[str] | None = None, pages: Pages = lambda _: ()) -> int
     data = Data(given.data)
     host = given.bind.rpartition(":")[0] or given.bind
     inside = loopback(host) if given.fd else given.unix is not None
-    link = WriterLink(data.socket)
+    traces = tracing("nettrace-api")
+    link = WriterLink(data.socket, traces)
     service = Service(
         data,
         lambda: open_reader(data),
@@ -52,8 +56,12 @@ def main(words: Sequence[str] | None = None, pages: Pages = lambda _: ()) -> int
     service.exporter = exports.start
     service.begin(lambda: exports.sweep(service))
     sys.setswitchinterval(0.002)  # threads that encode give the event loop its turn sooner
+    service.at_end(
+        lambda: asyncio.to_thread(traces.close)
+    )  # uvicorn ends by the signal it got: nothing runs after it
+    app = make_app(service, [*doors(service, lambda: open_reader(data), link), *pages(service)])
     config = uvicorn.Config(
-        make_app(service, [*doors(service, lambda: open_reader(data), link), *pages(service)]),
+        Traced(app, traces) if traces.on else app,
         uds=given.unix,
         loop="uvloop",
         http=PatientProtocol,

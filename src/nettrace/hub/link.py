@@ -22,6 +22,7 @@ from nettrace.hub.unix_socket import dial
 from nettrace.model.instant import Instant
 from nettrace.model.target import Target
 from nettrace.model.vantage import Clock, Vantage
+from nettrace.runtime.telemetry import OFF, Tracing
 from nettrace.store.port import StoreWriter
 from nettrace.wire.frames import Report, Work
 
@@ -120,11 +121,12 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
-    """A call; `args` is decoded once the method is known."""
+    """A call; `args` is decoded once the method is known, `trace` is the W3C traceparent it goes on from."""
 
     id: int
     method: str
     args: msgspec.Raw
+    trace: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
@@ -154,10 +156,10 @@ class Method:
             hints["return"]
         ).decode
 
-    def request(self, number: int, args: tuple[Any, ...], keywords: dict[str, Any]) -> bytes:
+    def request(self, number: int, args: tuple[Any, ...], keywords: dict[str, Any], trace: str = "") -> bytes:
         """The call as a frame."""
         encoded = msgspec.Raw(msgspec.msgpack.encode(self.arguments(*args, **keywords)))
-        return frame(Request(number, self.name, encoded))
+        return frame(Request(number, self.name, encoded, trace))
 
     def read(self, raw: msgspec.Raw) -> list[Any]:
         """The arguments in order.
@@ -236,8 +238,9 @@ class WriterLink:
     raises Unreachable: it may or may not have happened, as after any crash; the next call connects anew.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tracing: Tracing = OFF) -> None:
         self._path = path
+        self._tracing = tracing
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._number = 0
         self._writer: asyncio.StreamWriter | None = None
@@ -262,7 +265,7 @@ class WriterLink:
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            writer.write(spec.request(number, args, keywords))
+            writer.write(spec.request(number, args, keywords, self._tracing.current()))
             with suppress(OSError):  # the reading side tells of a broken connection
                 await writer.drain()
             reply = await future

@@ -33,6 +33,7 @@ from nettrace.hub.link import (
 )
 from nettrace.hub.recorder import Incoming, Recorder
 from nettrace.runtime.logs import Log
+from nettrace.runtime.telemetry import OFF, Tracing
 
 MOST_TOGETHER = 64
 """Reports in one transaction."""
@@ -52,6 +53,7 @@ class _Job:
     size: int
     source: asyncio.StreamWriter
     number: int
+    trace: str = ""
     until: float = 0.0
     came: float = field(default_factory=time.monotonic)
 
@@ -64,8 +66,11 @@ class _Job:
 class WriterServer:
     """Serves commands to any number of connections, in the order they came."""
 
-    def __init__(self, recorder: Recorder, thread: ThreadPoolExecutor, log: Log) -> None:
+    def __init__(
+        self, recorder: Recorder, thread: ThreadPoolExecutor, log: Log, tracing: Tracing = OFF
+    ) -> None:
         self._recorder = recorder
+        self._tracing = tracing
         self._thread = thread
         self._log = log
         self._jobs: deque[_Job] = deque()
@@ -128,7 +133,7 @@ class WriterServer:
         method = methods().get(request.method)
         if method is None:
             raise WireError(f"the writer knows no '{request.method}'", "Is it of another version?")
-        job = _Job(method, method.read(request.args), size, source, request.id)
+        job = _Job(method, method.read(request.args), size, source, request.id, request.trace)
         if method.name == "claim":
             job.until = time.monotonic() + job.args.pop()
         elif method.name == "take":
@@ -216,6 +221,13 @@ class WriterServer:
 
     def _execute(self, batch: list[_Job]) -> Sequence[bytes | None]:
         """In the writer's thread: do it, and make the replies ready."""
+        with self._tracing.span(
+            f"writer {batch[0].method.name}", "server", [job.trace for job in batch]
+        ) as span:
+            span.note(commands=len(batch))
+            return self._done(batch)
+
+    def _done(self, batch: list[_Job]) -> Sequence[bytes | None]:
         if batch[0].method.name != "take":
             return [self._run(job) for job in batch]
         began = time.monotonic()

@@ -17,6 +17,7 @@ from nettrace.hub.place import Data
 from nettrace.hub.serving import WriterServer
 from nettrace.hub.unix_socket import short_path
 from nettrace.runtime.logs import Log
+from nettrace.runtime.telemetry import tracing
 
 
 def listen(path: Path) -> socket.socket:
@@ -47,15 +48,17 @@ async def run(data: Data, log: Log) -> None:
     def say(words: str) -> None:
         log.say("watch.fault", what=words)
 
+    traces = tracing("nettrace-writer")
     with ThreadPoolExecutor(1, "store") as thread:
         recorder = await loop.run_in_executor(thread, open_recorder, data, time.time_ns, say)
         try:
             listener = listen(data.socket)
             log.say("writer.ready", folder=str(data.folder))
-            await WriterServer(recorder, thread, log).serve(listener, ended)
+            await WriterServer(recorder, thread, log, traces).serve(listener, ended)
         finally:
             data.socket.unlink(missing_ok=True)
             await loop.run_in_executor(thread, recorder.close)
+            traces.close()
     log.say("writer.ended")
 
 

@@ -30,6 +30,7 @@ from nettrace.node.spool import Bounds
 from nettrace.node.uplink import About, Errands, Pauses, Uplink, enrol
 from nettrace.runtime.logs import Log
 from nettrace.runtime.machine import Machine
+from nettrace.runtime.telemetry import tracing
 from nettrace.wire.frames import Assignment, Enrol, Work
 
 FINISH_S = 1.2
@@ -157,7 +158,8 @@ class _Node:
         if assignment is not None:
             self._take(assignment)
         signature = Signature(identity)
-        uplink = self._uplink = Uplink(hub, signature, identity.node, keeper, self)
+        traces = tracing("nettrace-node")
+        uplink = self._uplink = Uplink(hub, signature, identity.node, keeper, self, tracing=traces)
         errands = Errands(hub, signature, self)
         parts = (self._runner, keeper, uplink)
         door = MetricsDoor(self._settings.metrics_port, lambda: self._metrics(*parts))
@@ -172,7 +174,10 @@ class _Node:
         ended = asyncio.create_task(_came(self._end))
         await asyncio.wait([ended, *work], return_when=asyncio.FIRST_COMPLETED)
         door.close()
-        await self._wind_down([ended, *work], (self._runner, keeper, uplink, errands))
+        try:
+            await self._wind_down([ended, *work], (self._runner, keeper, uplink, errands))
+        finally:
+            await asyncio.to_thread(traces.close)
 
     async def _wind_down(
         self,

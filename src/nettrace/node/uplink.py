@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Protocol
 
 import msgspec
@@ -22,6 +22,7 @@ from nettrace.node.keeper import Keeper
 from nettrace.node.line import Answer, Hub, Line, Signature
 from nettrace.node.offset import Exchange, Offset
 from nettrace.node.spool import BATCH, Batch, Entry
+from nettrace.runtime.telemetry import HEADER, OFF, Tracing
 from nettrace.wire.frames import Ack, Assignment, Enrol, Enrolled, Gap, Report, Work
 
 REPORT_PATH = "/api/v1/nodes/report"
@@ -103,6 +104,7 @@ class Uplink:
         node: its id.
         keeper: whose entries are sent.
         agent: the node around it.
+        tracing: each report is a span that the hub goes on from.
 
     Attributes:
         offset: this clock against the hub's.
@@ -111,7 +113,17 @@ class Uplink:
         heard_at: when the hub last took a report, by our clock; None is never.
     """
 
-    def __init__(self, hub: Hub, signature: Signature, node: str, keeper: Keeper, agent: Agent) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        signature: Signature,
+        node: str,
+        keeper: Keeper,
+        agent: Agent,
+        *,
+        tracing: Tracing = OFF,
+    ) -> None:
+        self._tracing = tracing
         self.offset = Offset()
         self.trouble: str | None = None
         self.sent = 0
@@ -152,6 +164,7 @@ class Uplink:
         if self.trouble is None and self._keeper.backlog:
             with suppress(NetTraceError, sqlite3.Error):
                 self._report()
+        self._line.close()
 
     def _report(self) -> float:
         """One report; how long to wait before the next."""
@@ -159,7 +172,9 @@ class Uplink:
         batch = self._joined(batch)
         try:
             sent_at = time.time_ns()
-            answer = self._send(epoch, batch, sent_at)
+            with self._tracing.span("node report", "client") as span:
+                span.note(entries=len(batch.entries), backlog=self._keeper.backlog)
+                answer = self._send(epoch, batch, sent_at, span.traceparent)
             back_at, monotonic = time.time_ns(), time.monotonic_ns()
             if answer.status != 200:
                 return self._refused(answer, batch)
@@ -186,7 +201,7 @@ class Uplink:
             return ack.wait_s  # more waits, so this is no time to rest
         return max(ack.wait_s, EVERY_S)
 
-    def _send(self, epoch: str, batch: Batch, sent_at: Instant) -> Answer:
+    def _send(self, epoch: str, batch: Batch, sent_at: Instant, trace: str) -> Answer:
         about = self._agent.about()
         report = Report(
             node=self._node,
@@ -206,6 +221,8 @@ class Uplink:
         )
         body = zlib.compress(msgspec.msgpack.encode(report), 6)
         headers = {"Content-Type": _TYPE, "Content-Encoding": "deflate"}
+        if trace:
+            headers[HEADER] = trace
         answer = self._line.ask("POST", REPORT_PATH, body, headers=headers, timeout_s=ANSWER_S)
         if self._line.corrected(answer):
             self._agent.say(
@@ -317,9 +334,10 @@ def enrol(hub: Hub, request: Enrol) -> Enrolled:
         AccessError: the token is used up, expired or for another region.
         WireError: the hub speaks another protocol.
     """
-    answer = Line(hub).ask(
-        "POST", ENROL_PATH, msgspec.msgpack.encode(request), headers={"Content-Type": _TYPE}
-    )
+    with closing(Line(hub)) as line:
+        answer = line.ask(
+            "POST", ENROL_PATH, msgspec.msgpack.encode(request), headers={"Content-Type": _TYPE}
+        )
     said = problem_words(answer)
     if answer.status in {200, 201}:
         try:
