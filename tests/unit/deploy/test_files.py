@@ -3,8 +3,11 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,9 +43,9 @@ def expressions() -> list[str]:
     return [re.sub(r"\$\w+", ".*", text) for text in texts]
 
 
-def run(*words: object) -> str:
+def run(*words: object, where: Path = ROOT) -> str:
     ran = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, timeout=60, check=False
+        [str(word) for word in words], cwd=where, capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
@@ -104,6 +107,30 @@ def test_containers_copy_what_is_there_and_start_what_exists() -> None:
         assert re.search(r"^USER 10001$", text, re.MULTILINE)
     assert "[hub" not in (DEPLOY / "container/node.Containerfile").read_text()
     understood(json.loads(re.findall(r"^CMD (.*)$", text, re.MULTILINE)[0]))
+
+
+def test_what_the_containers_copy_makes_a_whole_wheel(tmp_path: Path) -> None:
+    """Built from the copied files alone, with the project's own backend: every file of the package is in it."""
+    text = (DEPLOY / "container/node.Containerfile").read_text()
+    copied = [
+        word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE) for word in line.split()
+    ]
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert [line[1:] for line in ignored if line.startswith("!")] == copied, (
+        ".dockerignore lets exactly these in"
+    )
+    for name in copied:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, tmp_path / name)
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "wheel", where=tmp_path)
+    (wheel,) = (tmp_path / "wheel").glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("nettrace/")}
+    there = {
+        str(file.relative_to(tmp_path / "src")) for file in (tmp_path / "src").rglob("*") if file.is_file()
+    }
+    assert held == there
 
 
 def test_compose_starts_what_exists_on_loopback_only() -> None:
