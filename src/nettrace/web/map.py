@@ -140,7 +140,7 @@ def _worse(arcs: Sequence[Arc], bad: set[tuple[str, str]]) -> list[Worse]:
     taken: list[tuple[float, float, float, float]] = []
     for path, mine in found.items():
         x, y = _middle(path)
-        box = (x - 45, y - 14, x + 45, y + 6)
+        box = (x - 65, y - 22, x + 65, y + 8)  # as on a phone, where words are largest
         clear = not any(_meet(box, other) for other in taken)
         taken += [box] if clear else []
         words = f"degraded: {', '.join(f'{arc.vantage} to {arc.host}' for arc in mine)}"

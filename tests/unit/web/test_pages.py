@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from functools import cache
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import httpx2
@@ -18,6 +19,7 @@ from nettrace.api.service import Service
 from nettrace.api.shield import Shield
 from nettrace.hub.session import COOKIE, sealed
 from nettrace.model.account import Scope
+from nettrace.outside.places import find
 from nettrace.web.doors import page_doors
 from nettrace.web.visitor import form_token
 
@@ -148,3 +150,20 @@ async def test_a_leaderboard_of_no_category_says_which_there_are(pages: Pages) -
     answer = await pages.client.get("/leaderboard/Nonsense")
     assert answer.status_code == 404
     assert "Categories here: " in unescape(answer.text)
+
+
+async def test_the_map_draws_its_worst_first_and_says_where_the_rest_is(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, city in (("engine_place", "Tokyo"), ("vantage_place", "London")):
+        monkeypatch.setattr(f"nettrace.web.map.{name}", lambda _, city=city: find(city))
+    monkeypatch.setattr("nettrace.web.map.floor_to", lambda *_: SimpleNamespace(fibre_ns=10_000_000))
+    everything = (await pages.page("/map")).count('data-pair="')
+    monkeypatch.setattr("nettrace.web.map._FIRST", 1)
+    first = await pages.page("/map")
+    assert first.count('data-pair="') == 1
+    assert f"1 worst of {everything} pairs" in first
+    (rest,) = re.findall(r'data-rest="([^"]+)"', first)
+    whole = await pages.page(unescape(rest))
+    assert whole.count('data-pair="') == everything > 1
+    assert 'data-whole="1"' in whole
