@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from click.testing import CliRunner
+from market_examples import market_documents
 from msgspec.structs import replace
 
 from nettrace.analysis.geo.claim import claim_document, judge, parse_claim
@@ -196,6 +197,7 @@ def examples() -> Iterator[Document]:
     for text in ("EWR -> SIN 30-40ms", "Nowhereville -> SIN 3ms", "0,0 -> SIN 3ms"):
         yield claim_document(judge(parse_claim(text), find))
     yield from _findings()
+    yield from market_documents()
     yield from _databases()
     yield from _routes()
     yield from _signals()

@@ -171,12 +171,10 @@ def tell(documents: Sequence[Document], fdr: float | None) -> bool:
     evidence = sum(document["finding"] == Finding.EVIDENCE for document in documents)
     unknown = sum(document["finding"] == Finding.CANNOT_TELL for document in documents)
     limit = "" if fdr is None else f", of which at most {fdr:.1%} should be false"
-    said = (
-        f"{evidence} of {len(documents)} show evidence{limit}"
-        if evidence
-        else f"no evidence in {len(documents)}"
-    )
-    note(said + (f"; {unknown} have too little data to tell" if unknown else ""))
+    known = len(documents) - unknown
+    said = f"{evidence} of {known} show evidence{limit}" if evidence else f"no evidence in {known}"
+    short = f"cannot tell in {unknown}: too little data" if unknown else ""
+    note("; ".join(each for each in (said if known else "", short) if each))
     return unknown < len(documents)
 
 

@@ -42,7 +42,8 @@ class Ledger:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write rows durably; each needs a `test` name. Before their results are told."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path.parent.mkdir(exist_ok=True, mode=0o700)
         with self._path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             last = _FIRST

@@ -11,7 +11,7 @@ from nettrace.analysis.market.bars import COLUMNS, Bars, joined
 from nettrace.errors import Invalid, MissingExtra, NotFound, SourceError
 
 _STEP = b"nettrace.step_ns"
-_LONGEST_NAME = 120
+_LONGEST_NAME = 200
 
 
 class MarketStore:
@@ -57,7 +57,8 @@ class MarketStore:
         if path.is_file():
             bars = joined(self.read(name), bars)
         arrow, parquet, _ = _arrow()
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.mkdir(exist_ok=True, mode=0o700)
         table = arrow.table(
             {"at_ns": bars.at_ns, **bars.columns}, metadata={_STEP: str(bars.step_ns).encode()}
         )
@@ -67,9 +68,10 @@ class MarketStore:
         return bars
 
     def _path(self, name: str) -> Path:
-        if not name.strip() or len(name) > _LONGEST_NAME or name.startswith("."):
+        file = quote(name, safe="")
+        if not name.strip() or len(file) > _LONGEST_NAME or name.startswith("."):
             raise Invalid(f"'{name}' is no name for a market", "Write EXCHANGE:SYMBOL, as binance:BTC/USDT")
-        return self._folder / f"{quote(name, safe='')}.parquet"
+        return self._folder / f"{file}.parquet"
 
 
 def _arrow() -> tuple[Any, Any, Any]:

@@ -41,7 +41,16 @@ class Exchange(ccxt.binance):
 
 @pytest.fixture
 def exchange() -> Exchange:
-    made = Exchange({"enableRateLimit": False, "options": {"fetchMarkets": {"types": ["spot"]}}})
+    made = Exchange(
+        {
+            "enableRateLimit": False,
+            "options": {
+                "fetchMarkets": {"types": ["spot"]},
+                "crossMarginPairsData": [],
+                "isolatedMarginPairsData": [],
+            },
+        }
+    )
     made.troubles, made.asked = [], []
     made.rateLimit = 1
     made.set_markets([made.parse_market(MARKET)])

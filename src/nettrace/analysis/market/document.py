@@ -17,6 +17,7 @@ Document = dict[str, Any]
 def lead_lag_document(pair: Document, found: LeadLag, grid: Grid) -> Document:
     """`nettrace.market_lead_lag/1`; `pair` names both sides."""
     leads = "together" if found.lag == 0 else "latency" if found.lag > 0 else "market"
+    leads = None if isnan(found.r) else leads
     lags = len(found.by_lag) // 2
     return {
         "schema": "nettrace.market_lead_lag/1", **pair, **_window(grid),
