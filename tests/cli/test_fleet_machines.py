@@ -109,6 +109,20 @@ def test_destroy_needs_the_token_of_exactly_these_machines(fly: Fly, run: Any, t
     assert [each["name"] for each in fly.machines.values()] == ["somebodys"]
 
 
+def test_without_a_hub_nothing_is_made_and_what_goes_says_that_its_node_stays(
+    fly: Fly, run: Any, tmp_path: Path
+) -> None:
+    run("apply", "--confirm", token(run("plan")))
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    gone = run("destroy", "nettrace-fra", "--confirm", token(run("destroy", "nettrace-fra")))
+    assert gone.exit_code == 0
+    assert "NOT revoked" in gone.stdout
+    refused = run("apply", "--confirm", token(run("plan")))
+    assert "there is no hub in" in str(refused.exception)
+    assert len(fly.machines) == 2
+    assert not (tmp_path / "data").exists()
+
+
 def test_prices_may_come_from_an_address_and_say_how_old_they_are(fly: Fly, run: Any, tmp_path: Path) -> None:
     folder = tmp_path / "published"
     folder.mkdir()

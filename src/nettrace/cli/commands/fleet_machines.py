@@ -163,12 +163,24 @@ def apply_command(file: Path, confirm: str | None, data: Path | None) -> None:
     _show(plan, click.echo)
     if not plan.steps:
         return
+    _hub_here(data)
     _confirmed(confirm, plan.confirm, "Take these steps?", "nettrace fleet plan shows it")
     done = apply(plan, providers, _node_of(fleet), _minted(data), click.echo)
     if done.failed:
         raise Conflict(
             f"{len(done.failed)} of {len(plan.steps)} steps failed",
             "Apply again: what is done is not done twice",
+        )
+
+
+def _hub_here(data: Path | None) -> None:
+    """Tokens of a hub that does not exist let nobody in."""
+    from nettrace.hub.open import folder_of
+
+    place = folder_of(data)
+    if not place.database.exists():
+        raise NotFound(
+            f"there is no hub in {place.folder}", "Run it on the hub's machine, or give --data DIR"
         )
 
 
@@ -352,8 +364,14 @@ def _destroyed(machine: "Machine", provider: "Provider", fleet: str, data: Path 
     except NetTraceError as problem:
         click.echo(f"{machine.name}: {problem}")
         return False
-    _revoke(machine.name.removeprefix(f"{fleet}-"), data)
     click.echo(f"{machine.name}: destroyed")
+    code = machine.name.removeprefix(f"{fleet}-")
+    try:
+        _revoke(code, data)
+    except NetTraceError as problem:
+        click.echo(
+            f"{machine.name}: its node is NOT revoked ({problem}); on the hub: nettrace fleet revoke {code}"
+        )
     return True
 
 
