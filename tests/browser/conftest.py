@@ -38,9 +38,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(scope="module")
-def alone(chromium: Browser, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A hub of one user."""
+@pytest.fixture(scope="session")
+def alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A hub of one user, which no test changes: one for all of them."""
+    if shutil.which("chromium") is None:
+        pytest.skip("needs the program chromium (apt install)")
     made = Served(shutil.copytree(folder, tmp_path_factory.mktemp("alone") / "hub"))
     yield made
     made.end()

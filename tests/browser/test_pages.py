@@ -56,7 +56,8 @@ def test_every_page_is_free_of_errors_and_strangers_and_of_what_bars_people(
         one.page.evaluate(AXE)
         if path == "/playground":
             one.page.wait_for_selector("#playground:not([hidden])")
-        for each in one.page.evaluate("axe.run().then(done => done.violations)"):
+        asked = "{ runOnly: ['color-contrast'] }" if scheme == "dark" else ""  # all else is the same in both
+        for each in one.page.evaluate(f"axe.run({asked}).then(done => done.violations)"):
             found += [
                 f"{path} {each['id']}: {node['target']} {node['failureSummary']}"
                 for node in each["nodes"][:2]
@@ -173,6 +174,6 @@ def test_every_answer_has_a_policy_without_anything_unsafe(alone: Served, path: 
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     framed = "frame-ancestors *" in policy
-    assert framed == ("embed=1" in path)
-    if "embed=1" in path:
+    assert framed == ("embed=" in path)
+    if "embed=" in path:
         assert "script" not in policy and "<script" not in answer.text
