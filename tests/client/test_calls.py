@@ -11,7 +11,7 @@ from tests.api.conftest import NOW, Hub, ping
 from tests.client.conftest import asked
 
 from nettrace.api.table import OPERATIONS
-from nettrace.client import AsyncClient, Client, alerts, calls, fleet
+from nettrace.client import AsyncClient, Client, alerts, calls, fleet, forecast
 from nettrace.client.answers import Answer
 from nettrace.client.call import Call, Rows
 from nettrace.client.judgements import Export, Key, Measurement
@@ -31,7 +31,7 @@ EVERY = [
     alerts.drop_alert_rule("n"), alerts.channels(), alerts.put_channel("n", "slack", "https://h.example"),
     alerts.drop_channel("n"), alerts.test_channel("n"), alerts.silences(), alerts.add_silence(BEGIN, BEGIN),
     alerts.drop_silence("n"), alerts.incidents(), alerts.incident("n"), alerts.acknowledge("n"), alerts.close_incident("n"),
-    fleet.mesh(), fleet.mesh_pair("nyc", "sin"), fleet.fleet(),
+    forecast.forecast(HOST), fleet.mesh(), fleet.mesh_pair("nyc", "sin"), fleet.fleet(),
 ]  # fmt: skip
 
 

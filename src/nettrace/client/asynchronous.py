@@ -9,6 +9,7 @@ import msgspec
 
 from nettrace.client import alerts, calls, columns, exchange, jobs, transport
 from nettrace.client import fleet as fleets
+from nettrace.client import forecast as forecasts
 from nettrace.client.answers import Page
 from nettrace.client.call import Call, Names
 from nettrace.client.call import Rows as Listing
@@ -129,6 +130,7 @@ class AsyncClient:
     vantage = _one(calls.vantage)
     latency = _one(calls.latency)
     history = _rows(calls.history)
+    forecast = _one(forecasts.forecast)
     rounds = _rows(calls.rounds)
     round = _one(calls.round)
     raw = _rows(calls.raw)
