@@ -83,7 +83,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_fleet(text: str) -> Fleet:
     r"""The fleet a file asks for.
 
-    >>> read_fleet('hub = "https://h"\n[[machines]]\\nprovider = "local"').machines[0].count
+    >>> read_fleet('hub = "https://h"\n[[machines]]\nprovider = "local"').machines[0].count
     1
 
     Raises:
