@@ -14,7 +14,8 @@ from nettrace.model.remote import Cost, Errand
 from nettrace.outside.allowance import Mark, Window
 from nettrace.outside.remote import Found, World, fingerprint, limit_of, public, refused
 from nettrace.outside.rest import Reply, Rest
-from nettrace.wire.globalping import Answer, Created, read_answer, read_created, read_limits, request_body
+from nettrace.wire.globalping import Answer, Created, read_answer, read_created, read_limits
+from nettrace.wire.globalping_request import request_body
 
 ADDRESS = "https://api.globalping.io"
 ANONYMOUS_TESTS = 250

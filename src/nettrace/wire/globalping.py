@@ -8,11 +8,10 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
-from nettrace.errors import Invalid, SourceError
+from nettrace.errors import SourceError
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import (
     Clock,
@@ -30,14 +29,10 @@ from nettrace.model.measurement import (
 from nettrace.model.path import Hop, StopReason, Trace
 from nettrace.model.remote import Errand, RemoteResult, ThirdPartyProbe
 from nettrace.wire.atlas_result import LOST, Milliseconds, address, answered, meaning, verdict
+from nettrace.wire.globalping_request import CLOUD, MOST_PROBES
 
-MOST_PROBES = 500
-MOST_AT_A_PLACE = 200
-MOST_PACKETS = 16
-_TYPES = {"ping": "ping", "trace": "traceroute", "http": "http"}
 _BLOCKED = frozenset({403, 451})
 _T = TypeVar("_T")
-_CLOUD = re.compile(r"(aws|gcp)[:-]([a-z0-9-]+)")
 _PROGRAM_WORDS = {
     "enotfound": "name resolution", "eai_again": "name resolution", "econnrefused": "refused", "etimedout": "timeout",
 }  # fmt: skip
@@ -49,8 +44,8 @@ class _Probe(msgspec.Struct, kw_only=True):
     city: str
     asn: int
     network: str
-    latitude: float
-    longitude: float
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)]
     tags: list[str] = []
 
 
@@ -154,68 +149,6 @@ class Answer(msgspec.Struct, frozen=True):
     malformed: tuple[str, ...]
 
 
-def request_body(errand: Errand) -> dict[str, Any]:
-    """The body of `POST /v1/measurements`.
-
-    >>> request_body(Errand(kind="ping", target="api.example", places=("Tokyo",)))["locations"]
-    [{'magic': 'Tokyo', 'limit': 1}]
-
-    Raises:
-        Invalid: more than the service takes, or a method it does not have.
-    """
-    if errand.most_results > MOST_PROBES or errand.probes > MOST_AT_A_PLACE:
-        raise Invalid(
-            f"Globalping takes at most {MOST_PROBES} probes a measurement and {MOST_AT_A_PLACE} a place",
-            "Ask for fewer",
-        )
-    return {
-        "type": _TYPES[errand.kind],
-        "target": errand.target,
-        "locations": [{"magic": _magic(place), "limit": errand.probes} for place in errand.places],
-        "measurementOptions": _options(errand),
-    }
-
-
-def _magic(place: str) -> str:
-    """A place as Globalping's fuzzy search knows it: a cloud region is one of its tags."""
-    cloud = _CLOUD.fullmatch(place.lower())
-    return f"{cloud[1]}-{cloud[2]}" if cloud else place
-
-
-def _options(errand: Errand) -> dict[str, Any]:
-    made: dict[str, Any] = {} if errand.family is None else {"ipVersion": errand.family}
-    match errand.kind:
-        case "ping":
-            if errand.method is Method.UDP or not 1 <= errand.packets <= MOST_PACKETS:
-                raise Invalid(
-                    f"Globalping pings with icmp or tcp, 1 to {MOST_PACKETS} packets", "See --method and -n"
-                )
-            made["packets"] = errand.packets
-            if errand.method is Method.TCP:
-                made |= {"protocol": "TCP", "port": errand.port or 443}
-        case "trace":
-            made["protocol"] = errand.method.upper()
-            if errand.method is Method.TCP:
-                made["port"] = errand.port or 443
-        case "http":
-            made |= _request(errand.url or "")
-    return made
-
-
-def _request(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
-        raise Invalid(f"{url!r} is no public http or https URL", "Write https://HOST/PATH without a password")
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        raise Invalid(f"{url!r} has no such port") from None
-    request = {"method": "GET", "path": parts.path or "/"}
-    if parts.query:
-        request["query"] = parts.query
-    return {"protocol": parts.scheme.upper(), "port": port, "request": request}
-
-
 def read_created(raw: object) -> Created:
     """The measurement's number and how many probes took it. Raises SourceError on another shape."""
     return _shaped(raw, Created)
@@ -254,20 +187,26 @@ def _probe(item: _Item, codes: dict[str, int]) -> ThirdPartyProbe:
     """The probe with a code; Globalping's probes have no names, so two alike in one answer are counted."""
     raw = item.probe
     plain = "-".join(re.sub(r"[^a-z0-9]+", " ", raw.city.lower()).split()) or "unknown"
-    code = f"globalping:{plain}-{raw.country.lower()}-as{raw.asn}"
+    country = _plain(raw.country)
+    code = f"globalping:{plain}-{'-'.join(re.findall('[a-z]+', country.lower())) or 'xx'}-as{raw.asn}"
     codes[code] = codes.get(code, 0) + 1
-    clouds = (_CLOUD.fullmatch(tag) for tag in raw.tags)
+    clouds = (CLOUD.fullmatch(tag) for tag in raw.tags)
     return ThirdPartyProbe(
         code=code if codes[code] == 1 else f"{code}-{codes[code]}",
         service="globalping",
-        city=raw.city,
-        country=raw.country,
+        city=_plain(raw.city),
+        country=country,
         asn=raw.asn,
-        network=raw.network,
+        network=_plain(raw.network),
         latitude=raw.latitude,
         longitude=raw.longitude,
         region=next((f"{cloud[1]}:{cloud[2]}" for cloud in clouds if cloud), None),
     )
+
+
+def _plain(text: str) -> str:
+    """A stranger's words as one line without control characters: they end on somebody's terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text[:500]).split())
 
 
 def _measurement(item: _Item, code: str, errand: Errand, at: Instant) -> Measurement:
@@ -310,7 +249,7 @@ def _unfinished(head: _Head) -> tuple[Outcome, Reason, str]:
         return Outcome.NOT_MEASURED, Reason.ABORTED, "the probe had not finished when we stopped waiting"
     if head.status == "offline":
         return Outcome.NOT_MEASURED, Reason.VANTAGE_DOWN, "the probe is offline"
-    said = " ".join(head.raw_output.split())[:200]
+    said = _plain(head.raw_output)[:200]
     known = next((words for code, words in _PROGRAM_WORDS.items() if code in said.lower()), said)
     outcome, reason = meaning(known)
     return outcome, reason, said or "the probe failed and does not say why"
@@ -350,8 +289,13 @@ def _trace(result: _TraceResult, errand: Errand, shared: dict[str, Any]) -> Trac
 def _hop(ttl: int, hop: _Hop) -> Hop:
     samples: tuple[Sample, ...] = tuple(answered(timing.rtt) for timing in hop.timings) or (LOST,)
     where = address(hop.resolved_address)
-    name = hop.resolved_hostname if hop.resolved_hostname != hop.resolved_address else None
-    return Hop(ttl=ttl, address=where, samples=samples if where else (LOST,), name=name if where else None)
+    named = hop.resolved_hostname if hop.resolved_hostname != hop.resolved_address else None
+    return Hop(
+        ttl=ttl,
+        address=where,
+        samples=samples if where else (LOST,),
+        name=_plain(named) if named and where else None,
+    )
 
 
 def _without_silent_end(hops: Sequence[Hop]) -> tuple[Hop, ...]:
@@ -369,7 +313,7 @@ def _http(result: _HttpResult, errand: Errand, shared: dict[str, Any]) -> HttpEx
         outcome, reason, detail = Outcome.FAILED, Reason.HTTP, f"the server answered {result.status_code}"
     return HttpExchange(
         **shared, outcome=outcome, reason=reason, detail=detail, url=errand.url or "", status=result.status_code,
-        tls_version=result.tls.protocol if result.tls else None, clock=Clock.USER,
+        tls_version=_plain(result.tls.protocol or "") or None if result.tls else None, clock=Clock.USER,
         stages=Stages(
             dns=_stage(times.dns), connect=_stage(times.tcp), tls=_stage(times.tls), ttfb=_stage(times.first_byte),
             total_ns=None if times.total is None else round(times.total * NS_PER_MS),
