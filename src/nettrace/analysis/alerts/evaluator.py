@@ -30,6 +30,8 @@ PAUSE_NS = 300 * NS_PER_S
 """Nothing heard of for so long means that we were away, not they."""
 ALIVE_NS = 60 * NS_PER_S
 """A vantage not heard of for so long cannot be asked whether a round is overdue."""
+TOLD_NS = 45 * NS_PER_S
+"""So long what a node said of its machine stands: shorter than any preset waits, longer than between two reports."""
 BLIND_SHARE, BLIND_SERIES, BLIND_TARGETS = 0.8, 5, 3
 """A vantage that fails at so many of its series, of this many at least, is itself what is wrong: it holds alerts."""
 _ROUTE_KINDS = frozenset({"route_change", "route_change_shared"})
@@ -360,7 +362,7 @@ class Evaluator:
         above = rule.above or 0.0
         silent = (now - max(heard, self._state.since)) / NS_PER_S
         if rule.metric in OF_MACHINES:  # who is not heard of tells nothing of the present
-            is_known = silent * NS_PER_S <= ALIVE_NS
+            is_known = silent * NS_PER_S <= TOLD_NS
             found = self._state.loads.get(vantage, {}).get(rule.metric) if is_known else None
         else:
             found = silent if rule.metric is Metric.SILENCE else self._trouble(vantage, now)
