@@ -1,5 +1,6 @@
 """What stands in deploy/: commands the program has, files that are there, units systemd takes, rules Prometheus takes."""
 
+import base64
 import json
 import re
 import shlex
@@ -185,6 +186,20 @@ def test_the_vps_names_files_and_variables_that_are_there() -> None:
 
 
 @pytest.mark.tool("terraform")
-def test_terraform_reads_the_vps() -> None:
-    """Its parser and its formatting; the provider's schema would have to be fetched."""
+def test_terraform_reads_the_vps_and_fills_its_first_boot(tmp_path: Path) -> None:
+    """Its parser, its formatting and its template; the provider's schema would have to be fetched."""
     run("terraform", "fmt", "-check", "-diff", DEPLOY / "vps")
+    given = 'hub = "https://h", region = "fra", token = "secret", wheel = "nettrace"'
+    files = f'"{DEPLOY}/vps/cloud-init.yaml", {{ {given}, unit = file("{DEPLOY}/systemd/nettrace-node.service") }}'
+    said = subprocess.run(
+        ["terraform", "console", "-no-color"], input=f"base64encode(templatefile({files}))", cwd=tmp_path,
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    boot = yaml.safe_load(base64.b64decode(said.stdout.strip().splitlines()[-1].strip('"')))
+    written = {each["path"]: each for each in boot["write_files"]}
+    assert written["/etc/nettrace/node.env"]["content"] == "NETTRACE_HUB=https://h\nNETTRACE_PLACE=fra\n"
+    assert written["/etc/nettrace/node.token"] == {
+        "path": "/etc/nettrace/node.token", "permissions": "0600", "content": "secret",
+    }  # fmt: skip
+    unit = (DEPLOY / "systemd/nettrace-node.service").read_text()
+    assert written["/etc/systemd/system/nettrace-node.service"]["content"] == unit
