@@ -62,6 +62,15 @@ def test_how_fast_is_an_exchange_from_tokyo_without_a_server(tmp_path: Path) -> 
         ("aws:ap-northeast-1", "binance-spot", 2.375, 2, False),
         ("35.6900,139.6900", "binance-spot", 151.0, 1, False),
     ]
+    estimated = subprocess.run(
+        [sys.executable, "-m", "nettrace", "estimate", "aws:ap-northeast-1", "binance-spot", "--evidence", str(rows), "-o", "json"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    [estimate] = json.loads(estimated.stdout)
+    assert (estimate["p50_ms"], estimate["evidence"]) == (2.375, "estimated"), (
+        "a hint with an interval, never measured"
+    )
+    assert "globalping:tokyo-jp-as16509" in estimate["basis"][0]
 
 
 def test_its_files_are_evidence_for_where(tmp_path: Path) -> None:
