@@ -5,18 +5,18 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
+from nettrace.cli.fleet_facts import fleet_of, machines_of, prices_of, providers_of, regions_of
 from nettrace.cli.folder import data_option
-from nettrace.errors import Conflict, Invalid, NetTraceError, NotFound, SourceError
+from nettrace.errors import Conflict, Invalid, NetTraceError, NotFound
 
 if TYPE_CHECKING:
     from nettrace.outside.providers.port import Provider, Secret
     from nettrace.placement.fleet import Machine, Plan, Wanted
-    from nettrace.placement.fleet_file import Fleet, Prices
+    from nettrace.placement.fleet_file import Fleet
 
 TOKEN_HOURS = 1.0
 """How long the token of a machine that is being made can be used."""
@@ -28,86 +28,16 @@ file_option = click.option(
 names_argument = click.argument("names", nargs=-1, metavar="[MACHINE]...")
 
 
-def _fleet(file: Path) -> "Fleet":
-    from nettrace.placement.fleet_file import read_fleet
-
-    try:
-        return read_fleet(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SourceError(
-            f"{file} cannot be read ({problem})", "Write one: docs/guides/fleet.md"
-        ) from problem
-
-
-def _providers(fleet: "Fleet", data: Path | None) -> "dict[str, Provider]":
-    """Those the file names."""
-    from nettrace.hub.open import folder_of
-    from nettrace.outside.notify.secret import secret
-    from nettrace.outside.providers.fly import FlyMachines
-    from nettrace.outside.providers.local import LocalMachines
-    from nettrace.outside.providers.port import Secret
-    from nettrace.outside.providers.ssh import SshMachines
-
-    named = {group.provider for group in fleet.machines}
-    made: dict[str, Provider] = {"local": LocalMachines(fleet.name, folder_of(data).folder / "fleet")}
-    if fleet.fly is not None:
-        made["fly"] = FlyMachines(fleet, fleet.fly, Secret(secret(fleet.fly.token, "[fly] token")))
-    if "ssh" in named:
-        made["ssh"] = SshMachines(fleet.name, fleet.ssh)
-    return made
-
-
-def _existing(fleet: "Fleet", providers: "dict[str, Provider]") -> "list[Machine]":
-    hosts = [host for group in fleet.machines for host in group.hosts]
-    return [machine for provider in providers.values() for machine in provider.machines(hosts)]
-
-
-def _prices(fleet: "Fleet", file: Path) -> "Prices | None":
-    """The sheet beside the file, or from its address, as it is today."""
-    from nettrace.outside.download import fetch
-    from nettrace.placement.fleet_file import read_prices
-
-    if not fleet.prices:
-        return None
-    if "://" not in fleet.prices:
-        sheet = file.parent / fleet.prices
-        try:
-            return read_prices(sheet.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as problem:
-            raise SourceError(
-                f"prices: {sheet} cannot be read ({problem})", "Leave 'prices' out, or write it"
-            ) from problem
-    with TemporaryDirectory() as folder:
-        sheet = Path(folder) / "prices.toml"
-        fetch(fleet.prices, sheet)
-        return read_prices(sheet.read_text(encoding="utf-8"))
-
-
-def _regions(providers: "dict[str, Provider]", say: Callable[[str], None]) -> frozenset[str] | None:
-    from nettrace.outside.providers.fly import FlyMachines
-
-    fly = providers.get("fly")
-    if not isinstance(fly, FlyMachines):
-        return None
-    try:
-        found = fly.regions()
-    except NetTraceError as problem:
-        say(f"Fly's regions are not known now: {problem}")
-        return None
-    say(f"Fly has {len(found)} regions as of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-    return found
-
-
 def _planned(
     fleet: "Fleet", file: Path, providers: "dict[str, Provider]", say: Callable[[str], None]
 ) -> "Plan":
     from nettrace.placement.fleet import plan, wanted
 
-    prices = _prices(fleet, file)
+    prices = prices_of(fleet, file)
     if prices is not None:
         say(f"prices of {prices.fetched}: {prices.source}")
-    regions = _regions(providers, say)
-    return plan(wanted(fleet), _existing(fleet, providers), prices, _today(), regions)
+    regions = regions_of(providers, say)
+    return plan(wanted(fleet), machines_of(fleet, providers), prices, _today(), regions)
 
 
 def _today() -> date:
@@ -136,8 +66,8 @@ def plan_command(file: Path, data: Path | None) -> None:
 
     Costs are for the first region of each list: a fallback may cost another price.
     """
-    fleet = _fleet(file)
-    plan = _planned(fleet, file, _providers(fleet, data), _to_stderr)
+    fleet = fleet_of(file)
+    plan = _planned(fleet, file, providers_of(fleet, data), _to_stderr)
     _show(plan, click.echo)
     if plan.steps:
         click.echo(f"Do it: nettrace fleet apply --file {file} --confirm {plan.confirm}")
@@ -157,8 +87,8 @@ def apply_command(file: Path, confirm: str | None, data: Path | None) -> None:
     """
     from nettrace.outside.providers.apply import apply
 
-    fleet = _fleet(file)
-    providers = _providers(fleet, data)
+    fleet = fleet_of(file)
+    providers = providers_of(fleet, data)
     plan = _planned(fleet, file, providers, _to_stderr)
     _show(plan, click.echo)
     if not plan.steps:
@@ -226,8 +156,8 @@ def _minted(data: Path | None) -> "Callable[[str], Secret]":
 @data_option
 def ls_command(file: Path, data: Path | None) -> None:
     """The fleet's machines as their providers know them, one a line; no other machine is looked at."""
-    fleet = _fleet(file)
-    for each in sorted(_existing(fleet, _providers(fleet, data)), key=lambda one: one.name):
+    fleet = fleet_of(file)
+    for each in sorted(machines_of(fleet, providers_of(fleet, data)), key=lambda one: one.name):
         click.echo(
             f"{each.name:<28} {each.provider}:{each.place:<12} {each.state:<10} {each.size}  {each.id}"
         )
@@ -240,8 +170,8 @@ def status_command(file: Path, data: Path | None) -> None:
     """Each wanted machine beside what its provider and the hub say of it; exit 3 when one is not well."""
     from nettrace.placement.fleet import wanted
 
-    fleet = _fleet(file)
-    there = {(each.provider, each.name): each for each in _existing(fleet, _providers(fleet, data))}
+    fleet = fleet_of(file)
+    there = {(each.provider, each.name): each for each in machines_of(fleet, providers_of(fleet, data))}
     heard = _heard(data)
     ill = 0
     for each in wanted(fleet):
@@ -289,9 +219,9 @@ def _heard(data: Path | None) -> dict[str, str]:
 @data_option
 def logs_command(name: str, lines: int, file: Path, data: Path | None) -> None:
     """The newest lines of one machine: what its node printed; of a Fly machine its events."""
-    fleet = _fleet(file)
-    providers = _providers(fleet, data)
-    for machine in _chosen(_existing(fleet, providers), (name,)):
+    fleet = fleet_of(file)
+    providers = providers_of(fleet, data)
+    for machine in _chosen(machines_of(fleet, providers), (name,)):
         for line in providers[machine.provider].logs(machine, lines):
             click.echo(line)
 
@@ -331,9 +261,9 @@ def destroy_command(
     """
     from nettrace.placement.fleet import doomed, wanted
 
-    fleet = _fleet(file)
-    providers = _providers(fleet, data)
-    existing = _existing(fleet, providers)
+    fleet = fleet_of(file)
+    providers = providers_of(fleet, data)
+    existing = machines_of(fleet, providers)
     if names:
         existing = _chosen(existing, names)
     elif not everything:
@@ -400,7 +330,7 @@ def config_command(folder: Path, file: Path) -> None:
     """Write FOLDER/fly.CODE.toml for each machine at Fly, for those who deploy with fly deploy."""
     from nettrace.placement.fleet import fly_configuration, wanted
 
-    fleet = _fleet(file)
+    fleet = fleet_of(file)
     folder.mkdir(parents=True, exist_ok=True)
     for each in wanted(fleet):
         if each.provider == "fly":
