@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from bench.market_data import GRID, busy, remembering, wandering
 from tests.cli.program import nettrace
-from tests.unit.store.filled import fill
+from tests.unit.store.filled import START, fill
 
 from nettrace.analysis.market.rhythm import surprises
+from nettrace.model.target import Endpoint, Role, Target
 
 
 def write_latency(path: Path, log_rtt: np.ndarray) -> None:
@@ -119,7 +120,10 @@ def test_events_of_a_file_are_studied_by_when_they_were_detected(place: Path) ->
 
 
 def test_a_hubs_own_history_is_the_other_side(tmp_path: Path) -> None:
-    fill(tmp_path, days=1, every_s=900).close()
+    writer = fill(tmp_path, days=1, every_s=900)
+    endpoint = Endpoint(name="rest", host="a.example", role=Role.API)
+    writer.put_targets([Target(host="a.example", name="A", category="crypto", endpoints=(endpoint,))], START)
+    writer.close()
     rows = ["time,open,high,low,close,volume", *(f"{1_728_000_000 + 60 * at},10,11,9,10,{at % 7 + 1}" for at in range(1440))]  # fmt: skip
     (tmp_path / "bars.csv").write_text("\n".join(rows))
     assert market(tmp_path, "import", str(tmp_path / "bars.csv"), "--market", "m").code == 0
@@ -127,6 +131,26 @@ def test_a_hubs_own_history_is_the_other_side(tmp_path: Path) -> None:
     assert done.code == 5, "a day is too short to tell"
     assert {row["finding"] for row in done.rows} == {"cannot_tell"}
     assert {row["latency"].split()[1] for row in done.rows} == {"a.example"}
+    exported = tmp_path / "a.csv"
+    nettrace(
+        "export",
+        "a.example",
+        "--from",
+        "2024-10-04",
+        "--to",
+        "2024-10-05",
+        "--out",
+        str(exported),
+        "--data",
+        str(tmp_path),
+    )
+    again = market(tmp_path, "lead-lag", "--latency", str(exported))
+    assert [(row["latency"], row["buckets"]) for row in again.rows] == [
+        (row["latency"], row["buckets"]) for row in done.rows
+    ]
+    words = ["test", "p", "q", "finding"]
+    kept = [[row[word] for word in words] for row in market(tmp_path, "ledger").rows]
+    assert kept[: len(done.rows)] == kept[len(done.rows) :], "from either way it is the same test"
 
 
 def test_mistakes_are_one_line_and_say_what_to_do(place: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ LATEST: Instant = 9_000_000_000 * NS_PER_S
 
 @dataclass(frozen=True)
 class Latency:
-    """One series: when each probe was due, and its RTT; 0 where it was lost."""
+    """One series: when each probe was due, and its RTT; what was lost is not in it."""
 
     name: str
     at: Times
@@ -55,7 +55,7 @@ def latency_of(asked: Asked, data: Path) -> list[Latency]:
     )
     made: list[Latency] = []
     for each in series:
-        inside = (each.at >= asked.start) & (each.at < asked.end)
+        inside = (each.at >= asked.start) & (each.at < asked.end) & (each.rtt_ns > 0)
         if inside.any():
             made.append(Latency(each.name, each.at[inside], each.rtt_ns[inside]))
     if not made:
