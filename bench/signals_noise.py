@@ -86,6 +86,31 @@ def _table(
     return table
 
 
+def pairs_table(series: Sequence[Series], name: str) -> Table:
+    """Divergence of each series from the next one, with which it has nothing to do; both begin at the same time."""
+    table = Table(
+        f"signals: divergence between unrelated pairs, {name}",
+        [Column("said", "/pair-week"), Column("labelled", "changes/pair-week")],
+        note="each series beside the next; a change of one alone is a divergence, so as many as the watched one has changes "
+        "('labelled') would be right; the forerunners' rule on the same pairs",
+    )
+    rows = [
+        observed(Series(one.name, [place * STEP_S for place in range(len(one.rtt_ms))], list(one.rtt_ms), []))
+        for one in series
+    ]
+    pairs = [(one, other[: len(one)]) for one, other in zip(rows, [*rows[1:], *rows[:1]], strict=True)]
+    weeks = sum(min(len(one), len(other)) for one, other in pairs) / LENGTH
+    changes = sum(
+        sum(place < len(other) for place in one.changes)
+        for one, (_, other) in zip(series, pairs, strict=True)
+    )
+    for each in ("divergence", "seed_divergence"):
+        said = sum(not signal.updates for one, other in pairs for signal in heard(each, one, None, other))
+        row = OURS if each == "divergence" else each
+        table.add(row, {"said": said / weeks} | ({"labelled": changes / weeks} if row == OURS else {}))
+    return table
+
+
 def _chunk(task: Task) -> tuple[str, dict[str, Heard]]:
     """What every detector says of some series of one noise; one that compares gets the next series beside each."""
     kind, number, count = task
