@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from tests.api.conftest import Hub
 
 from nettrace.cli.commands.plan import command
-from nettrace.errors import MissingExtra, SolverBusy, SolverStopped
+from nettrace.errors import Infeasible, MissingExtra, SolverBusy, SolverStopped
 from nettrace.hub import estimating
+from nettrace.hub.placements import refuse
 from nettrace.hub.solving import Job, Solvers, solve
 
 REQUEST = (
@@ -172,3 +173,20 @@ def test_the_spread_of_a_trade_is_that_of_its_intervals() -> None:
         low <= trade["latency_usd_month"] <= high
         for trade, (low, high) in zip(trades, made.spread, strict=True)
     )
+
+
+def test_a_pair_of_venues_is_placed_by_its_legs_and_named_where_it_stands() -> None:
+    pair = '[[pair]]\nname = "legs"\nvenues = ["near", "far"]\nusd_per_ms_month = 2\nby = "sum"\n'
+    made = solve(Job(request=REQUEST + pair))
+    assert {row["venue"]: (row["site"], row["p50_ms"]) for row in made.plan["assignments"]}["legs"] == (
+        "east",
+        32,
+    )
+    with pytest.raises(Infeasible) as raised:
+        refused = solve(Job(request=REQUEST + pair + "max_ms = 10\n"))
+        refuse(refused.plan, refused.request)
+    assert [where for where, _ in raised.value.conflict] == ["pair/0/max_ms"]
+    lone = '[[venue]]\nname = "dark"\nusd_per_ms_month = 1\n[document]\nunmeasured = "set aside"\n'
+    aside = solve(Job(request=REQUEST + pair.replace("far", "dark") + lone))
+    assert aside.plan["set_aside"] == ["dark", "legs"]
+    assert aside.plan["sites"] == ["east"]

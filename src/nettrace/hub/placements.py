@@ -23,6 +23,7 @@ from nettrace.placement.document.compose import parts
 from nettrace.placement.document.ground import Ground
 from nettrace.placement.document.seen import Measured, Seen, host_of_url, set_aside, with_measured
 from nettrace.placement.front import front
+from nettrace.placement.pairs import with_pairs
 from nettrace.placement.physics import check_physics
 from nettrace.placement.plan import Solver, Status, assignments_of, make_plan, plain, plan_document
 from nettrace.placement.problem import Reader, Requirement
@@ -94,11 +95,12 @@ def ground_of(asked: str | Mapping[str, Any], sources: Sources, wanted: Wanted) 
         SolverStopped: time ran out.
     """
     written, brief = _read(asked, sources.facts)
+    written = with_pairs(written)
     check(brief, written)
     audited = audits(brief, written, sources.facts)
     measured = sources.measure(written, brief)
     request = with_measured(written, measured)
-    request = with_estimates(request, sources.facts, sources.tables, sources.estimates)
+    request = _whole(with_estimates(request, sources.facts, sources.tables, sources.estimates))
     check_physics(request, floor_ms)
     aside: tuple[str, ...] = ()
     if brief.unmeasured == "set aside":
@@ -115,6 +117,15 @@ def ground_of(asked: str | Mapping[str, Any], sources: Sources, wanted: Wanted) 
         registry=sources.facts, today=datetime.fromtimestamp(time.time(), UTC).date(), extras=extras, audits=audited,
         world=sources.world,
     )  # fmt: skip
+
+
+def _whole(request: Request) -> Request:
+    """The request with its pairs as venues and nothing else: one that is set aside must not come back."""
+    bare = {pair.name for pair in request.pair}
+    legs = tuple(venue for venue in request.venue if venue.name not in bare)
+    rows = tuple(row for row in request.latency if row.venue not in bare)
+    whole = with_pairs(msgspec.structs.replace(request, venue=legs, latency=rows))
+    return msgspec.structs.replace(whole, pair=())
 
 
 def bare_document(ground: Ground) -> Document:
@@ -283,5 +294,8 @@ def _pointer(name: str, request: Mapping[str, Any]) -> str:
     if table not in {"venue", "site"}:
         return f"limits/{name}"
     owner, _, key = rest.rpartition(" ")
+    pairs = [each["name"] for each in request.get("pair", ())]
+    if table == "venue" and owner in pairs:
+        return f"pair/{pairs.index(owner)}" + ("" if key == "latency" else f"/{key}")
     at = next((at for at, each in enumerate(request[table]) if each["name"] == owner), 0)
     return f"{table}/{at}" if key == "latency" else f"{table}/{at}/{key}"

@@ -132,7 +132,7 @@ def solve(job: Job) -> Solved:
     wants_files = "files" in job.forms and ground.plan.sites
     return Solved(
         plan=bare_document(ground) if job.bare else full_document(ground),
-        request=msgspec.to_builtins(ground.request), spread=spread(ground),
+        request=msgspec.to_builtins(ground.request) | {"pair": msgspec.to_builtins(ground.asked.pair)}, spread=spread(ground),
         md=markdown(document) if document and "md" in job.forms else None,
         html=page(document) if document and "html" in job.forms else None,
         files=[(each.name, each.text) for each in deployment(ground, job.hub)] if wants_files else [],

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from nettrace.placement.pairs import with_pairs
 from nettrace.placement.request import Differs, Latency, Request, Site
 
 NANO = 10**9
@@ -113,6 +114,7 @@ class Reader:
     """A request with its pairs sorted, from which problems are built with any requirements dropped."""
 
     def __init__(self, request: Request) -> None:
+        request = with_pairs(request)
         self.request = request
         sites = {site.name: number for number, site in enumerate(request.site)}
         rows: dict[str, list[tuple[int, Latency]]] = {venue.name: [] for venue in request.venue}

@@ -100,6 +100,30 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     evidence: Evidence = Evidence.GIVEN
 
 
+class By(StrEnum):
+    """What of its legs a pair waits for: the slower one (sent at once), or one after the other."""
+
+    WORSE = "worse"
+    SUM = "sum"
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Venues traded together from one site, such as the legs of an arbitrage.
+
+    Attributes:
+        venues: its legs, by name.
+        usd_per_ms_month: what one millisecond of the pair's own latency costs a month, on top of what its legs cost.
+        max_ms: most that the pair's latency may be.
+    """
+
+    name: str
+    venues: tuple[str, ...]
+    usd_per_ms_month: float
+    by: By = By.WORSE
+    max_ms: float | None = None
+    backup_max_ms: float | None = None
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a plan is made from."""
 
@@ -107,6 +131,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     site: tuple[Site, ...]
     latency: tuple[Latency, ...] = ()
     limits: Limits = Limits()
+    pair: tuple[Pair, ...] = ()
 
 
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -114,6 +139,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "site": Site,
     "latency": Latency,
     "limits": Limits,
+    "pair": Pair,
 }
 _PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "bool": "true or false", "array": "a list", "object": "a table"}  # fmt: skip
 """msgspec's names of types in a reader's words."""
@@ -256,6 +282,7 @@ def check_request(request: Request, where: _Where | None = None) -> None:
         _check_number(site.usd_month, "usd_month", ("site", number), where)
         _check_coordinates(site, ("site", number), where)
     _check_latencies(request, where)
+    _check_pairs(request, where)
     _check_differences(request, where)
 
 
@@ -307,6 +334,25 @@ def _check_coordinates(entry: Venue | Site, place: tuple[str, int], where: _Wher
     for key, value, most in (("lat", entry.lat, 90.0), ("lon", entry.lon, 180.0)):
         if value is not None and not -most <= value <= most:
             raise Invalid(f"{where.of(*place, key)}: {key} is {value:g}; it goes from {-most:g} to {most:g}")
+
+
+def _check_pairs(request: Request, where: _Where) -> None:
+    known = {venue.name for venue in request.venue}
+    seen = set(known)
+    for number, pair in enumerate(request.pair):
+        place = where.of("pair", number)
+        if not pair.name.strip() or pair.name in seen:
+            raise Invalid(
+                f"{place}: its name is empty, or another venue or pair has it", "Names must be unique"
+            )
+        seen.add(pair.name)
+        if len(set(pair.venues)) < 2:
+            raise Invalid(f"{place}: a pair has two legs or more, not {len(set(pair.venues))}")
+        for name in pair.venues:
+            if name not in known:
+                raise Invalid(f"{place}: there is no venue '{name}'{_meant(name, sorted(known))}")
+        for key in ("usd_per_ms_month", "max_ms", "backup_max_ms"):
+            _check_number(getattr(pair, key), key, ("pair", number), where)
 
 
 def _check_latencies(request: Request, where: _Where) -> None:
