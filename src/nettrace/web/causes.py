@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from nettrace.hub.cause import Cause
 from nettrace.hub.hindsight import Hindsight, leg_of
 from nettrace.hub.latest import Snapshot
+from nettrace.hub.mesh import SUFFIX
 from nettrace.hub.story import Became, Story, stories
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.port import StoreReader
@@ -145,6 +147,21 @@ def _note_leg(visit: Visit, row: CauseRow, known: dict[str, str], reader: StoreR
 def marks(rows: Sequence[CauseRow]) -> list[Mark]:
     """Flags on a chart: one a cause."""
     return [Mark(row.cause.since, f"{row.words} ({row.state})", row.href) for row in rows]
+
+
+def pair_href(vantage: str, target: str) -> str:
+    """The page of a pair; on the mesh, where the target is a vantage, that of both.
+
+    >>> pair_href("nyc", "api.example"), pair_href("nyc", "sin.mesh")
+    ('/t/api.example/from/nyc', '/mesh/nyc/sin')
+    """
+    peer = target.removesuffix(SUFFIX)
+    one, other = sorted((vantage, peer))
+    return (
+        f"/mesh/{quote(one)}/{quote(other)}"
+        if peer != target
+        else f"/t/{quote(target)}/from/{quote(vantage)}"
+    )
 
 
 def may_see(visit: Visit, event: Event) -> bool:

@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from nettrace.errors import NotFound
 from nettrace.hub.hindsight import Hindsight
+from nettrace.hub.mesh import SUFFIX
 from nettrace.hub.query import known_regions
 from nettrace.hub.story import Became, Story
 from nettrace.hub.trust import Standing, standings
@@ -23,6 +24,7 @@ from nettrace.web.causes import (
     judged_leg,
     may_see,
     nearness_ns,
+    pair_href,
     row_of_story,
     story_with,
 )
@@ -103,7 +105,7 @@ async def event_page(visit: Visit) -> Response[Any]:
     told = {
         "meaning": MEANINGS.get(event.kind, "as its detector states it"), "stated": stated(event),
         "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by, "cause": cause, "leg": leg.blame if leg else None, "where": leg.where if leg else {}, "concluded": leg is not None and leg.concluded,
-        "line": row_of_story(story, visit.now), "worse": set(story.worse), "words": story.words, "pairs": cause.pairs[:_SHOWN_PAIRS], "more": max(0, len(cause.pairs) - _SHOWN_PAIRS),
+        "line": row_of_story(story, visit.now), "worse": set(story.worse), "pair_href": pair_href, "on_mesh": bool(host and host.endswith(SUFFIX)), "words": story.words, "pairs": cause.pairs[:_SHOWN_PAIRS], "more": max(0, len(cause.pairs) - _SHOWN_PAIRS),
         "others": [event_row(each) for each in others if not story.holds(each) and not event_row(each)["body"].get("updates")][:20],
     }  # fmt: skip
     return visit.page("event.html", told, embed=visit.embed)
