@@ -51,8 +51,8 @@ class Band:
 def pinball(low: float, middle: float, high: float, value: float) -> float:
     """The mean quantile loss of the 10, 50 and 90 % quantiles, in their unit.
 
-    >>> pinball(1.0, 2.0, 3.0, 2.0), pinball(1.0, 2.0, 3.0, 5.0)
-    (0.06666666666666667, 1.1333333333333333)
+    >>> round(pinball(1.0, 2.0, 3.0, 2.0), 3), round(pinball(1.0, 2.0, 3.0, 5.0), 3)
+    (0.067, 1.233)
     """
     ends = ((low, 0.1), (middle, 0.5), (high, 0.9))
     return sum(max(share * (value - end), (share - 1) * (value - end)) for end, share in ends) / 3
