@@ -1,5 +1,6 @@
 """What changes or measures: only after a plan was confirmed, written down, and never twice by one token."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from tests.unit.outside_remote.doubles import FakeGlobalping, pinged, served
 from nettrace.errors import Conflict, StoreBusy, Unreachable
 from nettrace.hub.access import Caller
 from nettrace.mcp.confirm import LASTS_S, Confirmations
-from nettrace.mcp.http import PlainLines
 from nettrace.mcp.plain import fitted, size
 from nettrace.model.account import Scope
 from nettrace.model.instant import NS_PER_S
+from nettrace.runtime.logs import Log, fields_of
 
 
 async def plan(client: Any, **arguments: Any) -> dict[str, Any]:
@@ -155,7 +156,7 @@ async def test_a_tool_that_breaks_says_so_and_the_session_goes_on(
     assert text(answer).startswith("error: something broke here")
     assert "secret" not in text(answer)
     (record,) = caplog.records
-    line = PlainLines("%(message)s").format(record)
+    line = Log("mcp", "text").line("log", datetime.now(UTC), fields_of(record))
     assert "RuntimeError" in line
     assert line.isprintable()
     monkeypatch.undo()

@@ -5,6 +5,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from tests.mcp.hostile import WORDS, inputs
 from nettrace.hub.open import open_writer
 from nettrace.hub.place import Data
 from nettrace.mcp.desk import DETAIL_TOKENS, TOOLS, Desk
-from nettrace.mcp.http import PlainLines
 from nettrace.model.target import Target
+from nettrace.runtime.logs import Log, fields_of
 
 _SPAWNS = (
     "subprocess.Popen",
@@ -67,7 +68,7 @@ def log() -> Iterator[list[str]]:
 
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(PlainLines("%(name)s: %(message)s").format(record))
+            lines.append(Log("mcp", "text").line("log", datetime.now(UTC), fields_of(record)))
 
     handler = Kept()
     logging.getLogger().addHandler(handler)

@@ -25,6 +25,7 @@ from nettrace.hub.access import loopback
 from nettrace.hub.link import WriterLink
 from nettrace.hub.open import open_reader
 from nettrace.hub.place import Data
+from nettrace.runtime.logs import Log, LogHandler
 from nettrace.runtime.telemetry import tracing
 
 GRACE_S = 1
@@ -38,7 +39,7 @@ def main(words: Sequence[str] | None = None, pages: Pages = lambda _: ()) -> int
     """Serve until told to stop; `pages` are mounted beside the API."""
     given = _arguments().parse_args(words)
     _many_descriptors()
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="nettrace api: %(message)s")
+    logging.basicConfig(handlers=[LogHandler(Log("api"))], level=logging.WARNING)
     data = Data(given.data)
     host = given.bind.rpartition(":")[0] or given.bind
     inside = loopback(host) if given.fd else given.unix is not None

@@ -1,6 +1,5 @@
 """Streamable HTTP: who sent each request, under which name, before the protocol sees anything of it."""
 
-import logging
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, cast
@@ -17,7 +16,6 @@ from nettrace.mcp.desk import Desk
 from nettrace.mcp.plain import plain
 from nettrace.mcp.server import make_server
 from nettrace.model.instant import Instant
-from nettrace.runtime.logs import redacted
 
 PATH = "/mcp"
 MOST_BODY_BYTES = 512 * 1024
@@ -127,11 +125,3 @@ async def serve_http(
             await server.serve([listener])
         finally:
             await desk.close()
-
-
-class PlainLines(logging.Formatter):
-    """A record on one line without control characters, whatever a client sent."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        return plain(redacted(super().format(record)), 2000)

@@ -1,7 +1,6 @@
 """Puts a server together: which hub it reads, who may do what, where its log goes."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,11 +14,12 @@ from nettrace.hub.programs import Bind
 from nettrace.hub.quota import Quota
 from nettrace.hub.tiers import Tiers
 from nettrace.mcp.desk import Desk
-from nettrace.mcp.http import PlainLines, serve_http
+from nettrace.mcp.http import serve_http
 from nettrace.mcp.remote import Remote
 from nettrace.mcp.server import serve_stdio
 from nettrace.mcp.stored import Stored
 from nettrace.model.account import Scope
+from nettrace.runtime.logs import Log, LogHandler
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,8 +75,6 @@ async def serve(wanted: Wanted, say: Callable[[str], None]) -> None:
 
 def _log_plainly() -> None:
     """Warnings on stderr, each on one line: what clients send may stand in them."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainLines("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [LogHandler(Log("mcp"))]
     root.setLevel(logging.WARNING)

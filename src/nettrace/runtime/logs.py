@@ -1,8 +1,10 @@
 """What a long-running process says of itself: one line an event on stderr, text for people and JSON for programs."""
 
 import json
+import logging
 import re
 import sys
+import traceback
 from datetime import UTC, datetime
 
 _SECRET = re.compile(r"\b(nt_(?:live|test|enr)_|whsec_|sk_)[0-9A-Za-z_]{4,}")
@@ -46,7 +48,36 @@ class Log:
             event,
             *(f"{name}={value}" for name, value in fields.items()),
         ]
-        return " ".join(words)
+        return on_one_line(" ".join(words))
+
+
+class LogHandler(logging.Handler):
+    """What libraries say through the standard library's logging, in the shape of everything else: event `log`."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        self._log.say("log", **fields_of(record))
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """What a library's record says: level, logger, words, and the trace where there is one."""
+    fields: dict[str, object] = {"level": record.levelname.lower(), "logger": record.name}
+    if record.exc_info is not None:
+        fields["trace"] = "".join(traceback.format_exception(record.exc_info[1]))
+    return {**fields, "words": record.getMessage()}
+
+
+def on_one_line(text: str) -> str:
+    r"""The text without what would begin another line or move a terminal's cursor.
+
+    >>> on_one_line("a\nb\x1b[2J")
+    'a | b\ufffd[2J'
+    """
+    return "".join(each if each.isprintable() else "\ufffd" for each in text.replace("\n", " | "))
 
 
 def redacted(text: str) -> str:
