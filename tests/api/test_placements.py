@@ -10,8 +10,7 @@ from click.testing import CliRunner
 from tests.api.conftest import Hub
 
 from nettrace.cli.commands.plan import command
-from nettrace.errors import Infeasible, MissingExtra, SolverBusy, SolverStopped
-from nettrace.hub import estimating
+from nettrace.errors import Infeasible, SolverBusy, SolverStopped
 from nettrace.hub.placements import refuse
 from nettrace.hub.solving import Job, Solvers, solve
 
@@ -149,17 +148,15 @@ async def test_so_many_at_once_and_no_longer_than_the_limit() -> None:
         await Solvers(limit_s=0.05).run(Job(request=NAMED))
 
 
-async def test_without_the_extra_it_says_what_to_install(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimating, "find_spec", lambda _: None)
-    assert solve(Job(request=REQUEST)).plan["sites"] == ["east"]
-    with pytest.raises(MissingExtra) as raised:
-        solve(Job(request=NAMED))
-
-    async def run(_: Job) -> None:
-        raise raised.value
-
-    monkeypatch.setattr(hub.service.solvers, "run", run)
-    answer = await hub.post("/api/v1/placements", {"request": NAMED})
+async def test_without_the_extra_it_says_what_to_install(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "highspy.py").write_text("raise ImportError('not installed')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # for the solving process
+    small = await hub.post("/api/v1/placements", {"request": REQUEST})
+    assert small.json()["sites"] == ["east"]
+    more = "".join(f'[[site]]\nname = "s{at}"\nusd_month = 9\n' for at in range(14))
+    answer = await hub.post("/api/v1/placements", {"request": REQUEST + more})
     assert (answer.status_code, answer.json()["code"]) == (501, "missing-extra")
     assert "pip install 'nettrace[plan]'" in answer.json()["hint"]
 
