@@ -11,7 +11,7 @@ from tests.api.conftest import NOW, Hub, ping
 from tests.client.conftest import asked
 
 from nettrace.api.table import OPERATIONS
-from nettrace.client import AsyncClient, Client, alerts, calls, fleet, forecast
+from nettrace.client import AsyncClient, Client, alerts, calls, fleet, forecast, placement
 from nettrace.client.answers import Answer
 from nettrace.client.call import Call, Rows
 from nettrace.client.judgements import Export, Key, Measurement
@@ -31,7 +31,7 @@ EVERY = [
     alerts.drop_alert_rule("n"), alerts.channels(), alerts.put_channel("n", "slack", "https://h.example"),
     alerts.drop_channel("n"), alerts.test_channel("n"), alerts.silences(), alerts.add_silence(BEGIN, BEGIN),
     alerts.drop_silence("n"), alerts.incidents(), alerts.incident("n"), alerts.acknowledge("n"), alerts.close_incident("n"),
-    forecast.forecast(HOST), fleet.mesh(), fleet.mesh_pair("nyc", "sin"), fleet.fleet(),
+    forecast.forecast(HOST), fleet.mesh(), fleet.mesh_pair("nyc", "sin"), fleet.fleet(), placement.place("x"), placement.claims(),
 ]  # fmt: skip
 
 
@@ -139,6 +139,14 @@ async def test_answers_have_types(client: AsyncClient) -> None:
     assert not nodes["nyc"].flagged
     assert len(await client.mesh(region="nyc")) == 0  # no node of this hub reflects
     assert (await client.mesh_pair("sin", "nyc")).pair.there is None
+    assert {claim.finding for claim in await client.claims(finding="impossible")} == {"impossible"}
+    request = {
+        "venue": [{"name": "a", "usd_per_ms_month": 4}],
+        "site": [{"name": "east", "usd_month": 60}],
+        "latency": [{"venue": "a", "site": "east", "p50_ms": 1.2}],
+    }
+    placed = await client.place(request)
+    assert (placed.status, placed.sites, placed.assignments[0].evidence) == ("optimal", ("east",), "given")
     assert (await client.limits()).tier
     assert (await client.usage()).day == "2026-11-20"
 

@@ -42,7 +42,10 @@ COMMANDS = {
     ),
     "up": ("nettrace.cli.commands.up", "Run a hub and measure from here, all day."),
     "demo": ("nettrace.cli.commands.demo", "The main job in an internet of our own; Ctrl-C ends all of it."),
-    "fleet": ("nettrace.cli.commands.fleet", "Nodes elsewhere: enrol, drain, revoke; machines from one file."),
+    "fleet": (
+        "nettrace.cli.commands.fleet",
+        "Nodes elsewhere: enrol, drain, revoke; machines from one file.",
+    ),
     "keys": ("nettrace.cli.commands.keys", "API keys of this hub: create, list, change, rotate, revoke."),
     "targets": ("nettrace.cli.commands.targets", "What is watched: list, add, remove, check."),
     "validate": ("nettrace.cli.commands.validate", "What was expected against what was measured, and light."),

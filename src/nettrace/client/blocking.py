@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
 import msgspec
 
-from nettrace.client import alerts, calls, columns, exchange, jobs, transport
+from nettrace.client import alerts, calls, columns, exchange, jobs, placement, transport
 from nettrace.client import fleet as fleets
 from nettrace.client import forecast as forecasts
 from nettrace.client.answers import Page
@@ -140,6 +140,8 @@ class Client:
     mesh = _one(fleets.mesh)
     mesh_pair = _one(fleets.mesh_pair)
     fleet = _one(fleets.fleet)
+    place = _one(placement.place)
+    claims = _one(placement.claims)
     alert_rules = _one(alerts.alert_rules)
     alert_rule = _one(alerts.alert_rule)
     put_alert_rule = _one(alerts.put_alert_rule)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nettrace.hub.programs import Bind
     from nettrace.runtime.supervise import Supervisor
 
-_STATUS_S, _INCIDENT_S, _LASTS_S = 5.0, 75.0, 60.0
+_STATUS_S, _INCIDENT_S, _LASTS_S = 5.0, 75.0, 240.0
 _ONCE_S = 120.0
 
 
