@@ -1,7 +1,7 @@
 """`python -m bench.soak --nodes 16 --minutes N`: a fleet in the lab under faults, counted from a ledger outside of it.
 
 So many nodes are enrolled at one hub; each measures every target of the world and all the other nodes. At random they
-are killed, ended, drained, revoked and enrolled anew, cut off from the hub; cables are cut and sites go down; the hub's
+are killed, ended, drained, revoked and enrolled anew, cut off from the hub; cables are cut; the hub's
 own processes are killed; forged, replayed and revoked reports are sent. Then all nodes are upgraded one after the other.
 What the hub has in the end is held against what passed the gate before it.
 """
