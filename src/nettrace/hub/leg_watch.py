@@ -6,7 +6,7 @@ pairs around its beginning say which leg explains it. Nothing is remembered but 
 same from the store as the hub did live, byte for byte, and a restart loses nothing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 import msgspec
@@ -15,17 +15,15 @@ from nettrace.analysis.routes.blame import blame
 from nettrace.analysis.routes.forest import Pair, Side
 from nettrace.hub.cause import Cause, causes
 from nettrace.hub.leg_event import Told, closed, opened, standing, updated
+from nettrace.hub.minute_watch import TURN_NS, MinuteWatch
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade
 from nettrace.model.path import Trace
 from nettrace.model.route import Blame, BlameVerdict, RouteClass
 from nettrace.model.target import RoundMethod
-from nettrace.model.vantage import Vantage
-from nettrace.store.port import Choice, Conclusion, StoreReader
+from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Window
-from nettrace.wire.frames import Gap, Record
 
-TURN_NS = 60 * NS_PER_S
 LOOK_NS = 40 * TURN_NS
 """A cause that could not be explained for so long is left alone."""
 LEAST_PAIRS = 2
@@ -65,37 +63,16 @@ class _Said(msgspec.Struct):
     klass: str = msgspec.field(default="", name="class")
 
 
-class LegWatch:
-    """Watches for degraded legs.
+class LegWatch(MinuteWatch):
+    """Watches for degraded legs."""
 
-    Args:
-        reader: sees what is committed, and nothing of the transaction under way.
-        say: told of a fault of ours; what was measured is stored all the same.
-    """
+    looks_for = "degraded leg"
 
-    def __init__(self, reader: StoreReader, say: Callable[[str], None]) -> None:
-        self._reader = reader
-        self._say = say
-        self._turn = -1
-
-    def recall(self) -> None:
-        """Know what the store knows: nothing is remembered here but which minute was looked at."""
-        self._turn = -1
-
-    def conclude(self, node: Vantage, new: Sequence[Record | Gap], at: Instant) -> Conclusion:
-        """Events of the minute that has just ended, if this is the first report behind it."""
-        del node, new
-        turn = at // TURN_NS
-        if turn == self._turn:
-            return Conclusion()
-        self._turn = turn
-        now = turn * TURN_NS
-        try:
-            told = self._reader.events(Window(now - _KEPT_NS, now + _KEPT_NS), kinds=("degraded_leg",), limit=_MOST_SIGNALS, as_of=now - 1)  # fmt: skip
-            return Conclusion(events=tuple(legs_at(self._reader, now, told)))
-        except Exception as error:  # whatever a watcher stumbles over, what was measured has to be stored
-            self._say(f"no leg was looked for at {now}: {error!r}")
-            return Conclusion()
+    def look(self, now: Instant) -> list[Event]:
+        """What is to be told of degraded legs."""
+        window = Window(now - _KEPT_NS, now + _KEPT_NS)
+        told = self.reader.events(window, kinds=("degraded_leg",), limit=_MOST_SIGNALS, as_of=now - 1)
+        return legs_at(self.reader, now, told)
 
 
 def replayed(reader: StoreReader, window: Window) -> list[Event]:

@@ -5,7 +5,7 @@ method and one vantage. Each vantage is looked at once an hour of the hub's time
 stored before that minute, as in `hub.leg_watch`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 from zlib import crc32
@@ -13,17 +13,16 @@ from zlib import crc32
 import msgspec
 
 from nettrace.analysis.signals.rank import Fallen, Levels, fallen, is_back
+from nettrace.hub.minute_watch import TURN_NS, MinuteWatch
 from nettrace.hub.query import PINGS, group_of
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant, rfc3339
 from nettrace.model.signal import severity_of
 from nettrace.model.target import Series
-from nettrace.model.vantage import Vantage
-from nettrace.store.port import Choice, Conclusion, StoreReader
+from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Resolution, Window
-from nettrace.wire.frames import Gap, Record
 
 KIND, SCHEMA = "rank", "nettrace.rank/1"
-TURN_NS, QUARTER_NS = 60 * NS_PER_S, 900 * NS_PER_S
+QUARTER_NS = 900 * NS_PER_S
 HOUR_MINUTES = 60
 BEFORE, LATELY, BACK = 96, 8, 4
 """Quarters of an hour: a day before, compared with the last two hours; one hour ahead again ends it."""
@@ -40,35 +39,17 @@ class _Body(msgspec.Struct):
     overtaken_by: list[str]
 
 
-class RankWatch:
-    """Watches for ranks that fall; see `LegWatch` for what it may remember."""
+class RankWatch(MinuteWatch):
+    """Watches for ranks that fall, each vantage in a minute of its own of every hour."""
 
-    def __init__(self, reader: StoreReader, say: Callable[[str], None]) -> None:
-        self._reader = reader
-        self._say = say
-        self._turn = -1
+    looks_for = "fallen rank"
 
-    def recall(self) -> None:
-        """Know what the store knows."""
-        self._turn = -1
-
-    def conclude(self, node: Vantage, new: Sequence[Record | Gap], at: Instant) -> Conclusion:
-        """Events of the vantages whose minute has just come."""
-        del node, new
-        turn = at // TURN_NS
-        if turn == self._turn:
-            return Conclusion()
-        self._turn = turn
-        now = turn * TURN_NS
-        try:
-            codes = sorted({row.vantage.code for row in self._reader.nodes()})
-            due = [code for code in codes if crc32(code.encode()) % HOUR_MINUTES == turn % HOUR_MINUTES]
-            return Conclusion(
-                events=tuple(event for code in due for event in ranks_at(self._reader, code, now))
-            )
-        except Exception as error:  # whatever a watcher stumbles over, what was measured has to be stored
-            self._say(f"no rank was compared at {now}: {error!r}")
-            return Conclusion()
+    def look(self, now: Instant) -> list[Event]:
+        """What is to be told of the vantages whose minute has just come."""
+        minute = now // TURN_NS % HOUR_MINUTES
+        codes = sorted({row.vantage.code for row in self.reader.nodes()})
+        due = [code for code in codes if crc32(code.encode()) % HOUR_MINUTES == minute]
+        return [event for code in due for event in ranks_at(self.reader, code, now)]
 
 
 def ranks_at(

@@ -6,23 +6,21 @@ changed beside them at a vantage or a target of theirs. Replay from the store sa
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from nettrace.analysis.routes.shared import Rates, shared_changes
+from nettrace.hub.minute_watch import TURN_NS, MinuteWatch
 from nettrace.model.instant import NS_PER_S, Instant, rfc3339
 from nettrace.model.measurement import Method
 from nettrace.model.route import Route, RouteChange, RouteClass, SharedChange
-from nettrace.model.vantage import Vantage
-from nettrace.store.port import Choice, Conclusion, StoreReader
+from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Window
-from nettrace.wire.frames import Gap, Record
 
 KIND, SCHEMA = "route_change_shared", "nettrace.route_change_shared/1"
-TURN_NS = 60 * NS_PER_S
 WINDOW_NS = 30 * TURN_NS
 """Two scans of the usual cadence: first traces on the new routes are no further apart."""
 LOOK_NS = 3 * WINDOW_NS
@@ -54,33 +52,16 @@ class _Told(msgspec.Struct):
     affected: list[tuple[str, str]]
 
 
-class SharedWatch:
-    """Watches for route changes that several vantages share; see `LegWatch` for what it may remember."""
+class SharedWatch(MinuteWatch):
+    """Watches for route changes that several vantages share."""
 
-    def __init__(self, reader: StoreReader, say: Callable[[str], None]) -> None:
-        self._reader = reader
-        self._say = say
-        self._turn = -1
+    looks_for = "shared route change"
 
-    def recall(self) -> None:
-        """Know what the store knows."""
-        self._turn = -1
-
-    def conclude(self, node: Vantage, new: Sequence[Record | Gap], at: Instant) -> Conclusion:
-        """Events of the minute that has just ended, if this is the first report behind it."""
-        del node, new
-        turn = at // TURN_NS
-        if turn == self._turn:
-            return Conclusion()
-        self._turn = turn
-        now = turn * TURN_NS
-        try:
-            window = Window(now - LASTING_NS, now + _DAY_NS)
-            told = self._reader.events(window, kinds=(KIND,), limit=_MOST, as_of=now - 1)
-            return Conclusion(events=tuple(shared_at(self._reader, now, told)))
-        except Exception as error:  # whatever a watcher stumbles over, what was measured has to be stored
-            self._say(f"no shared route change was looked for at {now}: {error!r}")
-            return Conclusion()
+    def look(self, now: Instant) -> list[Event]:
+        """What is to be told of shared route changes."""
+        window = Window(now - LASTING_NS, now + _DAY_NS)
+        told = self.reader.events(window, kinds=(KIND,), limit=_MOST, as_of=now - 1)
+        return shared_at(self.reader, now, told)
 
 
 def shared_at(reader: StoreReader, now: Instant, told: Iterable[Event]) -> list[Event]:
