@@ -205,6 +205,8 @@ def test_a_hub_that_was_restored_from_a_backup_is_told_what_it_lost(double: Doub
     double.start()
     node.start()
     wait_for(lambda: len(double.rows()) > 4)
+    stored = len(double.rows())
+    wait_for(lambda: len(double.rows()) > stored)  # a next report: what came before it was acknowledged
     double.kill()
     ledger = double.folder / "ledger.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
