@@ -16,7 +16,7 @@ from nettrace.measure.kernel.stamps import RECEPTION_FLAGS
 from nettrace.measure.kernel.tcp_info import tcp_info
 from nettrace.measure.packets.probe import Signature
 from nettrace.measure.probing.routes import Routes
-from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
+from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, departed, refusal
 from nettrace.measure.tracing.match import Answer, QueuedError
 from nettrace.model.measurement import Grade
 from nettrace.model.path import Probe, ReplyKind
@@ -137,7 +137,7 @@ class ConnectTransport:
     def _tell(self, attempt: _Attempt, kind: ReplyKind, rtt_us: int | None, intake: Intake) -> None:
         answer = Answer(tag=attempt.tag, kind=kind, source=attempt.flow[8:])
         if rtt_us is not None:
-            received = (attempt.before + attempt.after) // 2 + rtt_us * 1000
+            received = departed(attempt.before, attempt.after)[0] + rtt_us * 1000
             intake.clocked.append((answer, received, CONNECT_ERROR_NS, Grade.RECEPTION))
         elif time.monotonic_ns() - attempt.before < FIRST_RETRY_NS:
             intake.clocked.append((answer, *self._poller.just_heard(attempt.before), Grade.USER))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from nettrace.measure.kernel.clock import EARLY_NS, KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Timeline
 from nettrace.measure.packets.probe import Signature
-from nettrace.measure.probing.transport import Tags
+from nettrace.measure.probing.transport import Tags, departed
 from nettrace.measure.tracing.answer import Answer
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade
@@ -229,7 +229,6 @@ class Ledger:
         return timeline.now - half, half
 
     def _bracketed(self, slot: int) -> Departure:
-        half = (self._after[slot] - self._before[slot] + 1) // 2
         self._state[slot] = _GUESSED
-        self._left[slot] = self._before[slot] + half
-        return Departure(self._key[slot], self._left[slot], half + KERNEL_SEND_ERROR_NS, Grade.RECEPTION)
+        self._left[slot], bar_ns = departed(self._before[slot], self._after[slot])
+        return Departure(self._key[slot], self._left[slot], bar_ns + KERNEL_SEND_ERROR_NS, Grade.RECEPTION)

@@ -22,6 +22,23 @@ Shipment = tuple[int, Probe, Signature]
 """The tag a probe goes under, the probe, and its packed flow."""
 
 
+_HANDS_OVER_NS = 50_000
+"""A system call hands its packet to the device within so much of its beginning, unless this process was interrupted."""
+
+
+def departed(before: int, after: int) -> tuple[int, int]:
+    """(moment, half-width of its bar) of a departure known only by the clock around its system call, in ns.
+
+    An interruption may stand before the packet's departure or behind it. Taken for one behind it, it never makes a round
+    trip shorter than it was by more than the hand-over; the bar covers both.
+
+    >>> departed(0, 40_000), departed(0, 2_000_000)
+    ((20000, 20000), (50000, 1950000))
+    """
+    left = before + min((after - before + 1) // 2, _HANDS_OVER_NS)
+    return left, after - left
+
+
 class Tags:
     """The tags under way and how they stand on the wire; one for all sockets of an engine.
 
@@ -73,7 +90,6 @@ class Poller:
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[Intake], None]] = {}
         self._looked_at = self._looked_before = time.monotonic_ns()
-        self._woken = self._prompt = False
 
     def watch(self, fileno: int, read: Callable[[Intake], None], *, output: bool = False) -> None:
         """Call `read` when the socket has an error or data (or, with `output`, became writable)."""
@@ -88,7 +104,6 @@ class Poller:
     def collect(self, intake: Intake) -> int:
         """Read every socket that is ready; how many there were."""
         self._looked_before, self._looked_at = self._looked_at, time.monotonic_ns()
-        self._prompt, self._woken = self._woken, False
         ready = self._epoll.poll(0, max(1, len(self._readers)))
         for fileno, _ in ready:
             read = self._readers.get(fileno)
@@ -101,22 +116,19 @@ class Poller:
         if stamp_ns:
             intake.answers.append((answer, stamp_ns))
             return
-        now = time.monotonic_ns()
-        half = (now - self._looked_before) // 2
-        intake.clocked.append((answer, now - half, half, Grade.USER))
+        intake.clocked.append((answer, *self.just_heard(self._looked_before), Grade.USER))
 
     def just_heard(self, earliest_ns: int) -> tuple[int, int]:
         """(moment, half-width of its bar) of something read now that cannot have come before `earliest_ns`.
 
-        What woke us came just now, as far as anybody can tell; the bar reaches back to the last look all the same.
+        It counts as come just now, so that no round trip is made shorter than it was; the bar reaches back to the last look.
         """
         now = time.monotonic_ns()
-        width = now - max(self._looked_before, earliest_ns)
-        return (now, width) if self._prompt else (now - width // 2, (width + 1) // 2)
+        return now, now - max(self._looked_before, earliest_ns)
 
     def wait(self, timeout_ns: int) -> None:
         """Sleep until some socket is ready, at most `timeout_ns`."""
-        self._woken = bool(self._epoll.poll(max(0, timeout_ns) / 1e9, 1))
+        self._epoll.poll(max(0, timeout_ns) / 1e9, 1)
 
     def fileno(self) -> int:
         """One descriptor that is readable when any watched one is: for an event loop."""
