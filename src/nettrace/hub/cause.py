@@ -104,7 +104,7 @@ class _Body(msgspec.Struct):
 def causes(events: Iterable[Event], near_ns: int = NEAR_NS) -> list[Cause]:
     """The causes behind events, newest first. Updates of an event (confirmed, ended) are not events of their own."""
     ordered = sorted(
-        (event for event in events if not _body(event).updates), key=lambda event: (event.at, event.id)
+        (event for event in events if not _body(event.body).updates), key=lambda event: (event.at, event.id)
     )
     groups: list[list[Event]] = []
     for event in ordered:
@@ -119,7 +119,7 @@ def causes(events: Iterable[Event], near_ns: int = NEAR_NS) -> list[Cause]:
 def _gathered(groups: list[list[Event]]) -> list[list[Event]]:
     """Events that explain others stand with these, however far apart they were told."""
     for event in [event for group in groups for event in group if event.kind in EXPLAINING]:
-        body = _body(event)
+        body = _body(event.body)
         parts = {event.id, *body.signals, *body.children}
         mine = [group for group in groups if any(each.id in parts for each in group)]
         if len(mine) > 1:
@@ -132,11 +132,11 @@ def _connected(group: Sequence[Event], event: Event) -> bool:
     """Whether an event shares a target or a vantage with one of a group that went no other way."""
     if event.kind in EXPLAINING or any(each.kind in EXPLAINING for each in group):
         return False  # these say themselves what belongs to them
-    way, mine = _body(event).direction, _ends(event)
+    way, mine = _body(event.body).direction, _ends(event)
     return any(
         not mine.isdisjoint(_ends(each))
         for each in group
-        if way is None or _body(each).direction in {None, way}
+        if way is None or _body(each.body).direction in {None, way}
     )
 
 
@@ -151,7 +151,7 @@ def _ends(event: Event) -> set[tuple[str, str]]:
 
 def one_cause(group: Sequence[Event]) -> Cause:
     """Events as one cause; they are given earliest first, and at least one."""
-    bodies = {event.id: _body(event) for event in group}
+    bodies = {event.id: _body(event.body) for event in group}
     moved: dict[tuple[str, str], float] = {}
     for event in group:
         delta = bodies[event.id].delta_ms
@@ -212,11 +212,11 @@ def _explained(cause: Cause) -> str:
     """What the newest event that explains the others says, in words; nothing when there is none."""
     for event in reversed(cause.events):
         if event.kind == "route_change_shared":
-            body = _body(event)
+            body = _body(event.body)
             beside = f" (AS {body.asn})" if body.asn is not None else ""
             return f"routes changed together{beside}"
         if event.kind == "degraded_leg":
-            body = _body(event)
+            body = _body(event.body)
             added = "" if body.added_ms is None else f" by {body.added_ms:.3g} ms"
             lost = "" if body.loss is None else f", {body.loss:.0%} lost"
             if body.verdict == "leg":
@@ -230,7 +230,12 @@ def stored_blame(cause: Cause) -> tuple[Blame, dict[str, str]] | None:
     event = next((each for each in reversed(cause.events) if each.kind == "degraded_leg"), None)
     if event is None:
         return None
-    body = _body(event)
+    return blame_said(event.body, event.at)
+
+
+def blame_said(document: bytes, since: Instant) -> tuple[Blame, dict[str, str]]:
+    """The verdict that a degraded leg's document holds, and where the ends of its legs stand, by address."""
+    body = _body(document)
     legs = [
         Leg(
             a=leg.a, b=leg.b, added_ns=None if leg.added_ms is None else round(leg.added_ms * 1e6), loss=leg.loss,
@@ -241,7 +246,7 @@ def stored_blame(cause: Cause) -> tuple[Blame, dict[str, str]] | None:
     ends = [(leg.a, leg.a_place, leg.a_as_name) for leg in body.legs]
     ends += [(leg.b, leg.b_place, leg.b_as_name) for leg in body.legs]
     said = Blame(
-        since=event.at, verdict=BlameVerdict(body.verdict), legs=tuple(legs), affected=tuple(body.affected),
+        since=since, verdict=BlameVerdict(body.verdict), legs=tuple(legs), affected=tuple(body.affected),
         scope=None if body.scope is None else Scope(body.scope), paths=body.paths,
     )  # fmt: skip
     return said, {address: where(place, owner) for address, place, owner in ends if place or owner}
@@ -256,8 +261,8 @@ def where(place: str | None, owner: str | None) -> str:
     return f"{place} ({owner})" if place and owner else place or owner or ""
 
 
-def _body(event: Event) -> _Body:
+def _body(document: bytes) -> _Body:
     try:
-        return msgspec.json.decode(event.body, type=_Body, strict=False)
+        return msgspec.json.decode(document, type=_Body, strict=False)
     except msgspec.DecodeError:
         return _Body()

@@ -40,7 +40,16 @@ KINDS = (
 )  # fmt: skip
 _AROUND_NS, _LEAST_AROUND_NS = 90 * 60 * NS_PER_S, 5 * 60 * NS_PER_S
 _SHOWN_PAIRS = 60
+_FOLDED_ABOVE = 6
 _PINGS = ("icmp", "tcp", "udp")
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """One field of an event's document as a reader sees it; a long list is folded behind the number of its entries."""
+
+    name: str
+    text: str
+    entries: int = 0
 
 
 class Fleet(msgspec.Struct, frozen=True):
@@ -101,14 +110,32 @@ async def event_page(visit: Visit) -> Response[Any]:
             (f"{each.series.vantage}, {each.series.endpoint}, {each.series.method}", smoke(each, around, str(each.series), marks=marks), each, _tools(each, around))
             for each in mine[:6]
         ]  # fmt: skip
-    seen_by = sorted({each.vantage for each in others if each.vantage and each.kind == event.kind})
+    alike = {each.vantage for each in others if each.vantage and each.kind == event.kind}
+    seen_by = sorted(alike if host else cause.vantages)
+    row = event_row(event)
     told = {
-        "meaning": MEANINGS.get(event.kind, "as its detector states it"), "stated": stated(event),
-        "page": "events", "row": event_row(event), "charts": charts, "seen_by": seen_by, "cause": cause, "leg": leg.blame if leg else None, "where": leg.where if leg else {}, "concluded": leg is not None and leg.concluded,
+        "reasons": reasons(row["body"]), "meaning": MEANINGS.get(event.kind, "as its detector states it"), "stated": stated(event),
+        "page": "events", "row": row, "charts": charts, "seen_by": seen_by, "cause": cause, "leg": leg.blame if leg else None, "where": leg.where if leg else {}, "concluded": leg is not None and leg.concluded,
         "line": row_of_story(story, visit.now), "worse": set(story.worse), "pair_href": pair_href, "on_mesh": bool(host and host.endswith(SUFFIX)), "words": story.words, "pairs": cause.pairs[:_SHOWN_PAIRS], "more": max(0, len(cause.pairs) - _SHOWN_PAIRS),
         "others": [event_row(each) for each in others if not story.holds(each) and not event_row(each)["body"].get("updates")][:20],
     }  # fmt: skip
     return visit.page("event.html", told, embed=visit.embed)
+
+
+def reasons(document: dict[str, Any]) -> list[Reason]:
+    """An event's document field by field, as JSON where it is no plain text.
+
+    >>> reasons({"kind": "shift", "added_ms": None, "signals": ["a", "b"]})[1:]
+    [Reason(name='added_ms', text='null', entries=0), Reason(name='signals', text='["a","b"]', entries=0)]
+    """
+    return [_reason(name, value) for name, value in document.items()]
+
+
+def _reason(name: str, value: Any) -> Reason:
+    if isinstance(value, str):
+        return Reason(name, value)
+    entries = len(value) if isinstance(value, list | dict) else 0  # pyright: ignore[reportUnknownArgumentType]
+    return Reason(name, msgspec.json.encode(value).decode(), entries if entries > _FOLDED_ABOVE else 0)
 
 
 def _tools(columns: Columns, window: Window) -> chart.Tools:

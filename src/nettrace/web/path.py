@@ -10,13 +10,16 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from nettrace.errors import Invalid
+from nettrace.hub.cause import blame_said
+from nettrace.hub.leg_event import KIND, standing
 from nettrace.hub.query import RouteNow, routes_now, target_of
 from nettrace.hub.story import Became
 from nettrace.model.account import Feature
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant, rfc3339
 from nettrace.model.path import Trace
+from nettrace.model.route import Blame
 from nettrace.store.port import Choice, StoreReader
-from nettrace.store.rows import Event, Window
+from nettrace.store.rows import Window
 from nettrace.web import chart
 from nettrace.web.causes import cause_rows, event_row, judged_leg
 from nettrace.web.door import Visit, door
@@ -54,9 +57,8 @@ async def path_page(visit: Visit) -> Response[Any]:
     )  # fmt: skip
     paths, before = _paths(now_routes), _paths(then_routes)
     made = graph(target.host, paths, group) if then is None else against(target.host, paths, before, group)
-    legs, event = found
     told = {
-        "page": "targets", "target": target, "svg": draw(worsened(made, legs)), "paths": paths, "legs": legs, "leg_event": event,
+        "page": "targets", "target": target, "svg": draw(worsened(made, found.legs)), "paths": paths, "degraded": found,
         "differences": {vantage: _difference(before.get(vantage), trace) for vantage, trace in paths.items()} if then is not None else {},
         "at": rfc3339(at)[:16], "against": rfc3339(then)[:16] if then is not None else "", "changes": [event_row(each) for each in changes],
         "group": group, "groups": GROUPS, "from_": ",".join(wanted), "tools": chart.paths(target.host, at, then, group),
@@ -65,40 +67,31 @@ async def path_page(visit: Visit) -> Response[Any]:
     return visit.page("path.html", told, embed=visit.embed)
 
 
-class _Leg(msgspec.Struct):
-    a: str
-    b: str
-    added_ms: float | None = None
-    loss: float | None = None
+class _Degraded(msgspec.Struct, frozen=True):
+    """Legs that were degraded on ways to a target.
+
+    Attributes:
+        legs: by the addresses of their ends, what each adds.
+        where: of those addresses, in which place they stand and whose they are; not all are known.
+        event: whose page tells since when, and who else; empty when nothing was degraded.
+    """
+
+    legs: dict[tuple[str, str], str] = {}
+    where: dict[str, str] = {}
+    event: str = ""
 
 
-class _Degraded(msgspec.Struct):
-    """What is read of a degraded leg's document."""
-
-    legs: list[_Leg] = []
-    affected: list[tuple[str | None, str]] = []
-    opened_by: str = ""
-    tier: str = ""
-
-
-def _degraded(
-    reader: StoreReader, visit: Visit, host: str, at: Instant
-) -> tuple[dict[tuple[str, str], str], str]:
+def _degraded(reader: StoreReader, visit: Visit, host: str, at: Instant) -> _Degraded:
     """Legs that were degraded at an instant on ways to a target, each with what it adds, and the event that says so.
 
     What the hub concluded stands before anything else; where it concluded nothing, what is behind the newest change
     for the worse that was open then is asked, once a minute at most.
     """
     window = Window(at - _BACK_NS, at + NS_PER_S)
-    standing: dict[str, tuple[_Degraded, Event]] = {}
-    for event in sorted(reader.events(window, kinds=("degraded_leg",), limit=500), key=lambda each: (each.detected_at, each.id)):  # fmt: skip
-        body = _leg_body(event)
-        standing[body.opened_by or event.id] = (body, event)
-    for body, event in standing.values():
-        if body.tier != "ended" and any(target == host for _, target in body.affected):
-            return {
-                (leg.a, leg.b): _adds(leg.added_ms, leg.loss) for leg in body.legs
-            }, body.opened_by or event.id
+    told = standing(reader.events(window, kinds=(KIND,), limit=500))
+    mine = next((leg for leg in told if any(target == host for _, target in leg.pairs)), None)
+    if mine is not None:
+        return _worsened(*blame_said(msgspec.json.encode(mine.document), mine.since), mine.id)
     since = Window(window.start, visit.now + NS_PER_S)  # what ended later was open then
     found = [
         row.story
@@ -111,17 +104,14 @@ def _degraded(
         and (story.became is Became.OPEN or (story.became is Became.OVER and (story.over_at or 0) > at))
     ]
     if not worse:
-        return {}, ""
-    blamed = judged_leg(reader, visit, worse[0]).blame
-    added = [(leg, None if leg.added_ns is None else leg.added_ns / NS_PER_MS) for leg in blamed.legs]
-    return {(leg.a, leg.b): _adds(ms, leg.loss) for leg, ms in added}, worse[0].cause.id
-
-
-def _leg_body(event: Event) -> _Degraded:
-    try:
-        return msgspec.json.decode(event.body, type=_Degraded, strict=False)
-    except msgspec.DecodeError:
         return _Degraded()
+    judged = judged_leg(reader, visit, worse[0])
+    return _worsened(judged.blame, judged.where, worse[0].cause.id)
+
+
+def _worsened(blamed: Blame, places: dict[str, str], event: str) -> _Degraded:
+    adds = {(leg.a, leg.b): _adds(None if leg.added_ns is None else leg.added_ns / NS_PER_MS, leg.loss) for leg in blamed.legs}  # fmt: skip
+    return _Degraded(adds, places, event)
 
 
 def _adds(added_ms: float | None, loss: float | None) -> str:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import httpx2
+import msgspec
 import pytest
 from tests.api.conftest import NOW, STAND, Hub, filled, give_key, running
 
@@ -19,7 +20,9 @@ from nettrace.api.service import Service
 from nettrace.api.shield import Shield
 from nettrace.hub.session import COOKIE, sealed
 from nettrace.model.account import Scope
+from nettrace.model.instant import NS_PER_S
 from nettrace.outside.places import find
+from nettrace.store.rows import Event
 from nettrace.web.doors import page_doors
 from nettrace.web.visitor import form_token
 
@@ -104,6 +107,40 @@ async def test_a_replay_has_the_rounds_as_the_detectors_saw_them(pages: Pages) -
     sheet = await pages.page("/events/sig_002/replay.csv")
     rows = list(read_rows(sheet.splitlines()))
     assert len(rows) > 50
+
+
+def slow_leg(**more: object) -> Event:
+    """What the hub concludes of a cable that became slow under many pairs."""
+    leg = {"a": "198.51.100.1", "b": "198.51.100.2", "added_ms": 53.4, "a_place": "Mumbai", "b_place": "Chennai", "confidence": 0.97}  # fmt: skip
+    document = {
+        "schema": "nettrace.degraded_leg/1", "kind": "degraded_leg", "tier": "confirmed", "direction": "up", "verdict": "leg", "legs": [leg],
+        "affected": [["nyc", HOST], ["nyc", OTHER], ["fra", HOST]], "signals": [f"sig_{n}" for n in range(87)],
+        "added_ms": 53.4, "loss": None, "opened_by": "leg_1", "updates": False,
+    } | more  # fmt: skip
+    at = NOW - 300 * NS_PER_S
+    return Event(
+        id=str(document.get("id", "leg_1")), kind="degraded_leg", at=at, detected_at=at + 60 * NS_PER_S, severity="critical",
+        confidence=0.97, target=None, vantage=None, body=msgspec.json.encode(document),
+    )  # fmt: skip
+
+
+async def test_an_event_of_many_pairs_says_which_and_why_in_words_people_read(pages: Pages) -> None:
+    pages.hub.store.publish([slow_leg()], NOW)
+    html = await pages.page("/events/leg_1")
+    assert "3 pairs: 2 targets from fra, nyc" in html
+    assert "nobody else" not in html
+    assert "<summary>87 entries</summary>" in html
+    assert ">null<" in html and ">None<" not in html
+
+
+async def test_the_path_page_names_a_degraded_leg_by_place_until_it_is_over_or_taken_back(
+    pages: Pages,
+) -> None:
+    pages.hub.store.publish([slow_leg()], NOW)
+    html = await pages.page(f"/t/{HOST}/path")
+    assert "<b>Mumbai → Chennai</b>" in html and "+53.4 ms" in html and "/events/leg_1" in html
+    pages.hub.store.publish([slow_leg(id="leg_2", updates=True, tier="transient")], NOW)
+    assert "Mumbai" not in await pages.page(f"/t/{HOST}/path")
 
 
 async def test_the_preview_a_status_page_names_is_a_picture(pages: Pages) -> None:
