@@ -118,6 +118,17 @@ def test_light_has_the_last_word_on_where_a_target_stands(
     assert not any("0.49x" in line for line in lines), "a stretch below light's is no stretch"
 
 
+def test_times_from_inside_a_tunnel_are_said_to_be_no_times_up_to_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hops = [{**HOP, "ttl": ttl, "mpls": [{"label": 17}] if ttl in {2, 3, 6} else []} for ttl in range(1, 8)]
+    assert any(
+        "hop 2-3, 6: inside a tunnel" in line for line in shown(capsys, TraceView(), {**TRACE, "hops": hops})
+    )
+    plain = [{**hop, "mpls": []} for hop in hops]
+    assert not any("tunnel" in line for line in shown(capsys, TraceView(), {**TRACE, "hops": plain}))
+
+
 @pytest.mark.parametrize(
     ("stop", "words"),
     [

@@ -96,9 +96,21 @@ class TraceView:
         return [
             click.style(head, bold=True),
             *(hop_line(hop, width, page_width()) for hop in document["hops"]),
+            *_tunnel(document["hops"]),
             *(_balance(balance) for balance in document["balances"]),
             *(_mood(document, line) for line in _end(document)),
         ]
+
+
+def _tunnel(hops: list[dict[str, Any]]) -> list[str]:
+    """Why a router next door may show the time to the far end of a tunnel (RFC 3032, 2.3.2), where one does."""
+    inside = [hop["ttl"] for hop in hops if hop["mpls"]]
+    if not inside:
+        return []
+    starts = [ttl for ttl in inside if ttl - 1 not in inside]
+    ends = [ttl for ttl in inside if ttl + 1 not in inside]
+    rows = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+    return [f"  hop {rows}: inside a tunnel; such answers go by its end first"]
 
 
 def _balance(balance: dict[str, Any]) -> str:
