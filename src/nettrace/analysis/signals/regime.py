@@ -41,6 +41,8 @@ THRESHOLD_SLOPE, THRESHOLD_LEAST, THRESHOLD_MOST = 2.2, 20.0, 32.0
 """Less per e-fold of the interval: fewer samples a week are fewer occasions to be wrong."""
 LEAST = [THRESHOLD_LEAST + LENGTH_PENALTY * log(max(1, size)) for size in range(TESTED_MOST + 1)]
 """What the newest so many samples must be likelier by, before their number is paid for, to pass at any interval."""
+_SIZES = ((TESTED_LEAST, 7), (8, TESTED_MOST))
+"""The numbers of newest samples to test, in two parts: one bound for all would be too wide."""
 EARLIER_MOST, EARLIER_NATS = 8, 2.0
 """The change may lie this many samples before those tested, where that is likelier by so much."""
 GAP_INTERVALS = 12
@@ -115,9 +117,8 @@ class Regime:
     @property
     def spread(self) -> float:
         """Mean absolute deviation from the level, in ms, never below the floor; only when `settled`."""
-        level = _middle(self._base)
-        deviation = sum([abs(value - level) for value in self._base]) / len(self._base)
-        return max(deviation, FLOOR_MS, FLOOR_SHARE * abs(level))
+        deviation = _off_middle(self._base) / len(self._base)
+        return max(deviation, FLOOR_MS, FLOOR_SHARE * abs(_middle(self._base)))
 
     def summary(self) -> tuple[float, float]:
         """Median and mean absolute deviation of every sample kept, those not yet judged by included, in ms."""
@@ -178,9 +179,9 @@ class Regime:
 
     def _test(self, base: list[float], tested: list[float], gate: float, floor: float) -> Change | None:
         level = _middle(base)
-        spread = max(
-            sum([abs(value - level) for value in base]) / len(base), floor, USUAL_SHARE * self._usual
-        )
+        spread = max(_off_middle(base) / len(base), floor, USUAL_SHARE * self._usual)
+        if _hopeless(tested, level, spread, floor):
+            return None
         gate = max(gate, GATE_SPREADS * spread)
         narrow = log(spread / floor) + 0.001
         threshold = best = 0.0
@@ -188,12 +189,14 @@ class Regime:
         for k, distance in _beyond(tested, level, gate):
             if k * narrow + distance / spread < LEAST[k]:
                 continue  # it cannot pass however alike the newest are: cheaper to know than the sums below
-            newest = tested[-k:]
-            centre = _middle(sorted(newest))
+            newest = sorted(tested[-k:])
+            centre = _middle(newest)
             if abs(centre - level) < gate:
                 continue
+            around = max(_off_middle(newest) / k, floor)
+            if _gained(k, spread, around) + distance / spread < LEAST[k]:
+                continue
             near = [abs(value - centre) for value in newest]
-            around = max(sum(near) / k, floor)
             if _most_likely(near, around) - k * _log_density(distance / k, spread) < LEAST[k]:
                 continue
             far = [abs(value - level) for value in newest]
@@ -254,6 +257,35 @@ class Regime:
 def _middle(ranked: list[float]) -> float:
     half = len(ranked) >> 1
     return ranked[half] if len(ranked) & 1 else (ranked[half - 1] + ranked[half]) * 0.5
+
+
+def _off_middle(ranked: list[float]) -> float:
+    """Sum of the distances from the median.
+
+    >>> _off_middle([1.0, 2.0, 4.0]), _off_middle([1.0, 2.0, 4.0, 9.0])
+    (3.0, 10.0)
+    """
+    half = len(ranked) >> 1
+    return sum(ranked[-half:]) - sum(ranked[:half]) if half else 0.0
+
+
+def _hopeless(tested: list[float], level: float, spread: float, floor: float) -> bool:
+    """Whether no number of newest samples can be likelier by enough around a level of their own; cheap, and never wrong.
+
+    A longer row lies no nearer to its median than a shorter one to its own, which bounds what a level of their own can
+    gain; the distance of all from the old level bounds what that one loses.
+    """
+    lost = sum([abs(value - level) for value in tested]) / spread
+    for least, most in _SIZES:
+        around = max(_off_middle(sorted(tested[-least:])) / most, floor)
+        if _gained(most, spread, around) + lost >= LEAST[least]:
+            return False
+    return True
+
+
+def _gained(size: int, spread: float, around: float) -> float:
+    """No less than what so many samples gain by a spread of their own, were all of them on the new level."""
+    return max(0.0, size * log(spread * (1 / around + OUTSIDE / INSIDE)))
 
 
 def _beyond(tested: list[float], level: float, gate: float) -> list[tuple[int, float]]:
