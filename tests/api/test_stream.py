@@ -19,10 +19,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from nettrace.api import stream
 from nettrace.api.app import make_app
+from nettrace.api.connection import DirectSocket, PatientProtocol
 from nettrace.api.stream import stream_door
 from nettrace.errors import StoreBusy
 from nettrace.hub import feed as feeding
-from nettrace.hub.feed import Feed
+from nettrace.hub.feed import Batch, Feed, Subscriber
 from nettrace.model.instant import NS_PER_S
 
 PATIENCE_S = 20
@@ -43,10 +44,9 @@ class Served:
 
     def measure(self, times: int = 1, host: str = "api.example.com", region: str = "nyc") -> None:
         """New rounds in the store, as the writer would put them there."""
-        for _ in range(times):
-            self.count += 1
-            due = NOW + self.count * NS_PER_S
-            self.hub.report(region, [(due, host, ping(host, 5.0, due))])
+        dues = [NOW + (self.count + number) * NS_PER_S for number in range(1, times + 1)]
+        self.count += times
+        self.hub.report(region, [(due, host, ping(host, 5.0, due)) for due in dues])
 
     @asynccontextmanager
     async def socket(self, query: str = "", **headers: str) -> AsyncIterator[ClientConnection]:
@@ -60,10 +60,12 @@ async def streaming(folder: Path, **more: Any) -> AsyncIterator[Served]:
     feed = Feed(hub.service.readers.run)
     hub.service.begin(feed.follow)
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # so that a slow reader is soon felt
     app = make_app(hub.service, [stream_door(hub.service, feed)])
     config = uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        http=PatientProtocol,
+        ws=DirectSocket,
         ws_per_message_deflate=False,
         log_config=None,
         timeout_graceful_shutdown=1,
@@ -228,37 +230,70 @@ async def test_what_can_no_longer_be_had_is_called_a_gap(served: Served) -> None
         assert await rounds(client, 1) == [head + 1]
 
 
+@asynccontextmanager
+async def narrow(served: Served, query: str) -> AsyncIterator[ClientConnection]:
+    """A WebSocket whose client takes next to nothing off the wire before it is asked to."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", served.port))
+    async with connect(f"ws://{served.url}{query}", sock=sock, max_queue=1) as made:
+        yield made
+        made.transport.abort()  # what it has not read would hold up its farewell
+
+
 async def test_who_reads_too_slowly_is_told_and_can_go_on(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "MOST_WAITING", 5)
+    monkeypatch.setattr(feeding, "MOST_WAITING", 50)
     head = await served.feed.ready()
-    gate = asyncio.Event()
-    original = stream._WebSocket.events
-
-    async def held(self: Any, batch: Any) -> None:
-        await gate.wait()
-        await original(self, batch)
-
-    monkeypatch.setattr(stream._WebSocket, "events", held)
-    async with served.socket(f"?after={head}") as client:
-        served.measure(1)
-        await eventually(lambda: served.feed.position == head + 1)
-        served.measure(20)
-        await eventually(lambda: served.feed.listening == 0)
-        gate.set()
+    async with narrow(served, f"?after={head}") as client:
+        while served.feed.let_go == 0:
+            served.measure(20)
+            await eventually(lambda: served.feed.handed == head + served.count)
+        assert served.feed.listening == 0
         frames = []
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 frames.append(await frame(client))
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4008
-    told = frames[-1]
+    told = frames.pop()
     assert told["type"] == "slow_consumer"
-    monkeypatch.setattr(feeding, "MOST_WAITING", 1000)
-    async with served.socket(f"?after={told['data']['resume_after']}") as client:
-        last = await rounds(client, head + 21 - told["data"]["resume_after"])
-    assert last[-1] == head + 21
+    last = told["data"]["resume_after"]
+    assert [each["seq"] for each in frames] == list(range(head + 1, last + 1))
+    assert last < head + served.count
+    async with served.socket(f"?after={last}") as client:
+        assert await rounds(client, head + served.count - last) == list(
+            range(last + 1, head + served.count + 1)
+        )
+
+
+@pytest.mark.parametrize("straight", [True, False])
+async def test_bursts_keep_their_order_for_who_stops_reading_now_and_then(
+    served: Served, monkeypatch: pytest.MonkeyPatch, straight: bool
+) -> None:
+    ways: list[bool] = []
+    offer = Subscriber.offer
+
+    def noted(self: Subscriber, batch: Batch) -> None:
+        if not straight:
+            self._straight = None  # as behind a server that only speaks ASGI
+        offer(self, batch)
+        ways.append(not self.waiting)
+
+    monkeypatch.setattr(Subscriber, "offer", noted)
+    head = await served.feed.ready()
+    async with narrow(served, f"?after={head}") as client:
+        seen: list[int] = []
+        while len(seen) < 400:
+            served.measure(150)
+            await eventually(lambda: served.feed.handed == head + served.count)
+            seen += await rounds(client, served.count - len(seen) - 120)  # many are always left behind
+    assert seen == list(range(head + 1, head + 1 + len(seen)))
+    assert set(ways) == (
+        {True, False} if straight else {False}
+    )  # straight, and kept where it could not go straight
 
 
 async def eventually(holds: Any) -> None:

@@ -1,8 +1,23 @@
-"""HTTP/1.1 connections that cannot be held open for nothing: limits that hold before any application code runs."""
+"""Connections that cannot be held open for nothing, and that take ready bytes: what holds before any application code runs.
+
+Both protocols offer the application one thing more than ASGI has, as an extension of it (`wire_of`): a function that puts
+whole encoded frames (WebSocket) or chunks (HTTP/1.1) straight to the socket's buffer. It takes all of them or, when the
+peer reads too slowly or has gone, none; a thousand receivers of the same bytes cost a thousand writes and nothing else.
+"""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from litestar.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+
+Wire = Callable[[bytes], bool]
+_EXTENSION = "nettrace.wire"
 
 HEAD_PATIENCE_S = 10.0
 HEADERS = 200
@@ -55,7 +70,10 @@ class PatientProtocol(HttpToolsProtocol):
         """The head is there."""
         self._patience.cancel()
         self._in_head = False
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before and self.scope["method"] == "GET":
+            self.scope["extensions"] = {_EXTENSION: {"write": partial(_write_chunks, self.cycle)}}
 
     def on_message_complete(self) -> None:
         """The next bytes are another head."""
@@ -73,3 +91,53 @@ class PatientProtocol(HttpToolsProtocol):
         transport = self.transport
         if not transport.is_closing():
             transport.close()
+
+
+class DirectSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket with our extension. Only for connections without compression."""
+
+    def handle_connect(self, event: Request) -> None:
+        """Begin, as uvicorn does; the application starts a turn of the loop later and finds the extension."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            offered = self.scope.get("extensions") or {}
+            self.scope["extensions"] = {**offered, _EXTENSION: {"write": self._write_frames}}
+
+    def _write_frames(self, frames: bytes) -> bool:
+        open_ = self.handshake_complete and not (self.disconnected or self.close_sent)
+        if not open_ or not self.writable.is_set() or self.transport.is_closing():
+            return False
+        self.transport.write(frames)
+        return True
+
+
+def wire_of(scope: Scope) -> Wire | None:
+    """The way straight to a connection's buffer, where its server has one."""
+    extensions: Any = dict[str, Any](scope).get("extensions")
+    return extensions[_EXTENSION]["write"] if extensions and _EXTENSION in extensions else None
+
+
+def text_frame(text: bytes) -> bytes:
+    r"""A WebSocket text frame of a server (RFC 6455, 5.2), as it goes over the wire.
+
+    >>> text_frame(b"hi")
+    b'\x81\x02hi'
+    """
+    return Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+def chunk(body: bytes) -> bytes:
+    r"""A chunk of a body (RFC 9112, 7.1).
+
+    >>> chunk(b"data: 1")
+    b'7\r\ndata: 1\r\n'
+    """
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+def _write_chunks(cycle: RequestResponseCycle, chunks: bytes) -> bool:
+    answering = cycle.response_started and cycle.chunked_encoding and not cycle.response_complete
+    if not answering or cycle.disconnected or cycle.flow.write_paused or cycle.transport.is_closing():
+        return False
+    cycle.transport.write(chunks)
+    return True

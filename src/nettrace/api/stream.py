@@ -6,10 +6,10 @@ then a topic's name for each event (`seq`, `data`), `heartbeat`, `gap` (what can
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.cookies import SimpleCookie
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -17,6 +17,7 @@ from litestar.handlers import ASGIRouteHandler, asgi
 from litestar.types import Receive, Scope, Send
 
 from nettrace.api.guard import admit, charge
+from nettrace.api.outlet import KINDS, Encoded, Outlet
 from nettrace.api.problems import MEDIA_TYPE, headers_of, problem_bytes
 from nettrace.api.service import Service
 from nettrace.errors import Invalid, NetTraceError, QuotaExceeded, StoreError, Unauthenticated, WrongMethod
@@ -25,7 +26,6 @@ from nettrace.hub.feed import Feed, Subscriber, Wanted, wanted_from
 from nettrace.hub.session import COOKIE, caller_of
 from nettrace.model.account import Feature
 from nettrace.store.documents import round_document
-from nettrace.store.rows import Live
 
 PATH = "/api/v1/stream"
 HEARTBEAT_S = 10.0
@@ -33,8 +33,6 @@ CHECK_S = 1.0
 """A key that is revoked ends its streams within this time."""
 
 _SLOW, _REVOKED, _GOING, _LATER = 4008, 4401, 1001, 1013
-_KEPT = 4096
-T = TypeVar("T")
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -66,7 +64,7 @@ def stream_door(service: Service, feed: Feed) -> ASGIRouteHandler:
                 )  # fmt: skip
                 await refuse(scope, receive, send, many)
                 return
-            outlet = _KINDS[str(scope["type"])](receive, send, encoded)
+            outlet = KINDS[str(scope["type"])](scope, receive, send, encoded)
             with suppress(
                 OSError, asyncio.CancelledError
             ):  # gone, or this worker ends: both are how streams end
@@ -109,7 +107,7 @@ def _caller(service: Service, headers: Mapping[str, str]) -> Caller:
     return admit(service, headers, feature=Feature.STREAM, scope=None)
 
 
-async def _serve(service: Service, feed: Feed, opened: Opened, outlet: "_Outlet") -> None:
+async def _serve(service: Service, feed: Feed, opened: Opened, outlet: Outlet) -> None:
     """Snapshot or what was missed, then everything as it comes, until either side has enough."""
     async with outlet.open(opened.headers) as gone:
         try:
@@ -124,7 +122,7 @@ async def _serve(service: Service, feed: Feed, opened: Opened, outlet: "_Outlet"
             feed.leave(subscriber)
 
 
-async def _begin(service: Service, feed: Feed, opened: Opened, ends: "tuple[_Outlet, asyncio.Event]") -> int:
+async def _begin(service: Service, feed: Feed, opened: Opened, ends: tuple[Outlet, asyncio.Event]) -> int:
     """The number to go on after: that of a snapshot, or the client's own, with a `gap` where the log is shorter."""
     outlet, gone = ends
     position = await feed.ready()
@@ -160,9 +158,7 @@ def _in_snapshot(wanted: Wanted, series: Any) -> bool:
     )
 
 
-async def _catch_up(
-    feed: Feed, wanted: Wanted, after: int, ends: "tuple[_Outlet, asyncio.Event]"
-) -> Subscriber:
+async def _catch_up(feed: Feed, wanted: Wanted, after: int, ends: tuple[Outlet, asyncio.Event]) -> Subscriber:
     """A subscriber that has had everything up to where the feed stands."""
     outlet, gone = ends
     while after < feed.position:
@@ -172,40 +168,36 @@ async def _catch_up(
             break
         await outlet.events([event for event in events if wanted.fits(event)])
         after = events[-1].seq
-    subscriber = feed.join(wanted)
-    subscriber.missed_after = after
-    return subscriber
+    return feed.join(wanted, after, outlet.straight)
 
 
 async def _go_on(
-    service: Service, feed: Feed, opened: Opened, ends: "tuple[Subscriber, _Outlet, asyncio.Event]"
+    service: Service, feed: Feed, opened: Opened, ends: tuple[Subscriber, Outlet, asyncio.Event]
 ) -> None:
     subscriber, outlet, gone = ends
-    last, beat = subscriber.missed_after, asyncio.get_running_loop().time() + HEARTBEAT_S
+    beat = asyncio.get_running_loop().time() + HEARTBEAT_S
     while not gone.is_set():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CHECK_S):
-                await subscriber.wake.wait()
-        taken = [event for event in subscriber.take() if event.seq > last]
+        taken = await subscriber.news(CHECK_S)
         if taken:
             await outlet.events(taken)
-            last = taken[-1].seq
+            subscriber.last = taken[-1].seq
         if subscriber.behind:
+            last = subscriber.last
             told = {"resume_after": last, "reason": "you read more slowly than events come"}
             await outlet.frame("slow_consumer", last, msgspec.json.encode(told), numbered=False)
             await outlet.close(_SLOW)
             return
         ended = _ended(service, opened.caller)
         if ended:
-            await outlet.frame("closed", last, msgspec.json.encode({"reason": ended}), numbered=False)
+            await outlet.frame(
+                "closed", subscriber.last, msgspec.json.encode({"reason": ended}), numbered=False
+            )
             await outlet.close(_REVOKED)
             return
         if asyncio.get_running_loop().time() >= beat:
-            if (
-                not subscriber.waiting
-            ):  # everything up to where the feed stands has been sent or was not wanted
-                last = max(last, feed.position)
-            await outlet.frame("heartbeat", last, msgspec.json.encode({"head": feed.position}))
+            if not subscriber.waiting:  # everything handed out was sent or was not wanted
+                subscriber.last = max(subscriber.last, feed.handed)
+            await outlet.frame("heartbeat", subscriber.last, msgspec.json.encode({"head": feed.position}))
             beat = asyncio.get_running_loop().time() + HEARTBEAT_S
 
 
@@ -220,139 +212,6 @@ def _ended(service: Service, caller: Caller) -> str | None:
     except NetTraceError as error:
         return error.detail
     return None
-
-
-class _Outlet:
-    """How frames leave: what both kinds of stream can do."""
-
-    def __init__(self, receive: Receive, send: Send, encoded: "Encoded") -> None:
-        self._encoded = encoded
-        self._receive = receive
-        self._send: Callable[[Any], Any] = send
-
-    def open(self, headers: Mapping[str, str]) -> Any:
-        """A context in which frames may be sent; yields an event that is set when the client has gone."""
-        raise NotImplementedError
-
-    async def frame(self, name: str, seq: int, data: bytes, *, numbered: bool = True) -> None:
-        """One frame; `numbered` ones may be resumed after."""
-        raise NotImplementedError
-
-    async def events(self, events: list[Live]) -> None:
-        """Events in order."""
-        raise NotImplementedError
-
-    async def close(self, code: int) -> None:
-        """End the stream."""
-        raise NotImplementedError
-
-    @asynccontextmanager
-    async def _watching(self, farewell: str) -> AsyncGenerator[asyncio.Event]:
-        gone = asyncio.Event()
-
-        async def watch() -> None:
-            while (await self._receive())["type"] != farewell:
-                pass
-            gone.set()
-
-        watcher = asyncio.create_task(watch())
-        try:
-            yield gone
-        finally:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await watcher
-
-
-class _Events(_Outlet):
-    """Server-Sent Events (WHATWG HTML, 9.2)."""
-
-    @asynccontextmanager
-    async def open(self, headers: Mapping[str, str]) -> AsyncGenerator[asyncio.Event]:
-        told = {
-            "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no",
-            "X-Content-Type-Options": "nosniff", **headers,
-        }  # fmt: skip
-        raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
-        async with self._watching("http.disconnect") as gone:
-            await self._send({"type": "http.response.start", "status": 200, "headers": raw})
-            await self._body(b"retry: 1000\n\n")
-            yield gone
-            with suppress(OSError):
-                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def frame(self, name: str, seq: int, data: bytes, *, numbered: bool = True) -> None:
-        number = b"id: %d\n" % seq if numbered else b""
-        await self._body(b"%bevent: %b\ndata: %b\n\n" % (number, name.encode(), data))
-
-    async def events(self, events: list[Live]) -> None:
-        await self._body(b"".join(map(self._encoded.event, events)))
-
-    async def close(self, code: int) -> None:
-        del code
-
-    async def _body(self, body: bytes) -> None:
-        if body:
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-class _WebSocket(_Outlet):
-    """WebSocket text frames (RFC 6455)."""
-
-    @asynccontextmanager
-    async def open(self, headers: Mapping[str, str]) -> AsyncGenerator[asyncio.Event]:
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self._receive()  # the connect event
-        await self._send({"type": "websocket.accept", "headers": raw})
-        async with self._watching("websocket.disconnect") as gone:
-            yield gone
-
-    async def frame(self, name: str, seq: int, data: bytes, *, numbered: bool = True) -> None:
-        del numbered
-        await self._text(f'{{"type":"{name}","seq":{seq},"data":{data.decode()}}}')
-
-    async def events(self, events: list[Live]) -> None:
-        for event in events:
-            await self._text(self._encoded.text(event))
-
-    async def close(self, code: int) -> None:
-        await self._send({"type": "websocket.close", "code": code})
-
-    async def _text(self, text: str) -> None:
-        await self._send({"type": "websocket.send", "text": text})
-
-
-_KINDS: Mapping[str, type[_Outlet]] = {"http": _Events, "websocket": _WebSocket}
-
-
-class Encoded:
-    """Each event's bytes, made once for all who are sent it."""
-
-    def __init__(self) -> None:
-        self._events: dict[int, bytes] = {}
-        self._texts: dict[int, str] = {}
-
-    def event(self, event: Live) -> bytes:
-        """It as a Server-Sent Event."""
-        made = self._events.get(event.seq)
-        if made is None:
-            made = b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.kind.encode(), event.body)
-            _keep(self._events, event.seq, made)
-        return made
-
-    def text(self, event: Live) -> str:
-        """It as a WebSocket's frame."""
-        made = self._texts.get(event.seq)
-        if made is None:
-            made = f'{{"type":"{event.kind}","seq":{event.seq},"data":{event.body.decode()}}}'
-            _keep(self._texts, event.seq, made)
-        return made
-
-
-def _keep(kept: dict[int, T], seq: int, made: T) -> None:
-    if len(kept) >= _KEPT:
-        del kept[next(iter(kept))]
-    kept[seq] = made
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: NetTraceError) -> None:

@@ -16,7 +16,7 @@ import uvicorn
 from litestar.types import ControllerRouterHandler
 
 from nettrace.api.app import make_app
-from nettrace.api.connection import PatientProtocol
+from nettrace.api.connection import DirectSocket, PatientProtocol
 from nettrace.api.doors import exports
 from nettrace.api.mounted import doors
 from nettrace.api.service import Service
@@ -66,7 +66,7 @@ def main(words: Sequence[str] | None = None, pages: Pages = lambda _: ()) -> int
         uds=given.unix,
         loop="uvloop",
         http=PatientProtocol,
-        ws="websockets-sansio",
+        ws=DirectSocket,
         ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,

@@ -18,12 +18,17 @@ from nettrace.store.rows import Live, LiveKind, LivePage
 
 TICK_S = 0.025
 PAGE = 1000
+SLICE = 100
+"""Subscribers that are served before others have a turn of the loop: a millisecond or two."""
 AT_ONCE = 16
 """Subscribers that read the log at the same time; the others of a thousand that come back together wait their turn."""
 MOST_WAITING = 20_000
 """Events that may wait for one subscriber; a quarter of an hour of a busy hub."""
 
 Ask = Callable[[Callable[[StoreReader], LivePage]], Awaitable[LivePage]]
+Pack = Callable[[Sequence[Live]], bytes]
+Straight = tuple[Pack, Callable[[bytes], bool]]
+"""How events become bytes, and what puts them to a connection at once, or says False and does nothing."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,43 +72,84 @@ def wanted_from(query: Mapping[str, str], account: str) -> Wanted:
     )  # fmt: skip
 
 
+class Batch:
+    """Events that came together and are wanted alike; their bytes are made once for each kind of stream."""
+
+    __slots__ = ("_packed", "events")
+
+    def __init__(self, events: Sequence[Live]) -> None:
+        self.events = events
+        self._packed: dict[Pack, bytes] = {}
+
+    def packed(self, pack: Pack) -> bytes:
+        """The events as `pack` puts them."""
+        made = self._packed.get(pack)
+        if made is None:
+            made = self._packed[pack] = pack(self.events)
+        return made
+
+
 class Subscriber:
     """One who listens.
 
+    News goes straight to its connection while it keeps up (`straight`); else it waits here for whoever awaits `news`.
+
     Attributes:
         waiting: events not yet taken, oldest first.
-        behind: it was let go because too many waited; `missed_after` is the last number it can resume after.
+        last: the number of the last event it was given; it can resume after it.
+        behind: it was let go because too many waited.
     """
 
-    __slots__ = ("behind", "missed_after", "waiting", "wake", "wanted")
+    __slots__ = ("_idle", "_straight", "behind", "last", "waiting", "wake", "wanted")
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, last: int = 0, straight: Straight | None = None) -> None:
         self.wanted = wanted
         self.waiting: deque[Live] = deque()
         self.wake = asyncio.Event()
         self.behind = False
-        self.missed_after = 0
+        self.last = last
+        self._straight = straight
+        self._idle = False
 
-    def take(self) -> list[Live]:
-        """Everything that waits."""
-        taken = list(self.waiting)
+    async def news(self, patience_s: float) -> list[Live]:
+        """What could not go straight, when there is any; nothing after the patience. `last` is the taker's to set."""
+        self._idle = not self.waiting
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self.wake.wait()
+        finally:
+            self._idle = False  # until it is awaited again nothing may overtake what the taker sends
+        taken = [event for event in self.waiting if event.seq > self.last]
         self.waiting.clear()
         self.wake.clear()
         return taken
+
+    def offer(self, batch: Batch) -> None:
+        """Send a batch straight, or keep it."""
+        if self._straight is not None and self._idle and batch.events[0].seq > self.last:
+            pack, write = self._straight
+            if write(batch.packed(pack)):
+                self.last = batch.events[-1].seq
+                return
+        self._idle = False
+        self.waiting.extend(batch.events)
+        self.wake.set()
 
 
 class Feed:
     """Follows the live log of a store for all subscribers of this process.
 
     Attributes:
-        position: up to where the log was handed out.
+        position: up to where the log was read for those who listen.
+        handed: up to where every one of them has it.
         let_go: subscribers that read too slowly, since the start.
     """
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.position = -1
-        self._subscribers: set[Subscriber] = set()
+        self.position = self.handed = -1
+        self._groups: dict[Wanted, set[Subscriber]] = {}
         self._ready = asyncio.Event()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self.let_go = 0
@@ -111,12 +157,12 @@ class Feed:
     @property
     def listening(self) -> int:
         """How many subscribers there are."""
-        return len(self._subscribers)
+        return sum(map(len, self._groups.values()))
 
     @property
     def longest(self) -> int:
         """The most events that wait for one subscriber."""
-        return max((len(each.waiting) for each in self._subscribers), default=0)
+        return max((len(each.waiting) for group in self._groups.values() for each in group), default=0)
 
     async def follow(self) -> None:
         """Run until cancelled: look for news forty times a second."""
@@ -131,38 +177,43 @@ class Feed:
             self.position = (
                 await self._ask(lambda reader: LivePage(events=(), head=reader.head(), oldest=0))
             ).head
+            self.handed = self.position
             self._ready.set()
             return
         after = self.position
         page = await self._ask(lambda reader: _news(reader, after))
         if page.events:
-            self._hand_out(page.events)
-            self.position = page.events[-1].seq
+            self.position = page.events[-1].seq  # who joins from here on has read this far
+            await self._hand_out(page.events)
         elif page.oldest > after + 1:  # everything behind our place has left the log already
             self.position = page.oldest - 1
+        self.handed = self.position
 
-    def _hand_out(self, events: Sequence[Live]) -> None:
-        chosen: dict[Wanted, list[Live]] = {}
-        for subscriber in list(self._subscribers):
-            fitting = chosen.get(subscriber.wanted)
-            if fitting is None:
-                fitting = chosen[subscriber.wanted] = [
-                    event for event in events if subscriber.wanted.fits(event)
-                ]
+    async def _hand_out(self, events: Sequence[Live]) -> None:
+        served = 0
+        for wanted, group, everyone in [
+            (wanted, group, list(group)) for wanted, group in self._groups.items()
+        ]:
+            fitting = [event for event in events if wanted.fits(event)]
             if not fitting:
                 continue
-            if len(subscriber.waiting) + len(fitting) > MOST_WAITING:
-                self._let_go(subscriber)
-                continue
-            subscriber.waiting.extend(fitting)
-            subscriber.wake.set()
+            batch = Batch(fitting)
+            for subscriber in everyone:
+                if subscriber not in group:
+                    continue
+                if len(subscriber.waiting) + len(fitting) > MOST_WAITING:
+                    self._let_go(subscriber)
+                    continue
+                subscriber.offer(batch)
+                served += 1
+                if served % SLICE == 0:
+                    await asyncio.sleep(0)
 
     def _let_go(self, subscriber: Subscriber) -> None:
         self.let_go += 1
         subscriber.behind = True
-        subscriber.missed_after = subscriber.waiting[0].seq - 1 if subscriber.waiting else self.position
         subscriber.waiting.clear()
-        self._subscribers.discard(subscriber)
+        self.leave(subscriber)
         subscriber.wake.set()
 
     async def ready(self) -> int:
@@ -170,15 +221,18 @@ class Feed:
         await self._ready.wait()
         return self.position
 
-    def join(self, wanted: Wanted) -> Subscriber:
-        """A subscriber of everything behind `position`."""
-        subscriber = Subscriber(wanted)
-        self._subscribers.add(subscriber)
+    def join(self, wanted: Wanted, last: int = 0, straight: Straight | None = None) -> Subscriber:
+        """A subscriber of everything behind `position`, who has had everything up to `last`."""
+        subscriber = Subscriber(wanted, last, straight)
+        self._groups.setdefault(wanted, set()).add(subscriber)
         return subscriber
 
     def leave(self, subscriber: Subscriber) -> None:
         """Listen no more."""
-        self._subscribers.discard(subscriber)
+        group = self._groups.get(subscriber.wanted, set())
+        group.discard(subscriber)
+        if not group:
+            self._groups.pop(subscriber.wanted, None)
 
     async def page(self, after: int, gone: asyncio.Event | None = None) -> LivePage:
         """A page of the log behind a number, for those who catch up; nothing is read for one who has gone meanwhile."""
