@@ -3,6 +3,7 @@
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 from nettrace.measure.kernel.clock import EARLY_NS, KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Timeline
 from nettrace.measure.packets.probe import Signature
@@ -25,6 +26,7 @@ SHORT_LINGER_NS = 3 * NS_PER_S
 """How long answers to a probe are recognised; the short time when tags run out."""
 
 _TAKEN, _SENT, _GUESSED, _LEFT, _ANSWERED = range(5)
+_STAMP = itemgetter(1)
 _LATEST = 2
 """Of what is learnt of a way: usual handover behind another packet, of a first one, latest departure."""
 
@@ -91,10 +93,13 @@ class Ledger:
             self._pending.release(tag)
 
     def departures(self, stamps: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Departure]]:
-        """(owner, departure) for every kernel stamp (tag, CLOCK_REALTIME ns) that is believed and needed."""
+        """(owner, departure) for every kernel stamp (tag, CLOCK_REALTIME ns) that is believed and needed.
+
+        In the order they were taken: sockets are read in any order, and each stamp bounds the next one's delay.
+        """
         timeline, tags, state, befores = self._timeline, self._tag, self._state, self._before
         steady, latest = timeline.steady, timeline.now + EARLY_NS
-        for tag, stamp_ns in stamps:
+        for tag, stamp_ns in sorted(stamps, key=_STAMP):
             slot = tag & self._mask
             if not _SENT <= state[slot] <= _GUESSED or tags[slot] != tag:
                 continue
@@ -120,13 +125,14 @@ class Ledger:
 
         It left behind the one before it and behind the system call's beginning. When that took longer than
         usual, the host may have been interrupted between the packet's way out and its stamp. The first of a
-        call is slower than the others, always, so the two have a usual time each.
+        call is slower than the others, always, so the two have a usual time each. Of one whose stamp is read
+        behind a later one's only the call is known.
         """
         learnt = self._handovers.get(via)
         if learnt is None:
             learnt = self._handovers[via] = [USUAL_HANDOVER_NS, USUAL_HANDOVER_NS, 0]
         previous = learnt[_LATEST]
-        first = before > previous
+        first = before > previous or left < previous
         took = left - (before if first else previous)
         usual = learnt[first]
         usual += usual // 96 if took > usual else -(usual // 32)  # settles where a quarter is faster
