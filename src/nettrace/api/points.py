@@ -1,7 +1,7 @@
 """Raw rounds and buckets as points of a history: thousands at once, column by column."""
 
-from collections.abc import Iterable, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -56,25 +56,32 @@ def points(rounds: RawColumns) -> list[schema.RawRow]:
 def bucket_points(buckets: Columns, make: type[Any]) -> list[Any]:
     """All buckets of a series as rows of an answer; `make` is their shape, its percentiles those that are shown."""
     series = buckets.series
-    at, median = instants(buckets.start), milliseconds(buckets.quantiles_ns["p50"])
+    fields: Sequence[str] = make.__struct_fields__
+    shown = {f"{name.replace('.', '_')}_ms": values for name, values in buckets.quantiles_ns.items()}
+    shown |= {
+        "min_ms": buckets.min_ns, "mean_ms": buckets.mean_ns, "max_ms": buckets.max_ns,
+        "rtt_ms": buckets.quantiles_ns["p50"],
+    }  # fmt: skip
+    in_ms = _all_milliseconds({name: values for name, values in shown.items() if name in fields})
+    at = instants(buckets.start)
     probes = list(zip(buckets.sent, buckets.received, strict=True))
     losses = {pair: loss(*pair) for pair in set(probes)}
     columns: dict[str, Iterable[Any]] = {
         "at": at, "region": repeat(series.vantage), "endpoint": repeat(series.endpoint),
         "method": repeat(series.method.value),
         "outcome": [query.bucket_outcome(buckets, place).value for place in range(len(at))],
-        "rtt_ms": median, "rounds": buckets.rounds, "measured": buckets.measured, "failed": buckets.failed,
+        "rounds": buckets.rounds, "measured": buckets.measured, "failed": buckets.failed,
         "not_measured": buckets.not_measured, "sent": buckets.sent, "received": buckets.received,
-        "loss": [losses[pair] for pair in probes], "min_ms": milliseconds(buckets.min_ns),
-        "mean_ms": milliseconds(buckets.mean_ns), "max_ms": milliseconds(buckets.max_ns), "total_rtt": median,
-        "timestamp": at,
+        "loss": [losses[pair] for pair in probes], "total_rtt": in_ms["rtt_ms"], "timestamp": at, **in_ms,
     }  # fmt: skip
-    known = set(make.__struct_fields__)
-    for name, values in buckets.quantiles_ns.items():  # the median comes along unasked and may have no field
-        field = f"{name.replace('.', '_')}_ms"
-        if field in known:
-            columns[field] = milliseconds(values)
-    return [make(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=False)]
+    return list(map(make, *(columns.get(name, repeat(None)) for name in fields)))
+
+
+def _all_milliseconds(columns: Mapping[str, Sequence[int | None]]) -> dict[str, list[float | None]]:
+    """`milliseconds` of columns of one length, in one go."""
+    found = milliseconds(list(chain.from_iterable(columns.values())))
+    length = len(found) // max(1, len(columns))
+    return {name: found[at * length : (at + 1) * length] for at, name in enumerate(columns)}
 
 
 def instants(values: Sequence[Instant]) -> list[str]:

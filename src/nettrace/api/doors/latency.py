@@ -175,7 +175,7 @@ def _shape(percentiles: tuple[str, ...]) -> type[Any]:
         else (field.name, field.type, field.default)
         for field in kept
     ]
-    return msgspec.defstruct("HistoryRowOf", [*fields, *asked_for], kw_only=True)
+    return msgspec.defstruct("HistoryRowOf", [*fields, *asked_for], gc=False)
 
 
 def _quantiles(percentiles: Sequence[str]) -> tuple[float, ...]:

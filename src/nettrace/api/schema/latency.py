@@ -142,7 +142,7 @@ class LatencyPage(Page[Reading], kw_only=True):
     measured_at: str | None
 
 
-class HistoryRow(msgspec.Struct, kw_only=True):
+class HistoryRow(msgspec.Struct, gc=False):
     """One bucket of one series. Percentiles are of all answered probes, within 1 %; others on request.
 
     Attributes:
