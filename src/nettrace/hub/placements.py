@@ -291,11 +291,11 @@ def refuse(plan: Mapping[str, Any], request: Mapping[str, Any]) -> None:
 def _pointer(name: str, request: Mapping[str, Any]) -> str:
     """Where a requirement stands in the request: `venue v max_ms` at `venue/0/max_ms`."""
     table, _, rest = name.partition(" ")
-    if table not in {"venue", "site"}:
+    if table not in {"venue", "site", "service"}:
         return f"limits/{name}"
     owner, _, key = rest.rpartition(" ")
     pairs = [each["name"] for each in request.get("pair", ())]
     if table == "venue" and owner in pairs:
         return f"pair/{pairs.index(owner)}" + ("" if key == "latency" else f"/{key}")
     at = next((at for at, each in enumerate(request[table]) if each["name"] == owner), 0)
-    return f"{table}/{at}" if key == "latency" else f"{table}/{at}/{key}"
+    return f"{table}/{at}" if key in {"latency", "placed"} else f"{table}/{at}/{key}"

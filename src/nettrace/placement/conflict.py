@@ -7,8 +7,10 @@ them, and what that one breaks is a further correction.
 
 from collections.abc import Callable, Sequence
 
+from nettrace.placement import search
 from nettrace.placement.hitting import smallest_hitting
 from nettrace.placement.problem import Reader, Requirement, requirements
+from nettrace.placement.service import Service
 
 Correct = Callable[[int], int | None]
 """mask of requirements that must hold -> mask of others to drop so that a plan exists, or None: they cannot hold."""
@@ -141,6 +143,9 @@ class Enumerated:
         else:
             most, weights = problem.budget or 0, list(problem.prices)
         sums = [0]
+        if each.kind != "max_sites" and problem.leaving:
+            sums = [sum(problem.leaving)]
+            weights = [price - left for price, left in zip(weights, problem.leaving, strict=True)]
         for weight in weights:
             sums += [total + weight for total in sums]
         return int("".join("1" if total <= most else "0" for total in reversed(sums)), 2)
@@ -163,6 +168,32 @@ class Enumerated:
             if sites >> at & 1:
                 sets |= self._holding[at]
         return sets
+
+
+class Tried:
+    """Corrections by one search for each requirement: for requests with services, whose machines share the budget."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._known = requirements(reader.request)
+
+    def correct(self, held: int) -> int | None:
+        """As `Enumerated.correct`."""
+        if not self._holds(held):
+            return None
+        broken = 0
+        for at in range(len(self._known)):
+            if held >> at & 1:
+                continue
+            if self._holds(held | 1 << at):
+                held |= 1 << at
+            else:
+                broken |= 1 << at
+        return broken
+
+    def _holds(self, held: int) -> bool:
+        dropped = [each for at, each in enumerate(self._known) if not held >> at & 1]
+        return search.feasible(self._reader.problem(dropped))
 
 
 def _holding(at: int, sites: int) -> int:
@@ -195,10 +226,30 @@ def describe(reader: Reader, each: Requirement) -> str:
         return f"{each.owner} has no latency row to any site"
     if each.kind == "pinned":
         return f"{each.owner} must be chosen"
+    if each.kind == "placed":
+        return _service(next(one for one in request.service if each.owner == f"service {one.name}"))
     if not each.owner:
         return f"{each.kind} = {_value(getattr(request.limits, each.kind))}"
     venue = next(venue for venue in request.venue if each.owner == f"venue {venue.name}")
     return f"{each.name} = {_value(getattr(venue, each.kind))}"
+
+
+def _service(service: Service) -> str:
+    """`service db must run in 2 copies, apart from cache, within 5 ms of tse`."""
+    where = (
+        "at every chosen site"
+        if not service.copies
+        else f"in {service.copies} copies"
+        if service.copies > 1
+        else ""
+    )
+    words = [f"service {service.name} must run {where}".rstrip()]
+    words += [f"apart from {', '.join(service.apart)}"] if service.apart else []
+    words += (
+        [f"within {service.max_ms:g} ms of {', '.join(service.venues)}"] if service.max_ms is not None else []
+    )
+    words += [f"not in {', '.join(service.forbid_countries)}"] if service.forbid_countries else []
+    return ", ".join(words)
 
 
 def _value(value: object) -> str:

@@ -9,8 +9,9 @@ other kind or the other site is outside).
 from collections.abc import Collection, Iterator
 from itertools import combinations
 
-from nettrace.placement.formulation import INFINITE, Program
-from nettrace.placement.problem import NANO, Reader, Requirement, bits, requirements
+from nettrace.placement.formulation import INFINITE, Program, carry
+from nettrace.placement.money import NANO
+from nettrace.placement.problem import Reader, Requirement, bits, requirements
 
 
 class Cover:
@@ -29,17 +30,30 @@ class Cover:
                     at for at, site in enumerate(reader.request.site) if each.owner == f"site {site.name}"
                 )
                 self._at_least(1, 1 << at, (each,))
+        price = self._price()
         if problem.budget is not None:
-            self._at_most(
-                Requirement("budget_usd_month"),
-                problem.budget / NANO,
-                [price / NANO for price in problem.prices],
-            )
+            left = (problem.budget - sum(problem.leaving)) / NANO
+            self._at_most(Requirement("budget_usd_month"), left, price)
         if problem.max_sites is not None:
-            self._at_most(Requirement("max_sites"), problem.max_sites, [1.0] * len(problem.prices))
+            self._at_most(Requirement("max_sites"), problem.max_sites, [(site, 1.0) for site in self._site])
         self._rows: set[tuple[int, int, tuple[Requirement, ...]]] = set()
         for number, venue in enumerate(reader.request.venue):
             self._venue(number, f"venue {venue.name}")
+
+    def _price(self) -> list[tuple[int, float]]:
+        """(column, dollars a month) of sites and machines: what stands beside the budget."""
+        without = self._reader.problem([each for each in self.known if each.kind == "placed"])
+        leaving = without.leaving or (0,) * len(self._site)
+        price = [
+            (site, (cost - gone) / NANO)
+            for site, cost, gone in zip(self._site, without.prices, leaving, strict=True)
+        ]
+        load = self._reader.load(loose=True)
+        if load is None:
+            return price
+        names = [f"service {service.name}" for service in self._reader.request.service]
+        drops = {names.index(each.owner): self._drop[each] for each in self.known if each.kind == "placed"}
+        return [*price, *carry(self.program, load, self._site, drops)]
 
     def _venue(self, number: int, owner: str) -> None:
         own = [each for each in self.known if each.owner == owner]
@@ -71,9 +85,9 @@ class Cover:
         terms = [(self._site[at], 1.0) for at in bits(sites)]
         self.program.row(least, INFINITE, [*terms, *((self._drop[each], float(least)) for each in kept)])
 
-    def _at_most(self, each: Requirement, most: float, weights: list[float]) -> None:
-        over = max(sum(weights) - most, 0.0)
-        terms = [(self._site[at], weight) for at, weight in enumerate(weights) if weight]
+    def _at_most(self, each: Requirement, most: float, weights: list[tuple[int, float]]) -> None:
+        over = max(sum(weight for _, weight in weights if weight > 0) - most, 0.0)
+        terms = [(column, weight) for column, weight in weights if weight]
         self.program.row(-INFINITE, most, [*terms, (self._drop[each], -over)])
 
 

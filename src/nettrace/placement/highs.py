@@ -14,9 +14,9 @@ from nettrace.errors import MissingExtra, SolverStopped
 from nettrace.placement import search
 from nettrace.placement.cover import Cover
 from nettrace.placement.formulation import INFINITE, Placement, Program
+from nettrace.placement.money import NANO
 from nettrace.placement.narrowing import narrowed
 from nettrace.placement.problem import (
-    NANO,
     TIE,
     Problem,
     Reader,
@@ -61,7 +61,9 @@ def best(problem: Problem, seconds: float = INFINITE) -> Solved:
     """
     if not all(problem.menus):
         return Solved(None, INFINITE, proven=True)
-    small, known = narrowed(problem) if sum(map(len, problem.menus)) >= _WORTH_NARROWING else (problem, None)
+    plain = problem.load is None and not problem.leaving
+    large = sum(map(len, problem.menus)) >= _WORTH_NARROWING
+    small, known = narrowed(problem) if plain and large else (problem, None)
     found, bound, proven = _Solver(Placement(small), seconds).solve()
     plans = [each for each in (found, known) if each is not None]
     if not plans:
@@ -135,6 +137,7 @@ def load(program: Program, seconds: float = INFINITE) -> Any:
     except ImportError:
         raise MissingExtra("plan", "a plan for more than 15 sites") from None
     model: Any = highspy.HighsLp()
+    model.offset_ = program.offset
     model.num_col_ = len(program.costs)
     model.num_row_ = len(program.lower)
     model.col_cost_ = program.costs
@@ -253,7 +256,10 @@ def front(problem: Problem, seconds: float = INFINITE) -> list[tuple[int, int, i
         cheap = _cheapest_as_near(placement, latency, seconds, near)
         price = price_of(problem, cheap)
         found.append((price, cost_of(problem, cheap) - price, cheap))
-        solver.require([(at, -cost) for at, cost in placement.price_terms()], -(price - _PRICE_STEP) / NANO)
+        solver.require(
+            [(at, -cost) for at, cost in placement.price_terms()],
+            placement.program.offset - (price - _PRICE_STEP) / NANO,
+        )
 
 
 def _cheapest_as_near(placement: Placement, latency: int, seconds: float, otherwise: int) -> int:
@@ -288,15 +294,19 @@ def least_fall(forced: Problem, least: int, budget: int | None, seconds: float =
     placement = Placement(forced)
     fall = placement.program.column(1.0, -INFINITE, INFINITE)
     placement.program.costs[:fall] = [0.0] * fall
+    offset = placement.program.offset
     placement.program.row(
-        -least / NANO, INFINITE, [(fall, 1.0), *((at, -cost) for at, cost in placement.total_terms())]
+        offset - least / NANO, INFINITE, [(fall, 1.0), *((at, -cost) for at, cost in placement.total_terms())]
     )
     if budget is not None:
         placement.program.row(
-            -budget / NANO, INFINITE, [(fall, 1.0), *((at, -cost) for at, cost in placement.price_terms())]
+            offset - budget / NANO,
+            INFINITE,
+            [(fall, 1.0), *((at, -cost) for at, cost in placement.price_terms())],
         )
     chosen = _proven(_Solver(placement, seconds))
     if chosen is None:
         return None
     price = price_of(forced, chosen)
-    return max(cost_of(forced, chosen) - least, 0 if budget is None else price - budget)
+    over = cost_of(forced, chosen) - least
+    return over if budget is None else max(over, price - budget)

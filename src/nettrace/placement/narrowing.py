@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from nettrace.errors import MissingExtra
-from nettrace.placement.problem import NANO, TIE, Problem, allowed, bits, cost_of, latency_of
+from nettrace.placement.money import NANO
+from nettrace.placement.problem import TIE, Problem, allowed, bits, cost_of, latency_of
 
 _STEPS = 1500
 _PATIENCE = 40

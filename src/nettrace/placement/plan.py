@@ -9,13 +9,16 @@ from nettrace.errors import SolverStopped
 from nettrace.placement import highs, search
 from nettrace.placement.conflict import (
     Enumerated,
+    Tried,
     Unfinished,
     conflict_of,
     describe,
     explain,
     irreducible_conflict,
 )
-from nettrace.placement.problem import NANO, Problem, Reader, Requirement, bits, cost_of, price_of, served
+from nettrace.placement.money import dollars
+from nettrace.placement.problem import Problem, Reader, Requirement, bits, cost_of, price_of, served
+from nettrace.placement.rented import Move, Rented, moves_of, rented_at
 from nettrace.placement.request import Evidence, Latency, Request
 
 _ROUNDS = 4
@@ -68,6 +71,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         objective_usd_month: cost of the sites plus cost of latency; None when there is no plan.
         bound_usd_month: no plan can have a lower objective.
         gap: share of the objective between it and the bound.
+        cost_usd_month: sites with their machines, and the monthly share of all moving.
+        moving_usd_month: that share.
+        rented: the chosen sites with the machine each gets and what runs there.
+        moves: what is set up and given up, where that costs anything.
         conflict: a smallest set of requirements that cannot hold together.
         conflict_smallest: False for a conflict of a large request that may not be the smallest, though each of its
             members is needed; None without a conflict.
@@ -81,7 +88,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     gap: float | None = None
     cost_usd_month: float | None = None
     latency_usd_month: float | None = None
+    moving_usd_month: float | None = None
     sites: tuple[str, ...] = ()
+    rented: tuple[Rented, ...] = ()
+    moves: tuple[Move, ...] = ()
     assignments: tuple[Assignment, ...] = ()
     conflict: tuple[str, ...] = ()
     conflict_smallest: bool | None = None
@@ -121,15 +131,6 @@ def chosen_solver(problem: Problem, solver: Solver) -> Solver:
     if solver is not Solver.AUTO:
         return solver
     return Solver.SEARCH if len(problem.prices) <= search.MOST_SITES else Solver.HIGHS
-
-
-def dollars(nano: float) -> float:
-    """Nano-dollars as dollars, to the millionth.
-
-    >>> dollars(1_234_567_891)
-    1.234568
-    """
-    return round(nano / NANO, 6)
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -177,6 +178,7 @@ def _planned(reader: Reader, chosen: int, solved: highs.Solved, used: Solver) ->
     price = price_of(problem, chosen)
     bound = max(0.0, min(float(total), solved.bound))
     gap = (total - bound) / total if total else 0.0
+    moves = moves_of(reader, chosen)
     return Plan(
         status=Status.OPTIMAL if solved.proven else Status.FEASIBLE,
         solver=used,
@@ -185,7 +187,10 @@ def _planned(reader: Reader, chosen: int, solved: highs.Solved, used: Solver) ->
         gap=round(gap, 9),
         cost_usd_month=dollars(price),
         latency_usd_month=dollars(total - price),
+        moving_usd_month=round(sum(move.usd_month for move in moves), 6),
         sites=tuple(reader.request.site[at].name for at in bits(chosen)),
+        rented=rented_at(reader, problem, chosen),
+        moves=moves,
         assignments=assignments_of(reader, problem, chosen),
     )
 
@@ -207,7 +212,8 @@ def _impossible(reader: Reader, used: Solver, seconds: float) -> Plan:
 def _conflict(reader: Reader, used: Solver, seconds: float) -> tuple[tuple[Requirement, ...], bool]:
     """A conflict, and whether none is smaller."""
     if used is Solver.SEARCH:
-        return conflict_of(reader, Enumerated(reader).correct), True
+        corrections = Tried(reader) if reader.request.service else Enumerated(reader)
+        return conflict_of(reader, corrections.correct), True
     corrections = highs.Corrections(reader, seconds)
     many = len(reader.request.site) > search.MOST_SITES
     try:

@@ -5,15 +5,16 @@ nowhere else. Money is counted in nano-dollars a month, exactly; sets of sites a
 """
 
 from collections.abc import Collection, Iterator
-from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
+from nettrace.placement.load import Load
+from nettrace.placement.loading import load_of, moving, smallest
+from nettrace.placement.money import nanodollars
 from nettrace.placement.pairs import with_pairs
 from nettrace.placement.request import Differs, Latency, Request, Site
 
-NANO = 10**9
 TIE = 1000
 """Plans that differ by no more than this many nano-dollars a month (a millionth of a dollar) cost the same."""
 
@@ -22,8 +23,8 @@ class Requirement(NamedTuple):
     """Something a request demands and could drop.
 
     Attributes:
-        kind: the key in the request; `latency` stands for "the venue is served at all".
-        owner: the venue's or site's name with its kind before it, or "" for a limit.
+        kind: the key in the request; `latency` stands for "the venue is served at all", `placed` for "the service runs".
+        owner: the venue's, site's or service's name with its kind before it, or "" for a limit.
     """
 
     kind: str
@@ -53,9 +54,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """A request without words.
 
     Attributes:
-        prices: nano-dollars a month of each site.
+        prices: nano-dollars a month of each site with its smallest machine, and of moving to it.
         menus: the options of each venue, best first.
         pinned: mask of the sites that must be chosen.
+        banned: mask of the sites that cannot be: no machine there holds what runs everywhere.
+        leaving: nano-dollars a month of giving up each site; empty when nothing is in use.
+        load: what has to run and where it can; None without services.
     """
 
     prices: tuple[int, ...]
@@ -63,6 +67,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     pinned: int = 0
     budget: int | None = None
     max_sites: int | None = None
+    banned: int = 0
+    leaving: tuple[int, ...] = ()
+    load: Load | None = None
 
 
 def bits(mask: int) -> Iterator[int]:
@@ -75,15 +82,6 @@ def bits(mask: int) -> Iterator[int]:
         low = mask & -mask
         yield low.bit_length() - 1
         mask ^= low
-
-
-def nanodollars(usd: float, times: float = 1.0) -> int:
-    """`usd * times` in nano-dollars, as written: 0.1 is a tenth.
-
-    >>> nanodollars(0.1, 3)
-    300000000
-    """
-    return round(Decimal(repr(float(usd))) * Decimal(repr(float(times))) * NANO)
 
 
 def requirements(request: Request) -> tuple[Requirement, ...]:
@@ -107,6 +105,7 @@ def requirements(request: Request) -> tuple[Requirement, ...]:
             found.append(Requirement("backup_max_ms", owner))
         if venue.forbid_countries:
             found.append(Requirement("forbid_countries", owner))
+    found += [Requirement("placed", f"service {service.name}") for service in request.service]
     return tuple(found)
 
 
@@ -169,12 +168,34 @@ class Reader:
                 made.append(Option(nanodollars(venue.usd_per_ms_month, p50[at]), at, needs))
         return tuple(made)
 
+    def load(self, dropped: Collection[Requirement] = (), *, loose: bool = False) -> Load | None:
+        """The services without those in `dropped`; `loose` leaves what runs everywhere out of the machines' room."""
+        gone = {each.owner for each in dropped if each.kind == "placed"}
+        return load_of(self.request, gone, self._reach, self._groups, loose=loose)
+
+    def _reach(self, venue: str) -> dict[int, float]:
+        """Milliseconds from each site that has a latency to this venue."""
+        at = next(at for at, each in enumerate(self.request.venue) if each.name == venue)
+        return {site: row.p50_ms for site, row in self.rows[at]}
+
     def problem(self, dropped: Collection[Requirement] = ()) -> Problem:
         """The whole request without the requirements in `dropped`."""
         limits = self.request.limits
         budget = limits.budget_usd_month
+        load = self.load(dropped)
+        sizes = [smallest(site, load, at) for at, site in enumerate(self.request.site)]
+        moves = [moving(site, limits) for site in self.request.site]
+        in_use = [site.in_use for site in self.request.site]
         return Problem(
-            prices=tuple(nanodollars(site.usd_month) for site in self.request.site),
+            prices=tuple(
+                nanodollars(site.usd_month) + (size or 0) + (0 if site.in_use else move)
+                for site, size, move in zip(self.request.site, sizes, moves, strict=True)
+            ),
+            banned=sum(1 << at for at, size in enumerate(sizes) if size is None),
+            leaving=tuple(move if used else 0 for move, used in zip(moves, in_use, strict=True))
+            if any(in_use)
+            else (),
+            load=load,
             menus=tuple(self.menu(number, dropped) for number in range(len(self.request.venue))),
             pinned=sum(
                 1 << at
@@ -189,8 +210,29 @@ class Reader:
 
 
 def price_of(problem: Problem, chosen: int) -> int:
-    """What the chosen sites cost, in nano-dollars a month."""
-    return sum(problem.prices[at] for at in bits(chosen))
+    """What the chosen sites cost with their machines and all moving, in nano-dollars a month.
+
+    Raises:
+        LookupError: they cannot carry the services: a solver was wrong.
+    """
+    price = least_price(problem, chosen, chosen)
+    if price is None:
+        raise LookupError(f"sites {list(bits(chosen))} do not carry every service")
+    return price
+
+
+def least_price(problem: Problem, chosen: int, open_: int) -> int | None:
+    """No set of sites that holds `chosen` and nothing outside `open_` costs less a month; None when none carries the services.
+
+    With `chosen` for both it is what they cost.
+    """
+    price = sum(problem.prices[at] for at in bits(chosen))
+    if problem.leaving:
+        price += sum(problem.leaving) - sum(problem.leaving[at] for at in bits(open_))
+    if problem.load is None:
+        return price
+    extra = problem.load.surcharge(open_)
+    return None if extra is None else price + extra
 
 
 def pick(menu: tuple[Option, ...], chosen: int) -> Option | None:
@@ -230,12 +272,13 @@ def latency_of(problem: Problem, chosen: int) -> int | None:
 
 
 def allowed(problem: Problem, chosen: int) -> bool:
-    """Whether the chosen sites keep the limits that look at sites alone."""
-    return (
-        problem.pinned & ~chosen == 0
-        and (problem.max_sites is None or chosen.bit_count() <= problem.max_sites)
-        and (problem.budget is None or price_of(problem, chosen) <= problem.budget)
-    )
+    """Whether the chosen sites keep the limits that look at sites alone, and carry the services."""
+    if problem.pinned & ~chosen or problem.banned & chosen:
+        return False
+    if problem.max_sites is not None and chosen.bit_count() > problem.max_sites:
+        return False
+    price = least_price(problem, chosen, chosen)
+    return price is not None and (problem.budget is None or price <= problem.budget)
 
 
 def rank(chosen: int) -> tuple[int, tuple[int, ...]]:

@@ -11,17 +11,10 @@ from typing import Any, cast
 import msgspec
 
 from nettrace.errors import Invalid
+from nettrace.placement.service import Differs, Machine, Service, check_machines, check_services
 
 MOST = 1e9
 """No price, weight or latency is greater: beyond it somebody mistook the unit."""
-
-
-class Differs(StrEnum):
-    """In what a venue's backup must differ from its site."""
-
-    SITE = "site"
-    PROVIDER = "provider"
-    COUNTRY = "country"
 
 
 class Evidence(StrEnum):
@@ -40,12 +33,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_sites: most sites that may be chosen.
         redundancy: 1 when every venue must have a backup at another chosen site.
         backup_differs: in what a backup must differ from the site it stands in for.
+        usd_per_hour: what an hour of moving costs.
+        months: over how many months what moving costs once is spread.
     """
 
     budget_usd_month: float | None = None
     max_sites: int | None = None
     redundancy: int = 0
     backup_differs: Differs = Differs.SITE
+    usd_per_hour: float = 0.0
+    months: float = 12.0
 
 
 class Venue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,8 +69,11 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A place that can be rented.
 
     Attributes:
-        usd_month: its price a month, paid when it is chosen for anything.
+        usd_month: its price a month, paid when it is chosen for anything; the price of its machine comes on top.
         pinned: it must be chosen.
+        plan: the sizes of machine for rent there.
+        in_use: it is rented today: moving costs when it is not chosen; of other sites, when they are.
+        move_usd, move_hours: what setting it up, or giving it up when it is in use, costs once.
     """
 
     name: str
@@ -83,6 +83,10 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     pinned: bool = False
     lat: float | None = None
     lon: float | None = None
+    plan: tuple[Machine, ...] = ()
+    in_use: bool = False
+    move_usd: float = 0.0
+    move_hours: float = 0.0
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +136,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     latency: tuple[Latency, ...] = ()
     limits: Limits = Limits()
     pair: tuple[Pair, ...] = ()
+    service: tuple[Service, ...] = ()
 
 
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -140,6 +145,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "latency": Latency,
     "limits": Limits,
     "pair": Pair,
+    "service": Service,
 }
 _PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "bool": "true or false", "array": "a list", "object": "a table"}  # fmt: skip
 """msgspec's names of types in a reader's words."""
@@ -279,15 +285,21 @@ def check_request(request: Request, where: _Where | None = None) -> None:
     for number, venue in enumerate(request.venue):
         _check_venue(venue, number, where)
     for number, site in enumerate(request.site):
-        _check_number(site.usd_month, "usd_month", ("site", number), where)
+        for key in ("usd_month", "move_usd", "move_hours"):
+            _check_number(getattr(site, key), key, ("site", number), where)
         _check_coordinates(site, ("site", number), where)
     _check_latencies(request, where)
     _check_pairs(request, where)
+    check_machines(request.site, where)
+    check_services(request, where)
     _check_differences(request, where)
 
 
 def _check_limits(limits: Limits, where: _Where) -> None:
-    _check_number(limits.budget_usd_month, "budget_usd_month", ("limits", 0), where)
+    for key in ("budget_usd_month", "usd_per_hour", "months"):
+        _check_number(getattr(limits, key), key, ("limits", 0), where)
+    if limits.months < 1:
+        raise Invalid(f"{where.of('limits', 0, 'months')}: months is {limits.months:g}; 1 is the least")
     if limits.max_sites is not None and limits.max_sites < 0:
         raise Invalid(
             f"{where.of('limits', 0, 'max_sites')}: max_sites is {limits.max_sites}; 0 is the least"

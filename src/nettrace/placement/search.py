@@ -6,7 +6,7 @@ everything below; a branch whose bound is no better than what is known is left. 
 
 from collections.abc import Callable
 
-from nettrace.placement.problem import TIE, Option, Problem, bits, pick, rank
+from nettrace.placement.problem import TIE, Option, Problem, bits, least_price, pick, rank
 
 MOST_SITES = 15
 """Up to so many sites every set can be visited in reasonable time, whatever the numbers."""
@@ -79,7 +79,9 @@ class _Walk:
 
     def run(self) -> bool:
         problem = self._problem
-        everything = (1 << len(problem.prices)) - 1
+        everything = (1 << len(problem.prices)) - 1 & ~problem.banned
+        if problem.pinned & ~everything:
+            return False
         picks: list[Option] = []
         for menu in problem.menus:
             option = pick(menu, everything)
@@ -91,8 +93,8 @@ class _Walk:
     def _visit(self, chosen: int, open_: int, picks: list[Option]) -> bool:
         """`chosen` is decided for, `open_` holds it and what is undecided; `picks` are the best in `open_`."""
         problem = self._problem
-        price = sum(problem.prices[at] for at in bits(chosen))
-        if problem.budget is not None and price > problem.budget:
+        price = self._price(chosen, open_)
+        if price is None:
             return False
         count = chosen.bit_count()
         if problem.max_sites is not None and count > problem.max_sites:
@@ -104,10 +106,14 @@ class _Walk:
             if repicked is None:
                 return False
             picks = repicked
+            price = self._price(chosen, open_)
+            if price is None:
+                return False
         latency = sum(option.cost for option in picks)
         if self._hopeless(price, latency, chosen):
             return False
         branch = _undecided(picks, chosen, open_)
+        branch = self._worth(chosen, open_, price) if branch is None else branch
         if branch is None:
             return self._take(price, latency, chosen)
         if self._visit(chosen | 1 << branch, open_, picks):
@@ -115,6 +121,24 @@ class _Walk:
         left = open_ & ~(1 << branch)
         repicked = self._repick(picks, left)
         return repicked is not None and self._visit(chosen, left, repicked)
+
+    def _price(self, chosen: int, open_: int) -> int | None:
+        """What every set of this branch costs at least, None when none keeps the budget and carries the services."""
+        price = least_price(self._problem, chosen, open_)
+        budget = self._problem.budget
+        return None if price is None or (budget is not None and price > budget) else price
+
+    def _worth(self, chosen: int, open_: int, price: int) -> int | None:
+        """An undecided site that is wanted for what runs on it or for not being given up; None when none is."""
+        if chosen == open_ or least_price(self._problem, chosen, chosen) == price:
+            return None
+        problem = self._problem
+        if problem.load is not None:
+            found = problem.load.packing(open_)
+            wanted = next((at for at in found.stands if not chosen >> at & 1), None) if found else None
+            if wanted is not None:
+                return wanted
+        return next((at for at in bits(open_ & ~chosen) if problem.leaving and problem.leaving[at]), None)
 
     def _reachable(self, chosen: int, open_: int, price: int, count: int) -> int:
         """Without the undecided sites that no set of this branch can hold within the limits."""

@@ -10,9 +10,10 @@ from enum import StrEnum
 import msgspec
 
 from nettrace.placement import highs, search
+from nettrace.placement.loading import moving
+from nettrace.placement.money import NANO, nanodollars
 from nettrace.placement.plan import Solver, chosen_solver
 from nettrace.placement.problem import (
-    NANO,
     TIE,
     Option,
     Problem,
@@ -20,7 +21,6 @@ from nettrace.placement.problem import (
     Requirement,
     bits,
     cost_of,
-    nanodollars,
     pick,
     price_of,
     served,
@@ -41,13 +41,15 @@ class Number(StrEnum):
     SITE_PRICE = "site_price"
     VENUE_WEIGHT = "venue_weight"
     LATENCY = "latency"
+    MOVING = "moving"
 
 
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
     """The value at which a number changes the choice.
 
     Attributes:
-        now, flips_at: in the number's own unit: dollars a month, dollars a millisecond and month, milliseconds.
+        now, flips_at: in the number's own unit: dollars a month (of a site with its smallest machine and its share of moving),
+            dollars a millisecond and month, milliseconds, dollars once for moving.
         share: the change as a share of `now`; None where `now` is 0.
         within_interval: the value lies inside the latency's own interval, so measuring it better comes first; None for
             other numbers and latencies without an interval.
@@ -97,6 +99,8 @@ class _Sensitivity:
         made: list[Flip | None] = []
         for at in range(len(self._request.site)):
             made.append(self._dearer(at) if self._chosen >> at & 1 else self._cheaper(at))
+            if moving(self._request.site[at], self._request.limits):
+                made.append(self._moved(at))
         every_pair = len(self._request.venue) * len(self._request.site) <= MOST_PAIRS
         for number, menu in enumerate(self._problem.menus):
             option = served(menu, self._chosen)
@@ -147,20 +151,44 @@ class _Sensitivity:
         """The price of a site that was not chosen falls until a plan with it is as good and within the budget."""
         now = self._problem.prices[at]
         forced = msgspec.structs.replace(self._problem, pinned=self._problem.pinned | 1 << at, budget=None)
-        fall = (
-            _least_fall(forced, self._least, self._problem.budget)
-            if self._searching
-            else highs.least_fall(forced, self._least, self._problem.budget, self._seconds)
-        )
-        if fall is None or not 0 <= fall <= now:
+        fall = self._least_fall(forced)
+        if fall is None or fall > now:
             return None
-        flips_at = now - fall
+        flips_at = now - max(fall, 0)
         return self._flip(
             Number.SITE_PRICE,
             (None, at),
             (now / NANO, flips_at / NANO),
             self._priced(at, max(0, flips_at - 2 * TIE)),
         )
+
+    def _least_fall(self, forced: Problem) -> int | None:
+        """By how much a price must fall so that a plan of `forced`, which has no budget, costs no more than ours."""
+        if self._searching:
+            return _least_fall(forced, self._least, self._problem.budget)
+        return highs.least_fall(forced, self._least, self._problem.budget, self._seconds)
+
+    def _moved(self, at: int) -> Flip | None:
+        """What moving to or from a site costs once, until another choice is as good."""
+        site, limits = self._request.site[at], self._request.limits
+        now, chosen = moving(site, limits), bool(self._chosen >> at & 1)
+        if chosen == site.in_use:  # not paid: it keeps us where we are
+            eased = _without(self._problem, at) if chosen else _with(self._problem, at)
+            fall = self._least_fall(
+                msgspec.structs.replace(_freed(eased, at, now, in_use=site.in_use), budget=None)
+            )
+            then = None if fall is None else -fall
+        else:
+            kept = self._value(_without(self._problem, at) if chosen else _with(self._problem, at))
+            rises = [] if kept is None else [kept - self._least]
+            rises += [] if self._problem.budget is None else [self._problem.budget - self._price]
+            then = now + min(rises) if rises else None
+        if then is None or then < 0 or (chosen == site.in_use and then > now):
+            return None
+        past = max(0, then + (2 * TIE if then > now else -2 * TIE))
+        beyond = _freed(self._problem, at, now, past, in_use=site.in_use)
+        once = (now * limits.months / NANO, then * limits.months / NANO)
+        return self._flip(Number.MOVING, (None, at), once, beyond)
 
     def _farther(self, number: int, option: Option) -> Flip | None:
         """The latency of a venue's own site rises until the venue is served better otherwise, or its limit breaks."""
@@ -310,6 +338,20 @@ def _inside(row: Latency, value: float) -> bool | None:
     return row.low_ms <= value <= row.high_ms
 
 
+def _with(problem: Problem, at: int) -> Problem:
+    """The problem in which a site must be chosen."""
+    return msgspec.structs.replace(problem, pinned=problem.pinned | 1 << at)
+
+
+def _freed(problem: Problem, at: int, now: int, then: int = 0, *, in_use: bool) -> Problem:
+    """The problem with another monthly share of moving to or from a site."""
+    if in_use:
+        leaving = (*problem.leaving[:at], then, *problem.leaving[at + 1 :])
+        return msgspec.structs.replace(problem, leaving=leaving)
+    price = problem.prices[at] - now + then
+    return msgspec.structs.replace(problem, prices=(*problem.prices[:at], price, *problem.prices[at + 1 :]))
+
+
 def _without(problem: Problem, at: int) -> Problem:
     """The problem as if a site did not exist."""
     menus: list[tuple[Option, ...]] = []
@@ -320,7 +362,7 @@ def _without(problem: Problem, at: int) -> Problem:
             if option.site != at and option.needs != 1 << at
         )
         menus.append(tuple(kept))
-    return msgspec.structs.replace(problem, menus=tuple(menus))
+    return msgspec.structs.replace(problem, menus=tuple(menus), banned=problem.banned | 1 << at)
 
 
 def _least_fall(forced: Problem, least: int, budget: int | None) -> int | None:
@@ -328,7 +370,8 @@ def _least_fall(forced: Problem, least: int, budget: int | None) -> int | None:
     found: list[int] = []
 
     def need(price: int, latency: int) -> int:
-        return max(price + latency - least, 0 if budget is None else price - budget)
+        over = price + latency - least
+        return over if budget is None else max(over, price - budget)
 
     def hopeless(price: int, latency: int, _chosen: int) -> bool:
         return bool(found) and need(price, latency) >= found[0]

@@ -47,6 +47,8 @@ def flip_words(flip: Document) -> str:
     number, now, then = flip["number"], flip["now"], flip["flips_at"]
     if number == "site_price":
         return f"{flip['site']} costs {money(then)} instead of {money(now)} a month"
+    if number == "moving":
+        return f"moving to or from {flip['site']} costs {money(then)} instead of {money(now)} once"
     if number == "venue_weight":
         return f"a millisecond to {flip['venue']} is worth {money(then)} instead of {money(now)} a month"
     return f"{flip['site']} to {flip['venue']} takes {then:g} ms instead of {now:g} ms"

@@ -42,6 +42,16 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
         """A site by name."""
         return next(site for site in self.asked.site if site.name == name)
 
+    def price(self, name: str) -> float:
+        """What a site costs a month, without moving: with the machine the plan rents there, else with its smallest."""
+        rented = next((each.usd_month for each in self.plan.rented if each.site == name), None)
+        site = self.site(name)
+        return (
+            site.usd_month + min((each.usd_month for each in site.plan), default=0.0)
+            if rented is None
+            else rented
+        )
+
     def venue(self, name: str) -> Venue:
         """A venue by name."""
         return next(venue for venue in self.asked.venue if venue.name == name)

@@ -38,7 +38,7 @@ def phases(ground: Ground) -> list[dict[str, Any]]:
 
 def _worth(ground: Ground, sites: tuple[str, ...]) -> tuple[int, float]:
     usd, lost = ground.latency_usd(sites)
-    return len(lost), usd + sum(ground.site(name).usd_month for name in sites)
+    return len(lost), usd + sum(ground.price(name) for name in sites)
 
 
 def _phase(ground: Ground, before: tuple[str, ...], after: tuple[str, ...], what: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _phase(ground: Ground, before: tuple[str, ...], after: tuple[str, ...], what
         ground.venue(name).usd_per_ms_month * ground.ranked(name, after)[0].p50_ms for name in opened
     )  # a venue served for the first time saves nothing: it had no latency before
     gain = then - (usd - common) if before else None
-    cost = sum(ground.site(name).usd_month for name in new)
+    cost = sum(ground.price(name) for name in new)
     return {
         "sites": ", ".join(new), "what": what, "usd_month": cost, "saves_usd_month": gain,
         "net_usd_month": None if gain is None else gain - cost, "opens": ", ".join(opened) if before else "", "cut_off": ", ".join(lost),
@@ -125,11 +125,18 @@ def costs(ground: Ground) -> Section:
     """Month and year, site by site."""
     rows: list[dict[str, Any]] = []
     for name in ground.plan.sites:
-        usd, transfer = ground.site(name).usd_month, ground.brief.of_site(name).transfer_usd_month
+        usd, transfer = ground.price(name), ground.brief.of_site(name).transfer_usd_month
         rows.append(
             {"what": name, "machine": usd - transfer, "transfer": transfer, "month": usd, "year": usd * 12}
         )
     sites, latency = ground.plan.cost_usd_month or 0.0, ground.plan.latency_usd_month or 0.0
+    rows += [
+        {
+            "what": f"{'giving up' if move.gives_up else 'setting up'} {move.site}: {money(move.usd_once)} once, {move.hours:g} hours, over {ground.request.limits.months:g} months",
+            "month": move.usd_month, "year": move.usd_month * 12,
+        }
+        for move in ground.plan.moves
+    ]  # fmt: skip
     rows.append({"what": "all sites", "month": sites, "year": sites * 12})
     rows.append({"what": "latency, as valued in the request", "month": latency, "year": latency * 12})
     rows.append({"what": "together", "month": sites + latency, "year": (sites + latency) * 12})

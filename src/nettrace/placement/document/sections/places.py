@@ -7,6 +7,7 @@ from nettrace.placement.document.sections.market import hours
 from nettrace.placement.document.shape import Block, Head, Kind, Section, Words, table
 from nettrace.placement.registry.facts import MachinePlan
 from nettrace.placement.registry.places import HOURS_A_MONTH, plans_at
+from nettrace.placement.service import RESOURCES
 from nettrace.placement.sheet import money
 
 _MOST_MACHINES = 3
@@ -21,9 +22,10 @@ def sheets(ground: Ground) -> Section:
         blocks += [
             Head(name),
             Words(
-                f"{site.provider or 'provider unknown'}, {site.country or 'country unknown'}, {money(site.usd_month)} a month.{pinned}"
+                f"{site.provider or 'provider unknown'}, {site.country or 'country unknown'}, {money(ground.price(name))} a month.{pinned}"
             ),
         ]
+        blocks += _rented(ground, name)
         services = ground.services(name)
         if services:
             rows = [{"name": s.name, "venues": ", ".join(v for v in s.venues if _mine(ground, v, name)), "vcpu": s.vcpu, "memory": s.memory_gb, "disk": s.disk_gb} for s in services]  # fmt: skip
@@ -45,10 +47,22 @@ def sheets(ground: Ground) -> Section:
                     f"Together {vcpu:g} vCPU, {memory:g} GB of memory, {disk:g} GB of disk: {_machine(ground, name)}"
                 )
             )
-        else:
+        elif not ground.request.service:
             blocks.append(Words("The request names no services for it."))
         blocks.append(_venues(ground, name))
     return Section("sites", "Sites to rent", tuple(blocks))
+
+
+def _rented(ground: Ground, site: str) -> list[Block]:
+    """What the plan itself rents here: the machine, and the services placed on it."""
+    found = next(each for each in ground.plan.rented if each.site == site)
+    machine = next((each for each in ground.site(site).plan if each.name == found.plan), None)
+    if machine is None:
+        return []
+    columns = [("name", "resource"), ("need", "needed", Kind.COUNT), ("has", "of the machine", Kind.COUNT)]
+    words = f"{', '.join(found.services) or 'No placed service'} on {machine.name}, {money(found.usd_month)} a month with the site."
+    rows = [{"name": name, "need": getattr(found, name), "has": getattr(machine, name)} for name in RESOURCES]
+    return [Words(words), table(columns, rows)] if found.services else [Words(words)]
 
 
 def _mine(ground: Ground, venue: str, site: str) -> bool:

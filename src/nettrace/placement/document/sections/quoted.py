@@ -89,7 +89,7 @@ def _why(ground: Ground, site: str) -> str:
         return "the request pins it" if ground.site(site).pinned else "a backup"
     usd, _ = ground.latency_usd(ground.plan.sites)
     more, _ = ground.latency_usd((*ground.plan.sites, site))
-    return f"would save {money(usd - more)} a month of latency for {money(ground.site(site).usd_month)}"
+    return f"would save {money(usd - more)} a month of latency for {money(ground.price(site))}"
 
 
 def compared(ground: Ground, quoted: Quoted) -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ def compared(ground: Ground, quoted: Quoted) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for who, sites in (("the earlier document's sites", quoted.sites), ("this plan", ground.plan.sites)):
         latency, lost = ground.latency_usd(sites)
-        price = sum(ground.site(name).usd_month for name in sites)
+        price = sum(ground.price(name) for name in sites)
         made.append(
             {
                 "who": who,

@@ -53,7 +53,7 @@ def scenario_row(each: Scenario, added: float, saved: tuple[float, float, float]
 def returns(ground: Ground) -> Section:
     """Scenarios with ranges and break-even."""
     saved = saved_ms(ground)
-    standing = ground.site(ground.brief.now).usd_month if ground.brief.now else 0.0
+    standing = ground.price(ground.brief.now) if ground.brief.now else 0.0
     kept = standing if ground.brief.now in ground.plan.sites else 0.0
     added = (ground.plan.cost_usd_month or 0.0) - kept
     if saved is None or not ground.brief.scenario:
