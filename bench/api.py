@@ -69,7 +69,7 @@ def run(runs: int, quick: bool) -> list[Table]:
     cpu = Table(
         "API: CPU of the worker for a request (holds on a busy machine too)",
         [Column(name, "us") for name in QUESTIONS],
-        note="FastAPI is not installed; it is not compared",
+        note="beside FastAPI: ./dev bench series",
     )
     try:
         seconds = fill(folder, rows, days)
@@ -254,10 +254,10 @@ def served(folder: Path) -> Iterator[tuple[tuple[str, int], int]]:
         ),
     ]
     try:
-        yield _ready(listener), programs[1].pid
+        yield ready(listener), programs[1].pid
     finally:
         listener.close()
-        _end(programs)
+        ended(programs)
 
 
 @contextmanager
@@ -276,10 +276,10 @@ def floor() -> Iterator[tuple[tuple[str, int], int]]:
     words += ["--loop", "uvloop", "--http", "httptools", "--log-level", "error", "--lifespan", "off"]
     program = subprocess.Popen(words, pass_fds=(listener.fileno(),))
     try:
-        yield _ready(listener), program.pid
+        yield ready(listener), program.pid
     finally:
         listener.close()
-        _end([program])
+        ended([program])
 
 
 async def bare(scope: object, receive: object, send: object) -> None:
@@ -289,7 +289,8 @@ async def bare(scope: object, receive: object, send: object) -> None:
     await send({"type": "http.response.body", "body": b"x" * 70_000})  # type: ignore[operator]
 
 
-def _ready(listener: socket.socket) -> tuple[str, int]:
+def ready(listener: socket.socket) -> tuple[str, int]:
+    """Where a server listens, once it answers `/livez`."""
     address = listener.getsockname()
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -301,7 +302,8 @@ def _ready(listener: socket.socket) -> tuple[str, int]:
     raise Unavailable("the server did not start")
 
 
-def _end(programs: list[subprocess.Popen[bytes]]) -> None:
+def ended(programs: list[subprocess.Popen[bytes]]) -> None:
+    """End programs, the last one first."""
     for program in reversed(programs):
         program.send_signal(signal.SIGTERM)
     for program in reversed(programs):
