@@ -14,7 +14,7 @@ from nettrace.store.embedded.database import open_writer, transaction
 from nettrace.store.embedded.hot import INSERT_ROUND
 from nettrace.store.embedded.raw import Counted
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, put, set_floor, worthwhile
-from nettrace.store.embedded.samples import pack
+from nettrace.store.embedded.samples import beside, pack
 from nettrace.store.embedded.schema import NS_PER_DAY
 from nettrace.store.embedded.sealing import enter
 from nettrace.store.embedded.segments import COLUMNS, SegmentWriter
@@ -94,7 +94,7 @@ def table_of_day(plan: Plan, made: Day) -> pa.Table:
     names = [Series(each.vantage, each.target, each.endpoint, each.method) for each in plan.series]
     number = pa.array(made.series - 1, pa.int32())
     columns: dict[str, Any] = {
-        field: pa.DictionaryArray.from_arrays(number, pa.array([str(getattr(name, field)) for name in names]))
+        field: pa.array([str(getattr(name, field)) for name in names]).take(number).dictionary_encode()
         for field in ("vantage", "target", "endpoint", "method")
     }
     alone = (plan.probes == 1) & ~failed
@@ -177,7 +177,7 @@ def _hot_rows(made: Day) -> Iterator[tuple[Any, ...]]:
     ):
         failed = rtt < 0
         kept = tuple(None if each < 0 else each for each in samples)
-        low, high = (None, None) if failed else (min(samples), max(samples))
+        low, high = (None, None) if failed else beside(min(samples), max(samples))
         yield (
             series, due, 0, 2_000, int(failed), 0 if failed else None, None, probes, 0 if failed else probes, 0,
             None if failed else rtt, low, high, None, None, pack(kept, None if failed else rtt), *([None] * 8),

@@ -15,7 +15,12 @@ from nettrace.store.embedded.database import (
     value,
     version,
 )
+from nettrace.store.embedded.hot import INSERT_ROUND
+from nettrace.store.embedded.reader import EmbeddedReader
+from nettrace.store.embedded.samples import beside, pack
 from nettrace.store.embedded.schema import APPLICATION_ID, MIGRATIONS, NS_PER_DAY, SLOT_NS, VERSION
+from nettrace.store.port import Choice
+from nettrace.store.rows import Window
 
 
 @pytest.mark.parametrize("old", ["3.7.0", "3.40.1", "3.51.2"])
@@ -82,6 +87,31 @@ def test_rounds_of_the_second_version_lie_in_their_slots_after_it(tmp_path: Path
         (due // SLOT_NS, 1, due, 5, None) for due in dues
     ]
     writer.close()
+
+
+def test_rounds_of_the_third_version_keep_their_extremes_beside_new_ones_that_tell_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "hub.sqlite"
+    old = apsw.Connection(str(path))
+    for script in MIGRATIONS[:3]:
+        old.execute(script)
+    old.execute(f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=3")
+    old.execute(
+        "INSERT INTO series (vantage, target, endpoint, method) VALUES ('v', 't.example', 'rest', 'icmp')"
+    )
+    row = (1, 20_000 * NS_PER_DAY, 0, 0, 0, None, None, 3, 2, 0, 9, 7, 9, None, None, pack((7, 9, None), 9))
+    old.execute(INSERT_ROUND, (*row, *[None] * 8))
+    old.close()
+    writer = open_writer(path)
+    assert version(writer) == 4
+    writer.execute(INSERT_ROUND, (1, row[1] + 1, *row[2:11], *beside(7, 9), *row[13:], *[None] * 8))
+    writer.close()
+    with EmbeddedReader(tmp_path) as reader:
+        found = reader.rounds(Choice(), Window(0, 2**62), limit=10)
+        assert [(each.min_ns, each.max_ns, each.samples_ns) for each in found] == [(7, 9, (7, 9, None))] * 2
+        fields = reader.raw(Choice(), Window(0, 2**62), fields=("min_ns", "max_ns"), limit=10)
+        assert (fields.min_ns, fields.max_ns) == ([7, 7], [9, 9])
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

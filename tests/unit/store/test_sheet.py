@@ -28,6 +28,39 @@ def tally_of(made: list[tuple[int, int, int, list[int]]]) -> Tally:
     return tally.of_rounds(Counted(series, due, due, outcome, sizes, sizes, samples, owners), hour * HOUR_S)
 
 
+FIRST_KIND = [
+    (
+        288230384741646337,
+        "03000300170028000500010101000091039103010100010000000101010000030300d20f98f8ffffffffff0198f8ffffffffff01020"
+        "1d10f00000000b8d88027a6958001ebe3a401030ff00000008003db0a",
+    ),
+    (288230384741646338, "010001000700050002000101010000020201100202020010"),
+]
+OF_FIRST_KIND = [
+    (1, 48, 0, [1_000] * 400 + [2**50]), (1, 50, 1, []), (1, 51, 0, [41_500_000, 40_900_123, 43_000_001]),
+    (2, 49, 0, [7, 9]),
+]  # fmt: skip
+"""Sheets as version 3 of the schema wrote them, and the rounds they are of."""
+
+
+def test_sheets_of_the_first_kind_are_read_beside_those_of_now() -> None:
+    old = [(number, bytes.fromhex(body)) for number, body in FIRST_KIND]
+    before, later = (
+        tally_of(OF_FIRST_KIND),
+        tally_of([(3, 48, 0, [5, 6]), (3, 49, 0, list(range(1, 10**6, 9_000)))]),
+    )
+    assert tally.rows_of(sheet.decode(old, HOUR_S), HOUR_S) == tally.rows_of(before, HOUR_S)
+    both = sheet.decode([*sheet.encode(later, HOUR_S), *old], HOUR_S)
+    assert tally.rows_of(both, HOUR_S) == tally.rows_of(before, HOUR_S) + tally.rows_of(later, HOUR_S)
+
+
+def test_a_sketch_of_more_entries_than_a_byte_counts_is_kept() -> None:
+    hours = tally_of([(1, 48, 0, [int(1_000 * 1.03**each) for each in range(300)]), (2, 48, 0, [5])])
+    assert len(hours.sketches.buckets) > 256
+    found = sheet.decode(sheet.encode(hours, HOUR_S), HOUR_S)
+    assert tally.rows_of(found, HOUR_S) == tally.rows_of(hours, HOUR_S)
+
+
 @given(rounds)
 def test_what_is_written_is_read(made: list[tuple[int, int, int, list[int]]]) -> None:
     hours = tally_of(made)

@@ -128,6 +128,14 @@ class Sketches:
         return _summed(owners * BUCKETS + bucket_of(values), np.ones(len(values), np.int64), size)
 
     @classmethod
+    def of_sizes(cls, sizes: Ints, buckets: Ints, counts: Ints) -> "Sketches":
+        """Sketches whose buckets and counts are known, so many of each."""
+        made = cls(np.repeat(np.arange(len(sizes)), sizes), buckets, counts, len(sizes))
+        before = np.concatenate(([0], np.cumsum(counts)))
+        made._edges = before, before[np.concatenate(([0], np.cumsum(sizes)))]
+        return made
+
+    @classmethod
     def decode(cls, blobs: Sequence[bytes]) -> "Sketches":
         """The sketches that `encode` wrote, one owner a blob; `ValueError` for bytes it did not write."""
         data = np.frombuffer(b"".join(blobs), np.uint8)

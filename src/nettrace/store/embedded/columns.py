@@ -11,7 +11,7 @@ from nettrace.model.measurement import Outcome, Reason
 from nettrace.model.target import Series
 from nettrace.store.embedded.arrow import Table, pa
 from nettrace.store.embedded.rounds import Names, round_ids
-from nettrace.store.embedded.samples import tuples_of, unpack_hints, unpack_many, unpack_stages
+from nettrace.store.embedded.samples import extremes, tuples_of, unpack_hints, unpack_many, unpack_stages
 from nettrace.store.embedded.schema import CLOCKS, NS_PER_US, OUTCOMES, REASONS, STAGES
 from nettrace.store.embedded.segments import whole
 from nettrace.store.rows import RawColumns
@@ -22,10 +22,10 @@ Ints = npt.NDArray[np.int64]
 Made = dict[str, list[Any]]
 """Columns by the name of their field."""
 
-_UNREACHED = 2**62
 _KEY = ("series", "due")
 _HOT = {
-    "id": (), "at": ("begun",), "samples_ns": ("samples", "rtt_ns"), "stages_ns": ("stages",), "tls_version": ("tls",),
+    "id": (), "at": ("begun",), "samples_ns": ("samples", "rtt_ns"), "min_ns": ("min_ns", "samples", "rtt_ns"),
+    "max_ns": ("max_ns", "samples", "rtt_ns"), "stages_ns": ("stages",), "tls_version": ("tls",),
     "stored_at": ("stored",), "server_hints": ("hints",),
 }  # fmt: skip
 _SEALED = {
@@ -84,6 +84,8 @@ def _hot(field: str, held: Mapping[str, Sequence[Any]], names: Names) -> list[An
             return _looked(held["route"], names.route)
         case "samples_ns":
             return tuples_of(*unpack_many(held["samples"], held["rtt_ns"]))
+        case "min_ns" | "max_ns":
+            return _extremes(held, field)
         case "stages_ns":
             return [{} if blob is None else unpack_stages(blob) for blob in held["stages"]]
         case "tls_version":
@@ -92,6 +94,14 @@ def _hot(field: str, held: Mapping[str, Sequence[Any]], names: Names) -> list[An
             return list(map(unpack_hints, held["hints"]))
         case _:
             return _listed(held[field])
+
+
+def _extremes(held: Mapping[str, Sequence[Any]], field: str) -> list[int | None]:
+    """Smallest or largest sample of hot rows: the one beside the samples, else (`samples.beside`) that of the samples."""
+    values, counts = unpack_many(held["samples"], held["rtt_ns"])
+    owners = np.repeat(np.arange(len(counts)), counts)
+    found = _or_none(extremes(values, owners, len(counts))[0 if field == "min_ns" else 1])
+    return [own if kept is None else kept for kept, own in zip(held[field], found, strict=True)]
 
 
 def _listed(values: Sequence[T]) -> list[T]:
@@ -157,11 +167,7 @@ def _samples(table: Table, fields: Sequence[str]) -> Made:
         values[~alone[owners]] = (
             column.flatten().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         )
-        answered = values >= 0
-        low, high = np.full(len(rtt), _UNREACHED), np.full(len(rtt), -1)
-        np.minimum.at(low, owners[answered], values[answered])
-        np.maximum.at(high, owners[answered], values[answered])
-        low = np.where(high < 0, -1, low)
+        low, high = extremes(values, owners, len(rtt))
     made: Made = {}
     if "samples_ns" in fields:
         made["samples_ns"] = tuples_of(values, sizes)

@@ -16,7 +16,7 @@ from nettrace.store.arrival import numbers
 from nettrace.store.embedded.database import Connection, Row, value
 from nettrace.store.embedded.hot import INSERT_ROUND, Past
 from nettrace.store.embedded.memory import POOL, Memory, Track
-from nettrace.store.embedded.samples import pack, pack_hints, pack_stages
+from nettrace.store.embedded.samples import beside, pack, pack_hints, pack_stages
 from nettrace.store.embedded.schema import (
     CLOCK_CODE,
     NS_PER_HOUR,
@@ -103,7 +103,7 @@ class Intake:
             track.id, due, measured.at // NS_PER_US - due // NS_PER_US, self._at // NS_PER_MS - due // NS_PER_MS,
             OUTCOME_CODE[measured.outcome], None if measured.reason is None else REASON_CODE[measured.reason],
             None if measured.address is None else memory.address(measured.address),
-            kept.sent, kept.received, kept.not_measured, kept.rtt_ns, kept.min_ns, kept.max_ns, kept.error_ns,
+            kept.sent, kept.received, kept.not_measured, kept.rtt_ns, *beside(kept.min_ns, kept.max_ns), kept.error_ns,
             kept.grade, pack(kept.samples_ns, kept.rtt_ns), pack_stages(kept.stages_ns), kept.status,
             kept.tls_version, route, kept.hop_count, None if kept.clock is None else CLOCK_CODE[kept.clock],
             record.request, pack_hints(kept.server_hints),

@@ -83,6 +83,8 @@ class Names:
 
 def round_of(row: Row, names: Names) -> Round:
     """The round that a row stands for."""
+    samples = unpack(row.samples, row.rtt_ns)
+    known = [each for each in samples if each is not None]
     return Round(
         id=round_id(row.series, row.due),
         series=names.series(row.series),
@@ -95,11 +97,11 @@ def round_of(row: Row, names: Names) -> Round:
         received=row.received,
         not_measured=row.not_measured,
         rtt_ns=row.rtt_ns,
-        min_ns=row.min_ns,
-        max_ns=row.max_ns,
+        min_ns=min(known, default=None) if row.min_ns is None else row.min_ns,
+        max_ns=max(known, default=None) if row.max_ns is None else row.max_ns,
         error_ns=row.error_ns,
         grade=row.grade,
-        samples_ns=unpack(row.samples, row.rtt_ns),
+        samples_ns=samples,
         stages_ns=unpack_stages(row.stages),
         status=row.status,
         tls_version=row.tls,

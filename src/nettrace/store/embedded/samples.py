@@ -17,6 +17,7 @@ from nettrace.store.embedded.schema import STAGES
 LOST = -1
 """A lost probe in the arrays of `unpack_many`; no RTT is negative."""
 
+_UNREACHED = 2**62
 _hints = msgspec.json.Decoder(dict[str, str])
 
 
@@ -56,6 +57,30 @@ def unpack(blob: bytes | None, rtt_ns: int | None) -> tuple[int | None, ...]:
         None if number == 0 else centre + (number >> 1 if number & 1 else -(number >> 1))
         for number in _numbers(blob)
     )
+
+
+def beside(low: int | None, high: int | None) -> tuple[int | None, int | None]:
+    """Smallest and largest as they are kept beside a round's samples: not at all, for the samples tell them.
+
+    Negative ones are kept: arrays of samples have no room for what is below 0 (`LOST`).
+
+    >>> beside(10_000, 12_000), beside(-5, 12_000)
+    ((None, None), (-5, 12000))
+    """
+    return (None, None) if low is None or low >= 0 else (low, high)
+
+
+def extremes(values: NDArray[np.int64], owners: NDArray[np.int64], rounds: int) -> NDArray[np.int64]:
+    """Smallest and largest answered sample of each round, -1 where none was answered; `owners` is the round of each.
+
+    >>> extremes(np.array([7, LOST, 9, LOST]), np.array([0, 0, 0, 1]), 2).tolist()
+    [[7, -1], [9, -1]]
+    """
+    answered = values >= 0
+    low, high = np.full(rounds, _UNREACHED), np.full(rounds, LOST)
+    np.minimum.at(low, owners[answered], values[answered])
+    np.maximum.at(high, owners[answered], values[answered])
+    return np.stack((np.where(high < 0, LOST, low), high))
 
 
 def unpack_many(

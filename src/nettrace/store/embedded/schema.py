@@ -4,6 +4,7 @@ Times: `due`, `since`, `at` ... are UTC ns. In `round`, `begun` is in whole us a
 after it, both counted from `due` cut to that unit; see `begun_at` and `stored_at`. `slot` counts quarters of an hour
 since 1970 (`due` // `SLOT_NS`) and leads the key of `round`: what comes in at one time lies together, whatever series
 it is of, so that a batch changes few pages. `day` counts UTC days since 1970;
+`min_ns` and `max_ns` of a round are NULL where its samples tell them (`samples.beside`).
 `start` and `step` of a rollup are seconds. Small sets of words are numbers by their place in the tuples below, to
 which new words may only be appended. NULL is "not measured" everywhere.
 
@@ -159,7 +160,9 @@ CREATE INDEX round_request ON round (request) WHERE request IS NOT NULL;
 CREATE TABLE sheet (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2, VERSION_3)
+VERSION_4 = "-- The tables stay. An older program would misread what is written into them: sheets, and rows without min_ns and max_ns."
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
 """Number n (from 1) leads from version n-1 to n. Written once, never changed, only appended to."""
 
 VERSION = len(MIGRATIONS)

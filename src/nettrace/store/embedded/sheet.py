@@ -1,38 +1,62 @@
 """Rollups of closed days, 24 buckets of a series to a row of `sheet`: six hours of quarters, or a day of hours.
 
-A month of hours is then 30 rows instead of 720, and a third of the room. A row's `id` is step, span of time and series, so
+A month of hours is then 30 rows instead of 720, and a quarter of the room. A row's `id` is step, span of time and series, so
 that spans of one time lie together: they are appended as days close and forgotten from the other end.
 
-A body is a header of five 16-bit numbers (buckets, runs, bytes of the runs, bytes of the places, entries of all sketches) and:
+A body is a header of five 16-bit numbers (buckets and `NOW`, runs, bytes of the runs, bytes of the edges, entries of all
+sketches), three bytes with a bit for each place that has a bucket, and:
+- sizes: entries of each bucket's sketch, a byte each; two with `WIDE` in the header's first number;
 - runs: for as many buckets in a row as are alike in them, their number and the six counts, LEB128;
-- places: of each bucket how many places it lies behind the one before, less one, the zigzag of what its minimum differs from
-  that one's (plus one: 0 is "nothing answered"), maximum above minimum, sum above so many minima, entries of its sketch;
-- entries: one byte each, distance to the entry before less one (of the first: to the bucket of the minimum) and count
-  less one in four bits each; 15 says that the rest follows behind the entries, LEB128.
+- edges: how far each answered bucket's minimum lies in the sketch's first bucket and its maximum in the last one, then of
+  each its sum above so many minima. No number takes a bit more than what is known before it leaves open (`bits`);
+- entries: one byte each, distance and count less one in four bits each; with `NARROW` two bits each. The distance is to
+  the entry before, less one; of a sketch's first entry the zigzag of that to the first one of the sketch before. All
+  bits set say that the rest follows behind the entries, LEB128.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nettrace.analysis.sketches.quantile import BUCKETS, Sketches, bucket_of, read_varints, write_varints
+from nettrace.analysis.sketches.quantile import BUCKETS, FIRST, LAST, Sketches, read_varints, write_varints
 from nettrace.errors import StoreCorrupt
 from nettrace.store.embedded import tally
+from nettrace.store.embedded.bits import MOST_BITS, read_bits, widths_of, write_bits
 from nettrace.store.embedded.database import RESTORE, Connection
+from nettrace.store.embedded.first_sheet import decode_first
 from nettrace.store.embedded.tally import NONE, Tally
 
 Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 Sheet = tuple[int, bytes]
 """A row: id and body."""
 
 SPAN = 24
 """Buckets a sheet has room for."""
 
+NOW, WIDE, NARROW = 0x8000, 0x4000, 0x2000
+"""In a header's first number: the sheet is written as above; it has a sketch of more than 255 entries; its entries take
+half a byte each."""
+_FLAGS = NOW | WIDE | NARROW
+
+FEW = 20
+"""A sheet is `NARROW` whose answered buckets hold no more values than this, on average: then most counts are 1 to 3."""
+
 _SHORTEST_S = 900
-_HEADER = 10
-_FULL = 15
+_HEADER = 13
+_FULL, _SHORT_FULL = 15, 3
+_LARGEST = int(LAST[-1])
+"""What is larger counts as this, as in the sketches."""
+
+_INSIDE = widths_of(LAST - FIRST)
+"""How many bits say where in a bucket of a sketch a value lies."""
+_BYTES = np.arange(256)
+_PLACES = np.unpackbits(_BYTES.astype(np.uint8)[:, None], axis=1, bitorder="little")
+_PAIRS = np.stack((_BYTES >> 6, _BYTES >> 4 & 3, _BYTES >> 2 & 3, _BYTES & 3), axis=1)
+"""Of a byte its bits as places; of one of a `NARROW` sheet distance and count, twice."""
 
 
 def sheet_id(step: int, start: int, series: int = 0) -> int:
@@ -50,66 +74,93 @@ def encode(made: Tally, step: int) -> list[Sheet]:
     new = (np.diff(span, prepend=-1) != 0) | (np.diff(made.series, prepend=-1) != 0)
     first = np.flatnonzero(new)
     bounds = np.append(first, len(span))
+    entries = np.bincount(made.sketches.owners, minlength=len(span)).astype(np.int64)
+    runs, run_cuts, run_numbers = _runs(made, new, bounds)
+    gaps = _gaps(made, new, entries)
+    entry_bounds = np.concatenate(([0], np.cumsum(entries)))[bounds]
+    sheets: list[Sheet] = []
+    for row, at in enumerate(first.tolist()):
+        end, (begin, stop) = int(bounds[row + 1]), entry_bounds[row : row + 2].tolist()
+        edges = _edges(made, entries, slice(at, end), slice(begin, stop))
+        answered = int(made.sketches.counts[begin:stop].sum())
+        narrow = answered <= FEW * int((entries[at:end] > 0).sum())
+        packed = _packed(gaps[begin:stop], made.sketches.counts[begin:stop] - 1, narrow=narrow)
+        wide = int(entries[at:end].max()) > 255
+        mask = int((1 << (made.start[at:end] // step % SPAN)).sum())
+        numbers = (
+            (end - at) | NOW | WIDE * wide | NARROW * narrow,
+            run_numbers[row],
+            run_cuts[row + 1] - run_cuts[row],
+        )
+        sheets.append((
+            sheet_id(step, int(made.start[at]), int(made.series[at])),
+            np.array([*numbers, len(edges), stop - begin], "<u2").tobytes() + mask.to_bytes(3, "little")
+            + entries[at:end].astype("<u2" if wide else "u1").tobytes() + runs[run_cuts[row] : run_cuts[row + 1]]
+            + edges + packed,
+        ))  # fmt: skip
+    return sheets
+
+
+def _runs(made: Tally, new: npt.NDArray[np.bool_], bounds: Ints) -> tuple[bytes, list[int], list[int]]:
+    """The runs of all sheets, where each sheet's begin and the last ones end, and how many each has."""
     counts = np.stack(made[2:8])
     turns = new.copy()
     turns[1:] |= (np.diff(counts, axis=1) != 0).any(axis=0)
     runs = np.flatnonzero(turns)
-    run_bytes, run_cuts = _written(np.column_stack((np.diff(runs, append=len(span)), counts[:, runs].T)))
-    run_bounds = np.searchsorted(runs, bounds)
-    entries = np.bincount(made.sketches.owners, minlength=len(span)).astype(np.int64)
-    place_bytes, place_cuts = _written(np.column_stack(_places(made, step, first, entries)))
-    nibbles, entry_bounds = _nibbles(made, entries), np.concatenate(([0], np.cumsum(entries)))[bounds]
-    long = nibbles >= _FULL
-    rest, rest_cuts = _written((nibbles[long] - _FULL)[:, None])
-    rest_bounds = np.concatenate(([0], np.cumsum(long)))[2 * entry_bounds]
-    short = np.minimum(nibbles, _FULL).astype(np.uint8)
-    packed = (short[::2] << 4 | short[1::2]).tobytes()
-    pieces = [
-        (data, cuts.tolist()) for data, cuts in (
-            (run_bytes, run_cuts[run_bounds]), (place_bytes, place_cuts[bounds]), (packed, entry_bounds),
-            (rest, rest_cuts[rest_bounds]),
-        )
-    ]  # fmt: skip
-    sizes = [np.diff(each) for each in (bounds, run_bounds, *(np.array(cuts) for _, cuts in pieces[:3]))]
-    headers = np.column_stack(sizes).astype("<u2").tobytes()
-    return [
-        (
-            sheet_id(step, int(made.start[at]), int(made.series[at])),
-            headers[row * _HEADER : (row + 1) * _HEADER]
-            + b"".join(data[cuts[row] : cuts[row + 1]] for data, cuts in pieces),
-        )
-        for row, at in enumerate(first.tolist())
-    ]
-
-
-def _written(rows: Ints) -> tuple[bytes, Ints]:
-    """Rows of numbers as LEB128, and where each row begins and the last one ends."""
+    rows = np.column_stack((np.diff(runs, append=len(new)), counts[:, runs].T))
     data, ends = write_varints(rows.ravel())
-    width = rows.shape[1]
-    return data, np.concatenate(([0], ends[width - 1 :: width]))
+    of_sheets = np.searchsorted(runs, bounds)
+    cuts = np.concatenate(([0], ends[rows.shape[1] - 1 :: rows.shape[1]]))[of_sheets]
+    return data, cuts.tolist(), np.diff(of_sheets).tolist()
 
 
-def _places(made: Tally, step: int, first: Ints, entries: Ints) -> tuple[Ints, ...]:
-    place = made.start // step % SPAN
-    gaps = np.diff(place, prepend=0) - 1
-    gaps[first] = place[first]
-    off = np.diff(made.low + 1, prepend=0)
-    off[first] = made.low[first] + 1
-    answered = made.sketches.totals()
-    least = np.maximum(made.low, 0)
-    above = np.where(made.high >= 0, made.high - made.low, 0)
-    return gaps, off << 1 ^ off >> 63, above, made.total - answered * least, entries
-
-
-def _nibbles(made: Tally, entries: Ints) -> Ints:
-    """Of every entry of every sketch the distance and the count, in turn."""
+def _gaps(made: Tally, new: npt.NDArray[np.bool_], entries: Ints) -> Ints:
+    """The distance of every entry, as it is written."""
     sketches = made.sketches
-    found = np.empty(2 * len(sketches.buckets), np.int64)
-    found[::2] = np.diff(sketches.buckets, prepend=0) - 1
-    first = (np.cumsum(entries) - entries)[entries > 0]
-    found[2 * first] = sketches.buckets[first] - bucket_of(made.low[entries > 0])
-    found[1::2] = sketches.counts - 1
-    return found
+    some = np.flatnonzero(entries)
+    first = (np.cumsum(entries) - entries)[some]
+    gaps = np.diff(sketches.buckets, prepend=0) - 1
+    off = np.diff(sketches.buckets[first], prepend=0)
+    opens = np.diff(np.cumsum(new)[some], prepend=0) != 0  # of its sheet the first that was answered
+    off[opens] = sketches.buckets[first][opens]
+    gaps[first] = off << 1 ^ off >> 63
+    return gaps
+
+
+def _packed(gaps: Ints, counts: Ints, *, narrow: bool) -> bytes:
+    """The entries of a sheet and what is behind them."""
+    full, bits = (_SHORT_FULL, 2) if narrow else (_FULL, 4)
+    both = np.column_stack((gaps, counts)).ravel()
+    rest, _ = write_varints(both[both >= full] - full)
+    short = np.minimum(both, full).astype(np.uint8)
+    packed = short[::2] << bits | short[1::2]
+    if narrow:
+        packed = np.append(packed, np.zeros(len(packed) % 2, np.uint8))
+        packed = packed[::2] << 4 | packed[1::2]
+    return packed.tobytes() + rest
+
+
+def _edges(made: Tally, entries: Ints, rows: slice, of: slice) -> bytes:
+    """Minimum, maximum and sum of one sheet's answered buckets."""
+    some = entries[rows] > 0
+    ends = np.cumsum(entries[rows][some])
+    buckets = made.sketches.buckets[of]
+    if not len(ends):
+        return b""
+    outer = np.stack((buckets[ends - entries[rows][some]], buckets[ends - 1]))
+    low, high = (np.minimum(each[rows][some], _LARGEST) for each in (made.low, made.high))
+    answered = made.sketches.totals()[rows][some]
+    values = np.concatenate(
+        ((np.stack((low, high)) - FIRST[outer]).ravel(), made.total[rows][some] - answered * low)
+    )
+    most = _most(answered, low, high)
+    values[-len(most) :] = np.clip(values[-len(most) :], 0, most)
+    return write_bits(values, np.concatenate((_INSIDE[outer].ravel(), widths_of(most)))).tobytes()
+
+
+def _most(answered: Ints, low: Ints, high: Ints) -> Ints:
+    """How far sums can lie above so many minima; what `MOST_BITS` cannot hold are some thousand values of days each."""
+    return np.minimum(answered * (high - low), (1 << MOST_BITS) - 1 >> 1)
 
 
 def decode(sheets: Sequence[Sheet], step: int) -> Tally:
@@ -117,74 +168,150 @@ def decode(sheets: Sequence[Sheet], step: int) -> Tally:
     if not sheets:
         return tally.empty()
     try:
-        return _decode(sheets, step)
+        kinds = {body[1] & (NOW | NARROW) >> 8 for _, body in sheets}
+        made = [
+            _decode([each for each in sheets if each[1][1] & (NOW | NARROW) >> 8 == kind], step, kind << 8)
+            for kind in kinds
+        ]
+        if len(made) == 1:
+            return made[0]
+        both = tally.joined(made)
+        return both.merged(both.start)
     except (ValueError, IndexError) as error:
         raise StoreCorrupt(f"a sheet of rollups of {step} s is damaged ({error})", RESTORE) from error
 
 
-def _decode(sheets: Sequence[Sheet], step: int) -> Tally:
-    sizes = (
-        np.frombuffer(b"".join(body[:_HEADER] for _, body in sheets), "<u2").reshape(-1, 5).astype(np.int64)
-    )
-    runs, places, packed, rest = _pieces(sheets, sizes)
+def _decode(sheets: Sequence[Sheet], step: int, kind: int) -> Tally:
+    """The buckets of sheets of one kind."""
+    if not kind & NOW:
+        return decode_first(sheets, step)
+    heads = np.frombuffer(b"".join([body[:_HEADER] for _, body in sheets]), np.uint8).reshape(-1, _HEADER)
+    sizes = heads[:, :10].copy().view("<u2").astype(np.int64)
+    held, wide = sizes[:, 0] & ~_FLAGS, sizes[:, 0] & WIDE != 0
+    if kind & NARROW:
+        sizes[:, 4] = sizes[:, 4] + 1 >> 1
+    entries, runs, edges, packed, rest = _pieces(sheets, held, wide, sizes)
     run_numbers = read_varints(runs)[0].reshape(-1, 7)
-    gaps, off, above, over, entries = read_varints(places)[0].reshape(-1, 5).T
-    held = sizes[:, 0]
-    first = np.cumsum(held) - held
-    place = _sums(gaps + 1, first, held) - 1
-    low = _sums((off >> 1) ^ -(off & 1), first, held) - 1
-    numbers = np.array([number for number, _ in sheets], np.int64)
-    sketches = _sketches(packed, rest, entries, low)
-    high = np.where(low >= 0, low + above, NONE)
-    start = (np.repeat(numbers >> 32 & 0xFFFFFF, held) * SPAN + place) * step
-    counts = np.repeat(run_numbers[:, 1:], run_numbers[:, 0], axis=0).T
-    series = np.repeat(numbers & 0xFFFFFFFF, held)
-    total = over + sketches.totals() * np.maximum(low, 0)
-    return Tally._make([series, start, *counts, low, high, total, sketches])
-
-
-def _pieces(sheets: Sequence[Sheet], sizes: Ints) -> Iterator[npt.NDArray[np.uint8]]:
-    """Runs, places, entries and what is behind them, each of all sheets in a row."""
-    cuts = (
-        np.concatenate((np.zeros((len(sizes), 1), np.int64), np.cumsum(sizes[:, 2:], axis=1)), axis=1)
-        + _HEADER
-    )
-    if any(len(body) < cut for (_, body), cut in zip(sheets, cuts[:, 3].tolist(), strict=True)):
-        raise ValueError("it ends too early")
-    for place in range(3):
-        ends = cuts[:, place : place + 2].tolist()
-        yield np.frombuffer(
-            b"".join(body[a:b] for (_, body), (a, b) in zip(sheets, ends, strict=True)), np.uint8
+    place = np.flatnonzero(_PLACES[heads[:, 10:]].reshape(-1, SPAN))
+    sheet = np.repeat(np.arange(len(sheets)), held)
+    there = _answered(entries, sheet)
+    if kind & NARROW:
+        both, full = (
+            _halves(packed, sizes[:, 4], np.bincount(sheet, entries, len(sheets)).astype(np.int64)),
+            _SHORT_FULL,
         )
-    yield np.frombuffer(
-        b"".join(body[a:] for (_, body), a in zip(sheets, cuts[:, 3].tolist(), strict=True)), np.uint8
-    )
+    else:
+        both, full = np.stack((packed >> 4, packed & _FULL)).astype(np.int64), _FULL
+    if len(rest):
+        long = np.flatnonzero(full == both.T)  # distance and count of the first, of the second, ...
+        both[long & 1, long >> 1] += read_varints(rest)[0]
+    sketches = Sketches.of_sizes(entries, _buckets(both[0], there), both[1] + 1)
+    low, high, total = _values(edges, sizes[:, 3], there, sketches)
+    numbers = np.array([number for number, _ in sheets], np.int64)
+    start = ((numbers >> 32 & 0xFFFFFF) * SPAN * step)[sheet] + place % SPAN * step
+    alike = np.repeat(run_numbers[:, 1:].T, run_numbers[:, 0], axis=1)
+    return Tally._make([(numbers & 0xFFFFFFFF)[sheet], start, *alike, low, high, total, sketches])
+
+
+def _pieces(
+    sheets: Sequence[Sheet], held: Ints, wide: npt.NDArray[np.bool_], sizes: Ints
+) -> tuple[Ints, Bytes, Bytes, Bytes, Bytes]:
+    """Sizes of the sketches, runs, edges, entries and what is behind them, each of all sheets in a row."""
+    lengths = np.column_stack((held << wide, sizes[:, 2:]))
+    cuts = (np.cumsum(lengths, axis=1) + _HEADER).tolist()
+    parts: tuple[list[bytes], ...] = ([], [], [], [], [])
+    for (_, body), (a, b, c, d) in zip(sheets, cuts, strict=True):
+        if len(body) < d:
+            raise ValueError("it ends too early")
+        for part, piece in zip(
+            parts, (body[_HEADER:a], body[a:b], body[b:c], body[c:d], body[d:]), strict=True
+        ):
+            part.append(piece)
+    data = [np.frombuffer(b"".join(part), np.uint8) for part in parts]
+    if wide.any():
+        each = zip(parts[0], wide.tolist(), strict=True)
+        entries = np.concatenate([np.frombuffer(part, "<u2" if two else "u1") for part, two in each])
+    else:
+        entries = data[0]
+    return entries.astype(np.int64), data[1], data[2], data[3], data[4]
+
+
+class _Answered(NamedTuple):
+    """The rollups that have entries: which they are, the first of their entries and the one behind their last.
+
+    `opens` are the first of a sheet among them, `held` how many the sheet has, `sheets` which sheets these are.
+    """
+
+    some: Ints
+    begins: Ints
+    ends: Ints
+    opens: Ints
+    held: Ints
+    sheets: Ints
+
+
+def _answered(entries: Ints, sheet: Ints) -> _Answered:
+    some = np.flatnonzero(entries)
+    sizes, of = entries[some], sheet[some]
+    ends = np.cumsum(sizes)
+    opens = np.flatnonzero(np.concatenate(([len(some) > 0], of[1:] != of[:-1])))
+    held = np.concatenate((opens[1:], [len(some)])) - opens
+    return _Answered(some, ends - sizes, ends, opens, held, of[opens])
+
+
+def _halves(packed: Bytes, lengths: Ints, entries: Ints) -> Ints:
+    """Distance and count of every entry of `NARROW` sheets: a sheet of an odd number has one at its end that is none."""
+    both = _PAIRS[packed].reshape(-1, 2).T
+    odd = entries & 1 == 1
+    return np.delete(both, 2 * np.cumsum(lengths)[odd] - 1, axis=1) if odd.any() else both.copy()
+
+
+def _buckets(gaps: Ints, there: _Answered) -> Ints:
+    """The bucket of every entry, from their distances."""
+    if not len(gaps):
+        return gaps
+    off = gaps[there.begins]
+    begun = _sums((off >> 1) ^ -(off & 1), there.opens, there.held)
+    gaps = gaps + 1
+    gaps[there.begins] = 0
+    inside = np.add.reduceat(gaps, there.begins)
+    gaps[there.begins] = begun
+    gaps[there.begins[1:]] -= begun[:-1] + inside[:-1]
+    buckets = np.cumsum(gaps)
+    if int(buckets.min()) < 0 or int(buckets.max()) >= BUCKETS:
+        raise ValueError("a bucket that does not exist")
+    return buckets
+
+
+def _values(edges: Bytes, lengths: Ints, there: _Answered, sketches: Sketches) -> tuple[Ints, Ints, Ints]:
+    """Minimum, maximum and sum of every rollup."""
+    if not len(there.some):
+        return np.full(sketches.size, NONE), np.full(sketches.size, NONE), np.zeros(sketches.size, np.int64)
+    outer = sketches.buckets[np.stack((there.begins, there.ends - 1))]
+    begins = (8 * (np.cumsum(lengths) - lengths))[there.sheets]
+    widths = _INSIDE[outer]
+    each = np.add.reduceat(widths, there.opens, axis=1)
+    behind = np.stack((begins, begins + each[0]))
+    offsets = np.cumsum(widths, axis=1) - widths
+    offsets += np.repeat(behind - offsets[:, there.opens], there.held, axis=1)
+    inside = read_bits(edges, offsets, widths) + FIRST[outer]
+    answered = sketches.totals()[there.some]
+    most = widths_of(_most(answered, *inside))
+    last = np.cumsum(most) - most
+    last += np.repeat(behind[1] + each[1] - last[there.opens], there.held)
+    found = np.concatenate((inside, [read_bits(edges, last, most) + answered * inside[0]]))
+    if len(there.some) == sketches.size:
+        return found[0], found[1], found[2]
+    made = np.zeros((3, sketches.size), np.int64)
+    made[:2] = NONE
+    made[:, there.some] = found
+    return made[0], made[1], made[2]
 
 
 def _sums(values: Ints, first: Ints, sizes: Ints) -> Ints:
     """Running sums that begin anew at each of `first`."""
     sums = np.cumsum(values)
     return sums - np.repeat(sums[first] - values[first], sizes)
-
-
-def _sketches(
-    packed: npt.NDArray[np.uint8], rest: npt.NDArray[np.uint8], entries: Ints, low: Ints
-) -> Sketches:
-    gaps, counts = (packed >> 4).astype(np.int64), (packed & _FULL).astype(np.int64)
-    if len(rest):
-        far, many = np.flatnonzero(gaps == _FULL), np.flatnonzero(counts == _FULL)
-        behind = np.empty(len(far) + len(many), np.int64)
-        behind[np.argsort(np.concatenate((2 * far, 2 * many + 1)))] = read_varints(rest)[0]
-        gaps[far] += behind[: len(far)]
-        counts[many] += behind[len(far) :]
-    some = entries > 0
-    first = (np.cumsum(entries) - entries)[some]
-    gaps += 1
-    gaps[first] += bucket_of(low[some]) - 1
-    buckets = _sums(gaps, first, entries[some])
-    if len(buckets) and int(buckets.max()) >= BUCKETS:
-        raise ValueError("a bucket that does not exist")
-    return Sketches(np.repeat(np.arange(len(entries)), entries), buckets, counts + 1, len(entries))
 
 
 def fetch(connection: Connection, series: Sequence[int], step: int, start: int, end: int) -> Tally:

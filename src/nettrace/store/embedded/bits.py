@@ -1,0 +1,43 @@
+"""Whole numbers of any width below 57 bits side by side, without a bit between them: many at once."""
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+MOST_BITS = 56
+"""The widest number: with up to seven bits before it in its first byte it still lies within eight bytes."""
+
+_EIGHT = np.arange(8)
+
+
+def widths_of(largest: Ints) -> Ints:
+    """How many bits hold every number from 0 to each of these.
+
+    >>> widths_of(np.array([0, 1, 255, 256])).tolist()
+    [0, 1, 8, 9]
+    """
+    return np.frexp(largest.astype(np.float64))[1].astype(np.int64)
+
+
+def write_bits(values: Ints, widths: Ints) -> npt.NDArray[np.uint8]:
+    """The numbers behind one another, lowest bit first; the last byte is filled up with zeros.
+
+    >>> write_bits(np.array([5, 1]), np.array([3, 2])).tolist()
+    [13]
+    """
+    place = np.arange(int(widths.sum())) - np.repeat(np.cumsum(widths) - widths, widths)
+    return np.packbits((np.repeat(values, widths) >> place & 1).astype(np.uint8), bitorder="little")
+
+
+def read_bits(data: npt.NDArray[np.uint8], offsets: Ints, widths: Ints) -> Ints:
+    """The numbers that begin at these bits, in the shape of `offsets`. Raises ValueError when one ends behind the data.
+
+    >>> read_bits(np.array([13], np.uint8), np.array([0, 3]), np.array([3, 2])).tolist()
+    [5, 1]
+    """
+    if offsets.size and int((offsets + widths).max()) > 8 * len(data):
+        raise ValueError("a number ends behind the last bit")
+    padded = np.concatenate((data, np.zeros(8, np.uint8)))
+    words = padded[(offsets >> 3)[..., None] + _EIGHT].view("<i8")[..., 0]
+    return (words >> (offsets & 7)) & ((1 << widths) - 1)
