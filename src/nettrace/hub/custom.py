@@ -18,7 +18,7 @@ from nettrace.catalogue.load import plain_target
 from nettrace.catalogue.rule import findings
 from nettrace.errors import Conflict, Forbidden, InvalidField, NotFound
 from nettrace.hub.access import Caller
-from nettrace.measure.streams.safety import TargetPolicy
+from nettrace.model.address import inside
 from nettrace.model.target import Lifecycle, RoundMethod, Target
 
 SEPARATOR = "~"
@@ -125,14 +125,12 @@ def check_addresses(host: str, addresses: Sequence[str], open_networks: Iterable
     Raises:
         Forbidden: one may not; which address it was stays unsaid, because names of inside are nobody's business.
     """
-    policy = TargetPolicy.for_others(open_networks)
-    for address in addresses:
-        why = policy.refuses(address.partition("%")[0])
-        if why is not None:
-            raise Forbidden(
-                f"'{host}' may not be measured for others: it leads to {why}",
-                "The operator of this hub can open its network: open_networks",
-            )
+    why = inside(addresses, open_networks)
+    if why is not None:
+        raise Forbidden(
+            f"'{host}' may not be measured for others: it leads to {why}",
+            "The operator of this hub can open its network: open_networks",
+        )
 
 
 def literal(host: str) -> list[str]:

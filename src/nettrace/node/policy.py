@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
 from nettrace.errors import ConfigError, Forbidden
-from nettrace.measure.streams.safety import Network, TargetPolicy
+from nettrace.model.address import Network, TargetPolicy
 
 
 class NodePolicy(TargetPolicy):

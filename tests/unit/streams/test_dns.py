@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nettrace.errors import Forbidden, Invalid, PacketError
 from nettrace.measure.packets.dns import build_query, parse_answer, type_number
 from nettrace.measure.streams.dns import lookup, system_servers
-from nettrace.measure.streams.safety import TargetPolicy
+from nettrace.model.address import TargetPolicy
 from nettrace.model.measurement import Clock, DnsLookup, Grade, Outcome, Reason, SampleState
 
 QUESTION = b"\x01a\x07example\x00" + b"\x00\x01\x00\x01"

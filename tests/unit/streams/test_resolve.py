@@ -11,7 +11,7 @@ import pytest
 from nettrace.errors import Forbidden, Invalid
 from nettrace.measure.streams import resolve as module
 from nettrace.measure.streams.resolve import AddressBook, Family, Resolution, ascii_host, literal, resolve
-from nettrace.measure.streams.safety import TargetPolicy
+from nettrace.model.address import TargetPolicy
 from nettrace.model.measurement import Grade, Outcome, Reason
 
 

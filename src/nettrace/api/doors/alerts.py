@@ -17,9 +17,9 @@ from nettrace.hub import custom, keys, shelf
 from nettrace.hub.link import HubWriter
 from nettrace.hub.shelf import CHANNEL, RULE, SILENCE, Entry, Shelf
 from nettrace.model.account import Feature, Scope
+from nettrace.model.address import inside
 from nettrace.model.alert import Incident, IncidentState, Order
 from nettrace.model.instant import Instant, rfc3339
-from nettrace.outside.notify.address import refusal
 from nettrace.outside.notify.channel import Fate
 from nettrace.outside.notify.message import Message, example, incident_document, notice_document
 from nettrace.store.rows import Audit
@@ -90,10 +90,9 @@ async def put_channel(call: Call) -> Answer:
 async def _reachable(call: Call, body: dict[str, Any]) -> None:
     """Refuse an address of inside at once; it is checked again whenever something is sent."""
     host = custom.plain_host(urlsplit(str(body["url"])).hostname or "", "url")
-    for address in custom.literal(host) or await call.service.resolve(host):
-        why = refusal(address, body.get("allow") or ())
-        if why is not None:
-            raise Forbidden(f"'{host}' leads to what is {why}", "Only operators open private networks: allow")
+    why = inside(custom.literal(host) or await call.service.resolve(host), body.get("allow") or ())
+    if why is not None:
+        raise Forbidden(f"'{host}' leads to {why}", "Only operators open private networks: allow")
 
 
 async def drop_channel(call: Call) -> Answer:

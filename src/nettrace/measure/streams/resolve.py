@@ -19,7 +19,7 @@ import msgspec
 from nettrace.errors import Invalid
 from nettrace.measure.kernel.clock import read_clocks
 from nettrace.measure.streams.deadline import LagMeter
-from nettrace.measure.streams.safety import UNRESTRICTED, TargetPolicy
+from nettrace.model.address import UNRESTRICTED, TargetPolicy
 from nettrace.model.instant import Instant
 from nettrace.model.measurement import Grade, Outcome, Reason, Stage
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nettrace.errors import ConfigError, Forbidden, Invalid
-from nettrace.measure.streams.safety import UNRESTRICTED, TargetPolicy, embedded_ipv4
+from nettrace.model.address import UNRESTRICTED, TargetPolicy, embedded_ipv4
 
 others = TargetPolicy.for_others()
 

@@ -1,8 +1,8 @@
-"""Which addresses other people may have this node measure: none that lead into its own network.
+"""Which addresses other people may have a node measure or a hub speak to: none that lead into its own network.
 
-A node that takes targets from a hub or an API is a confused deputy waiting to happen: it stands inside
-somebody's network, next to a cloud's metadata service. The check is on the resolved, pinned address, never on
-the name. What the user of the local command line types is the user's own business and not restricted.
+Whoever goes where others send it is a confused deputy waiting to happen: it stands inside somebody's network, next to
+a cloud's metadata service. That holds for a node's targets and for the addresses notices are posted to; both ask here.
+The check is on the resolved, pinned address, never on the name. What the user of the local command line types is the user's own business and not restricted.
 
 Sources: IANA IPv4 and IPv6 special-purpose address registries (RFC 6890); transition mechanisms that carry an
 IPv4 address inside an IPv6 one (RFC 4291, 3056, 4380, 5214, 6052).
@@ -150,7 +150,7 @@ class TargetPolicy:
         if carried is not None:
             inner = self._refuses(carried)
             if inner is not None:
-                return f"{carried} ({inner}) inside an IPv6 address"
+                return f"{inner} inside an IPv6 address"
         if self._opens(address):
             return None
         if closed := next((words for network, words in _CLOSED_IPV6 if address in network), None):
@@ -165,6 +165,21 @@ class TargetPolicy:
 
 UNRESTRICTED = TargetPolicy((), restricted=False)
 """The local command line's policy: measure whatever its user types."""
+
+
+def inside(addresses: Iterable[str], allowed: Iterable[str] = ()) -> str | None:
+    """Why a name with these addresses may not be reached for others, None when it may.
+
+    The words say what kind of address it is and never which: names of inside are nobody's business.
+
+    >>> inside(["8.8.8.8", "10.9.8.7"]), inside(["10.9.8.7"], ["10.0.0.0/8"])
+    ('a private address', None)
+
+    Raises:
+        ConfigError: an entry of `allowed` is not a network. Invalid: one is not an address.
+    """
+    policy = TargetPolicy.for_others(allowed)
+    return next((why for each in addresses if (why := policy.refuses(each)) is not None), None)
 
 
 def embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
