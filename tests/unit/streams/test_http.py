@@ -17,8 +17,8 @@ from nettrace.errors import Forbidden, Invalid
 from nettrace.measure.streams.conversation import USER_AGENT
 from nettrace.measure.streams.http import HttpOptions, exchange
 from nettrace.measure.streams.resolve import Family
-from nettrace.model.address import TargetPolicy
 from nettrace.measure.streams.tls import client_context
+from nettrace.model.address import TargetPolicy
 from nettrace.model.measurement import Clock, Grade, HttpExchange, Outcome, Reason
 
 PLANTED_S = 0.25

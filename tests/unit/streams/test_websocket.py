@@ -15,8 +15,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from nettrace.errors import Forbidden, Invalid
-from nettrace.model.address import TargetPolicy
 from nettrace.measure.streams.websocket import WebSocketOptions, ws_pings
+from nettrace.model.address import TargetPolicy
 from nettrace.model.measurement import Clock, Grade, Outcome, Reason, SampleState, WebSocketPings
 
 PLANTED_S = 0.25

@@ -12,10 +12,10 @@ from nettrace.measure.kernel.stamps import drift_ns
 from nettrace.measure.streams.deadline import Broken, Deadline
 from nettrace.measure.streams.race import Race, race
 from nettrace.measure.streams.resolve import Family, Resolution, literal, resolve
-from nettrace.model.address import UNRESTRICTED, TargetPolicy
 from nettrace.measure.streams.stream import Arrival, Stream, connect
 from nettrace.measure.streams.tls import PlainChannel, TlsChannel, client_context
 from nettrace.measure.streams.url import Url
+from nettrace.model.address import UNRESTRICTED, TargetPolicy
 from nettrace.model.measurement import Clock, Grade, Reason, Stage, Stages
 
 Channel = PlainChannel | TlsChannel

@@ -17,8 +17,8 @@ from nettrace.measure.packets.dns import DnsAnswer, build_query, parse_answer, t
 from nettrace.measure.streams.conversation import clock_of
 from nettrace.measure.streams.deadline import Broken, Deadline, LagMeter, broken_by
 from nettrace.measure.streams.resolve import ascii_host, literal
-from nettrace.model.address import UNRESTRICTED, TargetPolicy
 from nettrace.measure.streams.stream import connect
+from nettrace.model.address import UNRESTRICTED, TargetPolicy
 from nettrace.model.measurement import DnsLookup, Grade, Outcome, Reason, Sample, SampleState
 
 PORT = 53
