@@ -129,3 +129,32 @@ async def test_the_rest_is_checked_as_the_catalogue_is(
 ) -> None:
     answer = await hub.post(PATH, {"host": "c.example.net", **more})
     assert answer.status_code == status, answer.text
+
+
+async def test_a_lowered_tier_keeps_what_it_no_longer_holds_and_says_that_it_rests(hub: Hub) -> None:
+    def tiers(most: int, features: str = "'custom_targets'") -> None:
+        (hub.data.folder / "tiers.toml").write_text(
+            f"[[tier]]\nname='small'\ntitle='S'\ncustom_targets={most}\nfeatures=[{features}]\n"
+            "[[tier]]\nname='test'\ntitle='T'\n"
+        )
+
+    async def resting() -> dict[str, bool]:
+        rows = (await hub.json(PATH, headers=owner))["data"]
+        return {row["name"]: row["paused"] is not None for row in rows}
+
+    tiers(3)
+    owner = hub.key("small", scopes=frozenset({"read", "targets"}))
+    for name in ("a", "b", "c"):
+        made = await hub.post(PATH, {"host": f"{name}.example.net", "name": name}, headers=owner)
+        assert made.status_code == 201, made.text
+    assert await resting() == {"a": False, "b": False, "c": False}
+    tiers(1)
+    assert await resting() == {"a": False, "b": True, "c": True}
+    reason = (await hub.json(PATH, headers=owner))["data"][1]["paused"]
+    assert "holds 1 targets" in reason
+    tiers(0, "")
+    assert await resting() == {"a": True, "b": True, "c": True}, "a tier without the feature still shows them"
+    gone = await hub.client.delete(f"{PATH}/a.example.net", headers=owner)
+    assert gone.status_code == 200, "and lets go of them"
+    tiers(2)
+    assert await resting() == {"b": False, "c": False}

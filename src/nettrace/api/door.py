@@ -28,14 +28,14 @@ async def serve(operation: Operation, service: Service, request: Request[Any, An
     """
     headers = dict(request.headers.items())
     now = service.now()
-    told = {HEADER: edition_of(headers)}
+    told = {HEADER: edition_of(headers), **(operation.retiring.headers() if operation.retiring else {})}
+    request.state.charged = told  # errors carry it too, with what is added below
     caller = ANYBODY
     conditional = operation.method == "GET" and "if-none-match" in headers
     if not operation.open:
         caller = admit(service, headers, feature=operation.feature, scope=operation.scope)
         if not conditional:
             told |= charge(service, caller, operation.cost, now)
-            request.state.charged = told
     raw_query = request.scope["query_string"].decode("latin-1")
     query = decode_query(operation.query, raw_query) if raw_query or operation.query is not NoQuery else None
     form = negotiated(operation, getattr(query, "format", None), headers.get("accept"))
@@ -52,7 +52,10 @@ async def serve(operation: Operation, service: Service, request: Request[Any, An
     rendered = await render(operation, answer, form, headers, link)
     if conditional and not operation.open and rendered.status != 304:
         told |= charge(service, caller, operation.cost, now)
-    return Response(rendered.body, status_code=rendered.status, headers={**rendered.headers, **told})
+    sent = {**rendered.headers, **told}
+    if link is not None and "Link" in told:
+        sent["Link"] = f"{link}, {told['Link']}"
+    return Response(rendered.body, status_code=rendered.status, headers=sent)
 
 
 async def _body(request: Request[Any, Any, Any]) -> bytes:

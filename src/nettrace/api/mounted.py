@@ -10,6 +10,7 @@ from nettrace.api.stream import stream_door
 from nettrace.hub.feed import Feed
 from nettrace.hub.ingest import NodeDoors
 from nettrace.hub.link import WriterLink
+from nettrace.hub.tiers import Tiers
 from nettrace.store.port import StoreReader
 
 
@@ -17,7 +18,7 @@ def doors(
     service: Service, open_reader: Callable[[], StoreReader], link: WriterLink
 ) -> list[ControllerRouterHandler]:
     """What is mounted beside the table of operations. The service ends it with itself."""
-    nodes = NodeDoors(open_reader, link, service.now)
+    nodes = NodeDoors(open_reader, link, Tiers(service.tiers.own), service.now)
     service.at_end(nodes.close)
     feed = Feed(service.following.run)
     service.begin(feed.follow)

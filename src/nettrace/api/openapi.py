@@ -110,6 +110,8 @@ def _operation(operation: Operation, named: dict[Any, Any], components: dict[str
         made["x-feature"] = operation.feature.value
     if operation.scope is not None and not operation.open:
         made["x-scope"] = operation.scope.value
+    if operation.retiring is not None:
+        made |= {"deprecated": True, "x-retiring": operation.retiring.headers()}
     if operation.body is not None:
         made["requestBody"] = {
             "required": True,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from nettrace.api.call import Call
+from nettrace.api.edition import Retiring
 from nettrace.api.given import Answer
 from nettrace.model.account import Feature, Scope
 
@@ -26,7 +27,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         status: of success.
         table: the answer's `data` can be had as rows: NDJSON, CSV, Parquet, Arrow.
         media_type: of answers that are not JSON.
-        hot: answered from memory.
+        retiring: that it is to go, and when.
         example: a path with query that works on the documentation's example hub, and the body of a POST.
     """
 
@@ -50,6 +51,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     example: str = ""
     example_body: dict[str, Any] | None = None
     conditional: bool = True
+    retiring: Retiring | None = None
 
 
 class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -131,7 +131,7 @@ class Endpoint(Answer, frozen=True, kw_only=True):
 
 
 class Target(Answer, frozen=True, kw_only=True):
-    """Everything the catalogue says of a target."""
+    """Everything the catalogue says of a target; `paused` is why one of your own rests."""
 
     host: str
     name: str
@@ -143,6 +143,7 @@ class Target(Answer, frozen=True, kw_only=True):
     source: str = ""
     tags: tuple[str, ...] = ()
     custom: bool = False
+    paused: str | None = None
 
 
 class Vantage(Answer, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The one way in for what nodes measured: who sent it, is it whole, is it small enough; then to the writer.
 
 Nothing here waits for a disk but the writer's answer. The register of nodes and targets lives in memory and follows
-the store's `targets_version`.
+the store's `targets_version`; what the tiers of accounts still hold is looked up once a second.
 """
 
 import asyncio
@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from nettrace.errors import Conflict, Invalid, NetTraceError, NotAllowed, Unauthenticated, WireError
+from nettrace.hub.allotment import paused
 from nettrace.hub.assignment import assignment_for
 from nettrace.hub.enrolment import admit
 from nettrace.hub.link import HubWriter, WriterLink
+from nettrace.hub.tiers import Tiers
 from nettrace.model.instant import Instant
 from nettrace.model.target import Target
 from nettrace.model.vantage import VantageState
@@ -29,6 +31,8 @@ MOST_UNPACKED_BYTES = 32 << 20
 MOST_ENTRIES = 1000
 MOST_WAIT_S = 30.0
 POLL_S = 0.1
+_LOOKS = 10
+"""Of so many looks one is at tiers and keys too."""
 _HASTE_S = 0.25
 """An unknown node makes the register look again, so often at most."""
 
@@ -43,17 +47,25 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     nodes: dict[str, NodeRow] = {}
     targets: tuple[Target, ...] = ()
     settings: dict[str, bytes] = {}
+    paused: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, reader: StoreReader) -> "Register":
+    def read(cls, reader: StoreReader, tiers: Tiers, now: Instant) -> "Register":
         """As the store has it now."""
         version = reader.targets_version()  # first: what changes while we read is read again
+        targets = tuple(reader.targets())
         return cls(
             version=version,
             nodes={row.vantage.node: row for row in reader.nodes()},
-            targets=tuple(reader.targets()),
+            targets=targets,
             settings=reader.settings(),
+            paused=frozenset(paused(reader, tiers, targets, now)),
         )
+
+    @property
+    def watched(self) -> list[Target]:
+        """The targets, without those that rest because their account's tier holds no more."""
+        return [target for target in self.targets if target.host not in self.paused]
 
 
 class NodeDoors:
@@ -62,13 +74,20 @@ class NodeDoors:
     Args:
         open_reader: makes the reader that keeps the register; it is used in one thread.
         link: the way to the writer.
+        tiers: what accounts may have watched.
         now: the hub's clock.
     """
 
     def __init__(
-        self, open_reader: Callable[[], StoreReader], link: WriterLink, now: Callable[[], Instant]
+        self,
+        open_reader: Callable[[], StoreReader],
+        link: WriterLink,
+        tiers: Tiers,
+        now: Callable[[], Instant],
     ) -> None:
         self._open_reader = open_reader
+        self._tiers = tiers
+        self._looks = 0
         self._link = link
         self._now = now
         self._thread = ThreadPoolExecutor(1, "register")
@@ -202,7 +221,7 @@ class NodeDoors:
             row = register.nodes.get(node)
             if row is None:
                 raise Unauthenticated(f"no node '{node}' is enrolled at this hub")
-            found = assignment_for(row, register.targets, register.settings, register.nodes.values())
+            found = assignment_for(row, register.watched, register.settings, register.nodes.values())
             self._assignments[node] = found
         return found
 
@@ -220,9 +239,14 @@ class NodeDoors:
     def _read(self) -> Register | None:
         if self._reader is None:
             self._reader = self._open_reader()
-        if self._reader.targets_version() == self._register.version:
+        held = self._register
+        self._looks += 1
+        if self._reader.targets_version() != held.version:
+            return Register.read(self._reader, self._tiers, self._now())
+        if self._looks % _LOOKS:
             return None
-        return Register.read(self._reader)
+        resting = frozenset(paused(self._reader, self._tiers, held.targets, self._now()))
+        return None if resting == held.paused else msgspec.structs.replace(held, paused=resting)
 
     def _close(self) -> None:
         if self._reader is not None:

@@ -57,7 +57,7 @@ class Tiers:
     """
 
     def __init__(self, own: Path) -> None:
-        self._own = own
+        self.own = own
         self._stamp: tuple[int, int] | None = None
         self._tiers: dict[str, Tier] = {}
         self.refresh()
@@ -65,13 +65,13 @@ class Tiers:
     def refresh(self) -> None:
         """Read the file if it is another one than last time."""
         try:
-            found = os.stat(self._own)  # noqa: PTH116 - called often; pathlib is ten times slower
+            found = os.stat(self.own)  # noqa: PTH116 - called often; pathlib is ten times slower
             stamp = (found.st_mtime_ns, found.st_ino)
         except FileNotFoundError:
             stamp = (0, 0)
         if stamp == self._stamp:
             return
-        path = self._own if any(stamp) else BUILT_IN
+        path = self.own if any(stamp) else BUILT_IN
         self._tiers = read_tiers(path.read_text(encoding="utf-8"), str(path))
         self._stamp = stamp
 

@@ -1,6 +1,7 @@
 """A store in memory, just enough of the port for what stands before it: the order of calls is its journal."""
 
 from nettrace.errors import NetTraceError
+from nettrace.model.target import Lifecycle
 from nettrace.model.vantage import VantageState
 from nettrace.store.port import Accepted, EnrolToken, NodeRow
 
@@ -15,6 +16,7 @@ class MemoryStore:
         self.node_rows: dict[str, NodeRow] = {}
         self.tokens: dict[bytes, EnrolToken] = {}
         self.kept_targets: dict = {}
+        self.kept_keys: dict = {}
         self.kept_settings: dict[str, bytes] = {}
         self.kept_requests: dict = {}
         self.answers: dict[str, list] = {}
@@ -50,6 +52,17 @@ class MemoryStore:
         self.kept_targets.update({target.host: target for target in targets})
         self.version += 1
         return self.version
+
+    def drop_target(self, host, at):
+        from msgspec.structs import replace
+
+        return self.put_targets([replace(self.kept_targets[host], lifecycle=Lifecycle.RETIRED)], at)
+
+    def put_key(self, key):
+        self.kept_keys[key.id] = key
+
+    def keys(self, account=None):
+        return [key for key in self.kept_keys.values() if account in {None, key.account}]
 
     def put_token(self, token):
         self.tokens[token.hash] = token

@@ -14,6 +14,8 @@ from nettrace.hub.enrolment import make_token
 from nettrace.hub.ingest import NodeDoors
 from nettrace.hub.keys import ENROL, mint
 from nettrace.hub.link import HubWriter
+from nettrace.hub.tiers import Tiers
+from nettrace.model.account import Key
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.target import Endpoint, Lifecycle, Role, Target
 from nettrace.model.vantage import VantageState
@@ -39,8 +41,8 @@ def clock():
 
 
 @pytest.fixture
-async def doors(store, link, clock):
-    doors = NodeDoors(lambda: store, link, clock)
+async def doors(store, link, clock, tmp_path):
+    doors = NodeDoors(lambda: store, link, Tiers(tmp_path / "tiers.toml"), clock)
     await doors.start()
     yield doors
     await doors.close()
@@ -157,6 +159,39 @@ async def test_a_node_that_works_by_an_old_assignment_gets_the_current_one(doors
     again = report("node_nyc")
     current = msgspec.structs.replace(again, assignment=ack.assignment.version)
     assert (await send(doors, current)).assignment is None
+
+
+async def test_what_a_lowered_tier_no_longer_holds_rests_until_it_does_again(doors, store, link, tmp_path):
+    def tiers(most):
+        features = "features=['custom_targets']\n" if most else ""
+        (tmp_path / "tiers.toml").write_text(
+            f"[[tier]]\nname='some'\ntitle='S'\ncustom_targets={most}\n{features}[[tier]]\nname='test'\ntitle='T'\n"
+        )
+
+    async def measured(*hosts):
+        await answered_when(
+            doors, lambda given: {task.target for task in given.tasks} == {"a.example", *hosts}
+        )
+
+    tiers(3)
+    key = Key(id="key_1", hash=b"1" * 32, hint="abcd", account="acme", tier="some")
+    await link.call(HubWriter.put_key, key)
+    own = [target(f"{name}.example~1", account="acme") for name in ("x", "y", "z")]
+    await link.call(HubWriter.put_targets, [target("a.example"), *own], NOW)
+    await measured("x.example~1", "y.example~1", "z.example~1")
+    tiers(1)
+    await measured("x.example~1")
+    assert {each.host for each in store.targets()} == {"a.example", *(each.host for each in own)}, (
+        "they are kept"
+    )
+    await link.call(HubWriter.drop_target, "x.example~1", NOW)
+    await measured("y.example~1")
+    tiers(0)
+    await measured()
+    tiers(3)
+    await measured("y.example~1", "z.example~1")
+    await link.call(HubWriter.put_key, msgspec.structs.replace(key, revoked_at=NOW))
+    await measured()
 
 
 async def test_a_drained_node_is_told_to_rest_and_may_still_empty_its_spool(doors, store, link):

@@ -13,16 +13,25 @@ from nettrace.api.idempotent import identifier
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.errors import IdempotencyMismatch, NotAllowed
 from nettrace.hub import custom
+from nettrace.hub.allotment import paused
 from nettrace.hub.assignment import orders
 from nettrace.hub.link import HubWriter
 from nettrace.model.account import Feature, Scope
 from nettrace.model.target import Lifecycle, Target
+from nettrace.store.port import StoreReader
 from nettrace.store.rows import Audit
 
 
 async def own_targets(call: Call) -> Answer:
-    """The account's own targets."""
-    rows: Any = [detail(each) for each in custom.own_targets(await _known(call), call.caller)]
+    """The account's own targets, and which of them rest."""
+    whose, tiers = call.caller.account, call.service.access.tiers
+
+    def read(reader: StoreReader) -> tuple[list[Target], dict[str, str]]:
+        known = reader.targets()
+        return known, paused(reader, tiers, known, call.now, whose)
+
+    known, resting = await call.service.readers.run(read)
+    rows: Any = [detail(each, resting.get(each.host)) for each in custom.own_targets(known, call.caller)]
     return Answer(content=schema.Page[schema.TargetDetail](data=rows), fresh_s=None)
 
 
@@ -89,8 +98,10 @@ async def _note(call: Call, action: str, subject: str) -> None:
 OPERATIONS = (
     Operation(
         id="listCustomTargets", method="GET", path="/api/v1/targets/custom", tag="Targets", handler=own_targets,
-        query=Tabled, answer=schema.Page[schema.TargetDetail], feature=Feature.CUSTOM_TARGETS,
-        summary="Your own targets", example="/api/v1/targets/custom", conditional=False,
+        query=Tabled, answer=schema.Page[schema.TargetDetail], conditional=False,
+        summary="Your own targets", example="/api/v1/targets/custom",
+        description="`paused` says why nobody measures one: it is beyond what your tier holds. It is kept, and goes on when "
+        "the tier holds it again or another is removed; the first by name go on.",
     ),
     Operation(
         id="addCustomTarget", method="POST", path="/api/v1/targets/custom", tag="Targets", handler=add, query=NoQuery,
@@ -102,7 +113,7 @@ OPERATIONS = (
     ),
     Operation(
         id="removeCustomTarget", method="DELETE", path="/api/v1/targets/custom/{host}", tag="Targets", handler=remove,
-        query=NoQuery, answer=schema.TargetDetail, feature=Feature.CUSTOM_TARGETS, scope=Scope.TARGETS,
+        query=NoQuery, answer=schema.TargetDetail, scope=Scope.TARGETS,
         summary="Stop watching one of your own", example="/api/v1/targets/custom/{custom}",
     ),
 )  # fmt: skip

@@ -103,13 +103,13 @@ async def target(call: Call) -> Answer:
     return Answer(content=detail(target_in(call)), fresh_s=60)
 
 
-def detail(found: Target) -> schema.TargetDetail:
+def detail(found: Target, paused: str | None = None) -> schema.TargetDetail:
     """A target as the catalogue, or its owner, has it."""
     return schema.TargetDetail(
         host=found.host, name=found.name, category=found.category, lifecycle=found.lifecycle,
         replaced_by=found.replaced_by, note=found.note, source=found.source,
         tags=[each for each in found.tags if not each.startswith("once:")], custom=found.account is not None,
-        endpoints=[shapes.endpoint_shape(each) for each in found.endpoints],
+        endpoints=[shapes.endpoint_shape(each) for each in found.endpoints], paused=paused,
     )  # fmt: skip
 
 

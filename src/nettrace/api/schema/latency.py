@@ -95,7 +95,7 @@ class EndpointShape(msgspec.Struct, kw_only=True):
 
 
 class TargetDetail(msgspec.Struct, kw_only=True):
-    """Everything the catalogue says of a target."""
+    """Everything the catalogue says of a target. `paused` is why one of your own rests, where they are listed."""
 
     object: str = "target"
     host: str
@@ -108,6 +108,7 @@ class TargetDetail(msgspec.Struct, kw_only=True):
     tags: list[str]
     custom: bool
     endpoints: list[EndpointShape]
+    paused: str | None = None
 
 
 class TargetPage(Page[TargetRow], kw_only=True):
