@@ -183,3 +183,12 @@ def test_a_token_is_printed_and_never_kept(tmp_path):
     kept = b"".join(path.read_bytes() for path in (tmp_path / "d").rglob("*") if path.is_file())
     assert token.encode() not in kept
     assert nettrace("fleet", "token", "--region", "Not A Code", "--data", tmp_path / "d").returncode == 2
+
+
+def test_an_operators_registry_that_cannot_be_is_refused_before_anything_starts(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text("[[venue]]\nname = 'x'")
+    done = nettrace("up", "--no-node", "--bind", "127.0.0.1:0", "--data", tmp_path / "hub", "--registry", own)
+    assert done.returncode == 2
+    assert "own.toml" in done.stderr
+    assert not (tmp_path / "hub" / "data.sqlite").exists()

@@ -28,9 +28,10 @@ def registry_with(file: Path | None) -> "Registry":
     Raises:
         ConfigError: the file cannot be read or states what cannot be.
     """
-    from nettrace.placement.registry.load import built_in, extended
+    from nettrace.hub.facts import facts_with
+    from nettrace.placement.registry.load import built_in
 
-    return built_in() if file is None else extended(built_in(), read_text(file), str(file))
+    return built_in() if file is None else facts_with(file)
 
 
 def read_text(file: Path) -> str:

@@ -10,13 +10,13 @@ from nettrace.analysis.expectation import Verdict as Measured
 from nettrace.analysis.geo.claim import Claim, Judgement, Verdict, judge
 from nettrace.analysis.geo.sphere import nearest_km
 from nettrace.errors import ConfigError
+from nettrace.hub.facts import facts as known_facts
 from nettrace.hub.validation import validate_all
 from nettrace.model.instant import NS_PER_MS, ms
 from nettrace.model.path import Place
 from nettrace.outside.places import find as find_place
 from nettrace.placement.registry.claims import ClaimKind, RegisteredClaim, built_in_claims
 from nettrace.placement.registry.facts import Protocol, Registry
-from nettrace.placement.registry.load import built_in
 from nettrace.placement.registry.places import engine_of
 from nettrace.store.port import StoreReader
 from nettrace.store.rows import Window
@@ -155,7 +155,7 @@ def finding(document: dict[str, Any]) -> str:
 
 def audit_all(reader: StoreReader, window: Window, visible: Callable[[str], bool]) -> list[dict[str, Any]]:
     """Every claim that ships, with what a hub measured of it where whoever asks may see the host; `finding` beside it."""
-    facts = built_in()
+    facts = known_facts()
     made: list[dict[str, Any]] = []
     for claim in built_in_claims():
         host = _host(claim, facts)

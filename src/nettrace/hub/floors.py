@@ -3,11 +3,11 @@
 from functools import lru_cache
 
 from nettrace.analysis.geo.floor import Floor, floor_between
+from nettrace.hub.facts import facts
 from nettrace.model.path import Place
 from nettrace.model.target import Target
 from nettrace.model.vantage import Vantage
 from nettrace.outside.places import find
-from nettrace.placement.registry.load import built_in
 from nettrace.placement.registry.places import engine_of_host
 
 _TAG = "engine:"
@@ -45,4 +45,4 @@ def _place(named: str) -> Place | None:
 
 @lru_cache(maxsize=1024)
 def _registered(host: str) -> Place | None:
-    return engine_of_host(built_in(), host, find)
+    return engine_of_host(facts(), host, find)

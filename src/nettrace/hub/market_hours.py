@@ -4,8 +4,8 @@ from datetime import date, time
 from functools import cache
 
 from nettrace.analysis.alerts.rule import DAYS, Hours, Session
+from nettrace.hub.facts import facts
 from nettrace.placement.registry.facts import Calendar
-from nettrace.placement.registry.load import built_in
 
 _MAIN = "main"
 
@@ -19,7 +19,7 @@ def market_sessions() -> dict[str, Session]:
     >>> [stretch.open.isoformat("minutes") for stretch in market_sessions()["tse"].stretches]
     ['09:00', '12:30']
     """
-    return {calendar.name: session_of(calendar) for calendar in built_in().calendars.values()}
+    return {calendar.name: session_of(calendar) for calendar in facts().calendars.values()}
 
 
 def session_of(calendar: Calendar) -> Session:

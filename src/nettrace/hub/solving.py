@@ -25,6 +25,7 @@ from nettrace.errors import (
     SolverStopped,
     StoreError,
 )
+from nettrace.hub.facts import facts
 from nettrace.hub.open import folder_of, open_reader
 from nettrace.hub.place import Data
 from nettrace.hub.placements import (
@@ -42,7 +43,6 @@ from nettrace.placement.document.deploy import deployment
 from nettrace.placement.document.markdown import markdown
 from nettrace.placement.document.page import page
 from nettrace.placement.document.seen import Measured
-from nettrace.placement.registry.load import built_in
 from nettrace.placement.request import Request
 from nettrace.store.rows import Window
 
@@ -126,7 +126,7 @@ def solve(job: Job) -> Solved:
     def measure(request: Request, brief: Brief) -> Measured:
         return _measured(job, request, brief)
 
-    sources = Sources(facts=built_in(), measure=measure, estimates=job.estimates)
+    sources = Sources(facts=facts(), measure=measure, estimates=job.estimates)
     ground = ground_of(job.request, sources, job.wanted)
     document = None if job.bare and not job.forms else composed(ground)
     wants_files = "files" in job.forms and ground.plan.sites

@@ -9,6 +9,7 @@ import msgspec
 
 from nettrace.analysis.geo.claim import claim_document, judge, parse_claim
 from nettrace.errors import Invalid
+from nettrace.hub.facts import facts
 from nettrace.hub.placements import Wanted
 from nettrace.hub.solving import Job, solve
 from nettrace.hub.whereabouts import Seen, whereabouts, whereabouts_document
@@ -17,7 +18,6 @@ from nettrace.mcp.stored import Stored
 from nettrace.mcp.tool import Answer, Asked, Call, Host, Hours, Tool
 from nettrace.model.instant import rfc3339
 from nettrace.outside.places import find
-from nettrace.placement.registry.load import built_in
 
 SOLVER_S = 20.0
 SQL_S = 10.0
@@ -101,7 +101,7 @@ async def locate(call: Call) -> Answer:
 
 
 def _located(host: str, seen: list[Seen]) -> Document:
-    return whereabouts_document(whereabouts(host, seen, built_in(), find))
+    return whereabouts_document(whereabouts(host, seen, facts(), find))
 
 
 class Sql(Asked, frozen=True, kw_only=True):

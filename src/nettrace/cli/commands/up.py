@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from nettrace.cli.facts import registry_option, registry_with
 from nettrace.cli.folder import data_option
 from nettrace.cli.output import note
 from nettrace.errors import AccessError, Invalid
@@ -44,12 +45,13 @@ LOCAL = "local"
     "--keep", multiple=True, metavar="WHAT=DAYS",
     help="How long raw, 15m or 1h is kept: raw=365. 730, 90 and 730 days unless set before.",
 )  # fmt: skip
+@registry_option
 @click.option(
     "--public-host", multiple=True, metavar="NAME", help="A name this hub is reached by from outside."
 )
 def command(
     bind: str, data: Path | None, no_node: bool, workers: int, file: Path | None, only_targets: bool,
-    interval: float | None, keep: tuple[str, ...], public_host: tuple[str, ...],
+    interval: float | None, keep: tuple[str, ...], public_host: tuple[str, ...], registry: Path | None,
 ) -> None:  # fmt: skip
     """Run a hub and measure from here; its address is printed once it answers. Ctrl-C ends all of it.
 
@@ -57,6 +59,7 @@ def command(
     """
     from nettrace.catalogue.load import read_file
     from nettrace.hub.assignment import cadence
+    from nettrace.hub.facts import SETTING
     from nettrace.hub.place import Data, default_folder
     from nettrace.hub.programs import Bind, refuse_taken
     from nettrace.store.retention import Retention, changed
@@ -71,6 +74,9 @@ def command(
     if interval is not None:
         cadence(interval)
     changed(Retention(), keep)  # refused before anything is started
+    if registry is not None:
+        registry_with(registry)  # likewise
+        os.environ[SETTING] = str(registry.absolute())
     own = read_file(str(file)) if file else ()
 
     def furnish(link: "HubWriter") -> None:
