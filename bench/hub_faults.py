@@ -257,16 +257,62 @@ async def storm(
     return count(data, names, ledger, kills)
 
 
+class Patience:
+    """How long nothing has come of a hub that could have run: time in which one of its processes waited for a CPU is not counted.
+
+    Starting an API worker takes two seconds of CPU. On a machine that others use too that is half a minute, in which a
+    hub that hangs and one that starts look alike to a clock.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._at = time.monotonic()
+        self._queued = {each.pid: queued_s(each.pid) for each in hub.processes.values()}
+        self.spent_s = 0.0
+
+    def look(self) -> None:
+        """Note what passed since the last look.
+
+        Raises:
+            Stuck: a hub that could run made no progress for half a minute.
+        """
+        now, queued = (
+            time.monotonic(),
+            {each.pid: queued_s(each.pid) for each in self._hub.processes.values()},
+        )
+        waited = max((each - self._queued.get(pid, 0.0) for pid, each in queued.items()), default=0.0)
+        self.spent_s += max(0.0, now - self._at - waited)
+        self._at, self._queued = now, queued
+        if self.spent_s > STUCK_S:
+            states = ", ".join(f"{name} {each.poll()}" for name, each in self._hub.processes.items())
+            raise Stuck(f"no progress in {STUCK_S} s of a hub that could run (exit codes: {states})")
+
+
+STUCK_S = 30
+
+
+class Stuck(Exception):
+    """A hub that does nothing though it could."""
+
+
+def queued_s(pid: int) -> float:
+    """How long the main thread of a process was ready to run and had no CPU, since it began (`/proc/PID/schedstat`)."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
+
+
 async def _progress(ledger: Ledger, names: list[str], hub: Hub) -> None:
     """Wait until every node got something more acknowledged: all of the hub is up and storing."""
     before = dict(ledger.acknowledged)
-    async with asyncio.timeout(30):
-        for name in names:
-            while ledger.acknowledged.get(name, 0) <= before.get(name, 0):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(1):
-                        await ledger.beyond(name, before.get(name, 0))
-                hub.mend()
+    patience = Patience(hub)
+    for name in names:
+        while ledger.acknowledged.get(name, 0) <= before.get(name, 0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await ledger.beyond(name, before.get(name, 0))
+            hub.mend()
+            patience.look()
 
 
 def count(data: Data, names: list[str], ledger: Ledger, kills: int) -> Remains:

@@ -287,10 +287,11 @@ class WriterLink:
             await self._reading
 
     async def _connected(self) -> asyncio.StreamWriter:
+        # From here, before the line: whoever stands behind others waits no longer than they do.
+        deadline = asyncio.get_running_loop().time() + _CONNECT_S
         async with self._connecting:
             if self._writer is not None and self._reading is not None and not self._reading.done():
                 return self._writer
-            deadline = asyncio.get_running_loop().time() + _CONNECT_S
             while True:
                 try:
                     link = dial(self._path)

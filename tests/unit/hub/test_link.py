@@ -211,6 +211,24 @@ async def test_a_link_finds_a_writer_that_was_started_again(store, tmp_path, mon
         await link.close()
 
 
+async def test_those_who_wait_for_a_writer_wait_at_the_same_time(tmp_path, monkeypatch):
+    """One behind the other, the last of many calls gave up many times later than its node had: nobody got an answer."""
+    tries = 0
+
+    def nobody(path):
+        nonlocal tries
+        tries += 1
+        raise Unreachable("nobody there")
+
+    monkeypatch.setattr("nettrace.hub.link.dial", nobody)
+    monkeypatch.setattr("nettrace.hub.link._CONNECT_S", 0.1)
+    link = WriterLink(tmp_path / "writer.sock")
+    calls = [link.call(HubWriter.status) for _ in range(10)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(each, Unreachable) for each in results)
+    assert tries < 2 * len(calls)  # the first tried as long as there was time, the others once
+
+
 async def test_nobody_there_is_said_in_words(tmp_path):
     with pytest.raises(Unreachable, match="nettrace up"):
         blocking_link(tmp_path / "nobody.sock")
