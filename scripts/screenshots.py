@@ -25,7 +25,7 @@ PAGES = {
     "overview": "/", "targets": "/targets", "target": f"/t/{world.MOVED}", "pair": f"/t/{world.MOVED}/from/lon",
     "path": f"/t/{world.MOVED}/path", "matrix": "/matrix", "change": "/matrix?diff=1&w=3h", "map": "/map",
     "leaderboard": "/leaderboard?category=Crypto+Exchanges&from=lon", "compare": f"/compare?hosts={world.MOVED},api.bellwether.example&from=lon",
-    "events": "/events", "event": "/events/ev_0", "signals": "/signals?w=7d", "path-as": f"/t/{world.MOVED}/path?group=as", "fleet": "/fleet", "status": "/status", "status-of": f"/status/{world.MOVED}",
+    "events": "/events", "event": "/events/ev_0", "suspected": "/events/suspected", "signals": "/signals?w=7d", "path-as": f"/t/{world.MOVED}/path?group=as", "fleet": "/fleet", "status": "/status", "status-of": f"/status/{world.MOVED}",
     "playground": f"/playground?op=getLatency&host={world.MOVED}", "pricing": "/pricing", "account": "/account", "login": "/login",
     "embed": f"/status/{world.MOVED}?embed=1&v=lon",
 }  # fmt: skip

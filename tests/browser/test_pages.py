@@ -20,7 +20,7 @@ AXE = (Path(__file__).with_name("vendor") / "axe.min.js").read_text()
 PLAN = Asked(text=example())
 PAGES = (
     "/", "/targets", f"/t/{world.MOVED}", f"/t/{world.ODD}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path",
-    "/matrix", "/matrix?diff=1", "/map", "/leaderboard", "/leaderboard/Equities", f"/compare?hosts={world.MOVED},{world.BROKEN}", "/compare", "/events",
+    "/matrix", "/matrix?diff=1", "/map", "/leaderboard", "/leaderboard/Equities", f"/compare?hosts={world.MOVED},{world.BROKEN}", "/compare", "/events", "/events/suspected",
     "/events/ev_odd", "/signals", "/fleet", "/status", f"/status/{world.MOVED}", f"/status/{world.ODD}", "/playground",
     "/pricing", "/account", "/login", f"/t/{world.MOVED}?embed=1", f"/status/{world.MOVED}?embed=1",
     "/signals?w=7d", f"/t/{world.MOVED}/path?group=as&against={world.BEFORE}", f"/measurements/{world.ASKED}", "/map?embed=1", "/matrix?embed=1", f"/t/{world.MOVED}/path?embed=1",

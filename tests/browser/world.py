@@ -38,6 +38,8 @@ VENUES = (
 )
 MARKUP = "<script>alert(\"&1\")</script> 'n' <b>more</b> 🙂"
 ODD, BROKEN, MOVED, OWN = "odd.example", "api.marlin.example", "api.northgate.example", "private.example"
+RISING = "api.saltmarsh.example"
+"""Slower from everywhere for two rounds: suspected, not proven."""
 EPOCH = "e"
 BEFORE = "2020-01-01T00:00Z"
 """An instant at which nobody had traced anything."""
@@ -69,6 +71,7 @@ def fill(store: StoreWriter, now: Instant, *, hours: float, step_s: int) -> None
     for code, city in CITIES.items():
         enrol(store, code, city, now)
         every = tuple(_entries(code, now, hours, step_s))
+        every = (*every, *_rising(code, now, every[-1].seq))
         every = (*every, *_mesh(code, now, every[-1].seq))
         report = None
         for first in range(0, len(every), 2000):
@@ -131,6 +134,8 @@ def _entries(code: str, now: Instant, hours: float, step_s: int) -> Iterator[Rec
             continue  # the vantage was silent
         for target in targets():
             due = now - (rounds - number) * step_s * NS_PER_S + chance.randrange(step_s // 2) * NS_PER_S
+            if target.host == RISING and share * hours > hours - 1:
+                continue
             seq += 1
             base = usual_ms(code, target)
             if target.host == MOVED and code in {"lon", "fra"} and share > 0.7:
@@ -150,6 +155,15 @@ def _entries(code: str, now: Instant, hours: float, step_s: int) -> Iterator[Rec
                     due,
                     path(code, target, due, longer=base > usual_ms(code, target)),
                 )
+
+
+def _rising(code: str, now: Instant, seq: int) -> Iterator[Record]:
+    """A round each minute of the last hour; the newest two took 60 ms longer."""
+    chance, base = random.Random(f"rising {code}"), usual_ms(code, next(each for each in targets() if each.host == RISING))  # fmt: skip
+    for number in range(60, 0, -1):
+        due = now - number * 60 * NS_PER_S + 50 * NS_PER_S
+        value = base + chance.uniform(0, 1) + (60 if number < 3 else 0)
+        yield record(seq + 61 - number, RISING, "gateway", due, ping(RISING, value, due))
 
 
 def _mesh(code: str, now: Instant, seq: int) -> Iterator[Record]:
@@ -251,6 +265,7 @@ __all__ = [
     "MOVED",
     "ODD",
     "OWN",
+    "RISING",
     "enrol",
     "fill",
     "give_key",

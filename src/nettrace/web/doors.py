@@ -29,6 +29,7 @@ from nettrace.web.rankings import ranking_doors
 from nettrace.web.signals import signal_doors
 from nettrace.web.site import asset, digest, headers, page, serve_static
 from nettrace.web.status import status_doors
+from nettrace.web.suspected import suspected_doors
 from nettrace.web.targets import target_doors
 from nettrace.web.visitor import cookie, same_origin
 
@@ -40,6 +41,7 @@ def page_doors(hub: Hub) -> list[HTTPRouteHandler]:
         *target_doors(hub),
         *ranking_doors(hub),
         *event_doors(hub),
+        *suspected_doors(hub),
         *signal_doors(hub),
         *map_doors(hub),
         *path_doors(hub),

@@ -10,12 +10,15 @@ from litestar.handlers import HTTPRouteHandler
 
 from nettrace.hub.latest import Snapshot
 from nettrace.hub.query import group_of, known_regions, readings, shown, speaking
+from nettrace.hub.suspicion import Suspected
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Lifecycle, Target
+from nettrace.store.port import StoreReader
 from nettrace.web.causes import CauseRow, legs_in_words, standing_rows
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.measurements import box
+from nettrace.web.suspected import HREF, refresh_ms, seldom, suspicion, words
 from nettrace.web.targets import Row, row_of
 
 _WORST = 8
@@ -73,15 +76,23 @@ async def overview_page(visit: Visit) -> Response[Any]:
     vantages = vantage_lines(visit.snapshot, visit.now)
     troubles = [] if visit.caller is None else find_troubles(visit.snapshot, targets, visit.now)
     categories = category_lines(visit.snapshot, targets, visit.now)
-    rows = await visit.hub.readers.run(lambda reader: standing_rows(reader, visit)) if visit.caller else []
+    rows, suspect = (
+        await visit.hub.readers.run(lambda reader: _standing(reader, visit)) if visit.caller else ([], None)
+    )
     wrong = [row for row in rows if row.state == "open"]
     past = [row for row in rows if row.state != "open" and _lately(row, visit.now)]
     told = {
-        "page": "overview", "headline": headline(categories, vantages, len(troubles), wrong), "vantages": vantages, "troubles": troubles[:_WORST],
+        "page": "overview", "headline": headline(categories, vantages, len(troubles), wrong, 0 if suspect is None else len(suspect.pairs)), "vantages": vantages, "troubles": troubles[:_WORST],
         "more": max(0, len(troubles) - _WORST), "categories": categories, "stranger": visit.caller is None,
-        "wrong": wrong[:_LINES], "legs": legs_in_words(visit, wrong[:_LEGS]), "more_wrong": max(0, len(wrong) - _LINES), "rows": past[:_LINES], "more_rows": max(0, len(past) - _LINES), **box(visit),
+        "suspect": suspect, "refresh_ms": refresh_ms(visit.snapshot), "suspect_words": words(suspect) if suspect else "", "seldom": seldom(suspect) if suspect else "", "suspect_href": HREF, "wrong": wrong[:_LINES], "legs": legs_in_words(visit, wrong[:_LEGS]), "more_wrong": max(0, len(wrong) - _LINES), "rows": past[:_LINES], "more_rows": max(0, len(past) - _LINES), **box(visit),
     }  # fmt: skip
     return visit.page("overview.html", told)
+
+
+def _standing(reader: StoreReader, visit: Visit) -> tuple[list[CauseRow], Suspected | None]:
+    """What is proven, and what is suspected beside it."""
+    rows = standing_rows(reader, visit)
+    return rows, suspicion(reader, visit, [row for row in rows if row.state == "open"])
 
 
 def vantage_lines(snapshot: Snapshot, now: Instant) -> list[VantageLine]:
@@ -143,6 +154,7 @@ def headline(
     vantages: Sequence[VantageLine],
     troubles: int,
     wrong: Sequence[CauseRow] = (),
+    suspected: int = 0,
 ) -> tuple[str, str]:
     """One sentence on everything, and its state: what is worse now comes before who answers at all.
 
@@ -159,15 +171,15 @@ def headline(
             if not silent
             else ("Every vantage is silent.", "bad")
         )
-    words = f"{_degraded(wrong)}{answering} of {total} targets answer"
+    told = f"{_degraded(wrong)}{_suspicious(suspected)}{answering} of {total} targets answer"
     if failed:
-        words += f"; {failed} do{'es' if failed == 1 else ''} not"
+        told += f"; {failed} do{'es' if failed == 1 else ''} not"
     elif troubles:
-        words += f"; {troubles} way{'s' if troubles != 1 else ''} to them fail{'s' if troubles == 1 else ''}"
+        told += f"; {troubles} way{'s' if troubles != 1 else ''} to them fail{'s' if troubles == 1 else ''}"
     if silent:
-        words += f"; {silent} of {len(vantages)} vantages {'is' if silent == 1 else 'are'} silent"
+        told += f"; {silent} of {len(vantages)} vantages {'is' if silent == 1 else 'are'} silent"
     grave = failed or any(row.story.severity == "critical" for row in wrong)
-    return words + ".", "bad" if grave else "slow" if silent or troubles or wrong else "good"
+    return told + ".", "bad" if grave else "slow" if silent or troubles or wrong or suspected else "good"
 
 
 def _degraded(wrong: Sequence[CauseRow]) -> str:
@@ -177,6 +189,11 @@ def _degraded(wrong: Sequence[CauseRow]) -> str:
     pairs = len({pair for row in wrong for pair in row.story.worse or row.cause.pairs})
     causes = "" if len(wrong) == 1 else f" by {len(wrong)} causes"
     return f"{pairs} pair{' is' if pairs == 1 else 's are'} degraded now{causes}; "
+
+
+def _suspicious(pairs: int) -> str:
+    """How much may be worse, to stand before the rest of a sentence."""
+    return f"{pairs} pair{' is' if pairs == 1 else 's are'} suspected to be worse; " if pairs else ""
 
 
 def _best(snapshot: Snapshot, target: Target, now: Instant) -> Row | None:

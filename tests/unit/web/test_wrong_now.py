@@ -6,14 +6,17 @@ from typing import Any, cast
 import pytest
 from tests.unit.hub.test_cause import event
 
+from nettrace.analysis.signals.suspect import Outside
 from nettrace.hub.cause import causes
 from nettrace.hub.story import Became, Story
+from nettrace.hub.suspicion import Suspected
 from nettrace.model.instant import NS_PER_S
 from nettrace.web.causes import row_of_story
 from nettrace.web.door import Visit
 from nettrace.web.events import stretch_of
 from nettrace.web.map import Spot, labelled, way
 from nettrace.web.overview import CategoryLine, headline
+from nettrace.web.suspected import told_already
 
 MINUTE = 60 * NS_PER_S
 NOW = 1000 * MINUTE
@@ -69,3 +72,15 @@ def test_a_way_has_only_the_points_that_matter_and_no_line_along_the_pole() -> N
     assert way((40.7, -74.0), (51.5, -0.1)).count(" ") + way((40.7, -74.0), (51.5, -0.1)).count("-") < 30
     over_the_pole = way((41.9, -87.6), (22.3, 114.2))
     assert over_the_pole.count("M") == 2
+
+
+def test_what_is_suspected_stands_in_the_headline_until_it_is_proven() -> None:
+    words, state = headline(WELL, [], 0, (), 6)
+    assert (words, state) == ("6 pairs are suspected to be worse; 24 of 24 targets answer.", "slow")
+    above = Outside(rounds=2, low_ns=20, high_ns=22, usual=30, now_ns=70)
+    pairs = tuple(
+        ((vantage, target), above) for vantage, target in (("nyc", "x"), ("nyc", "y"), ("lon", "z"))
+    )
+    found = Suspected(since=NOW, pairs=pairs, shared="", rounds=2, counted=3, of=6, chance=1e-6, every_s=6e7)
+    assert not told_already(found, [])
+    assert told_already(found, [row_of_story(story(Became.OPEN), NOW)]), "two of its three pairs are proven"

@@ -159,7 +159,7 @@ export function setUpLive() {
     behind += 1;
     if (source.readyState === EventSource.CLOSED) say("off", "not live"); else say("lost", behind > 1 ? "connection lost, trying" : "reconnecting");
   });
-  setInterval(() => { void refresh(); }, REFRESH_MS);
+  setInterval(() => { void refresh(); }, Number(document.body.dataset.refresh) || REFRESH_MS);
   if (document.querySelector("[data-rest]:not([data-whole])")) refreshSoon(); // once what is worst has been painted
   document.addEventListener("toggle", () => {
     for (const [row, round] of unseen) if (!row.closest("details:not([open])")) { unseen.delete(row); show(row, round); }
