@@ -6,12 +6,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import click
+
 from nettrace.errors import NetTraceError, SourceError
 
 if TYPE_CHECKING:
     from nettrace.outside.providers.port import Provider
     from nettrace.placement.fleet import Machine
     from nettrace.placement.fleet_file import Fleet, Prices
+
+
+file_option = click.option(
+    "--file", "file", default="fleet.toml", show_default=True, metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False), help="What the fleet should be.",
+)  # fmt: skip
 
 
 def fleet_of(file: Path) -> "Fleet":
@@ -40,7 +48,10 @@ def providers_of(fleet: "Fleet", data: Path | None) -> "dict[str, Provider]":
     from nettrace.outside.providers.ssh import SshMachines
 
     named = {group.provider for group in fleet.machines}
-    made: dict[str, Provider] = {"local": LocalMachines(fleet.name, folder_of(data).folder / "fleet")}
+    folder = folder_of(data).folder / "fleet"
+    program = fleet.local.program
+    local = LocalMachines(fleet.name, folder, program) if program else LocalMachines(fleet.name, folder)
+    made: dict[str, Provider] = {"local": local}
     if fleet.fly is not None:
         made["fly"] = FlyMachines(fleet, fleet.fly, Secret(secret(fleet.fly.token, "[fly] token")))
     if "ssh" in named:

@@ -186,7 +186,14 @@ class Recorder:
             changed = self._board.answered(request, [vantage])
             if changed is not None:
                 self._store.put_request(changed)
-        said = (report.version, report.methods, report.problems, report.epoch, report.assignment)
+        said = (
+            report.version,
+            report.methods,
+            report.problems,
+            report.epoch,
+            report.assignment,
+            report.resting and not report.backlog,
+        )
         last, before = self._heard.get(report.node, (-HEARD_NS, ()))
         if at - last >= HEARD_NS or said != before:
             self._heard[report.node] = (at, said)

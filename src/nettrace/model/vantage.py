@@ -100,6 +100,7 @@ class Vantage(msgspec.Struct, frozen=True, kw_only=True):
         reflector: ADDRESS:PORT of its STAMP reflector, by its own report; empty for none.
         lost_records: records its spool had to drop, all in all; each drop is a stated gap.
         load: how its machine is, by its newest report.
+        resting: by the same report it measures nothing, because it was drained.
         backlog: entries that wait in its spool, `oldest_at` since when, by the same report.
     """
 
@@ -119,5 +120,6 @@ class Vantage(msgspec.Struct, frozen=True, kw_only=True):
     lost_records: int = 0
     reflector: str = ""
     load: Load | None = None
+    resting: bool = False
     backlog: int = 0
     oldest_at: Instant | None = None

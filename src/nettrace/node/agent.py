@@ -295,7 +295,11 @@ class _Node:
         except (NetTraceError, OSError) as error:
             self.say(f"assignment {assignment.version} cannot be measured: {error}")
             return
-        self._about = msgspec.structs.replace(self._about, assignment=assignment.version)
+        self._about = msgspec.structs.replace(
+            self._about, assignment=assignment.version, resting=assignment.drained
+        )
+        if assignment.drained and self._uplink is not None:
+            self._uplink.hurry()  # who waits for it to be empty need not wait for a heartbeat
         what = "drained: nothing is measured" if assignment.drained else f"{self._runner.series} series"
         self.say(f"assignment {assignment.version}: {what}")
 

@@ -76,6 +76,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     synchronised: bool | None = None
     reflector: str = ""
     load: Load | None = None
+    resting: bool = False
 
 
 class Pauses:
@@ -141,6 +142,10 @@ class Uplink:
     def start(self) -> None:
         """Begin to report."""
         self._thread.start()
+
+    def hurry(self) -> None:
+        """Report as soon as a report may be."""
+        self._keeper.news.set()
 
     def stop(self, patience_s: float) -> None:
         """End within `patience_s`; what is not sent stays in the spool."""
@@ -216,6 +221,7 @@ class Uplink:
             problems=about.problems,
             reflector=about.reflector,
             load=about.load,
+            resting=about.resting,
             backlog=self._keeper.backlog,
             oldest_at=self._keeper.oldest_at(),
         )

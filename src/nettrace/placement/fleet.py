@@ -199,7 +199,8 @@ def _placed(each: Wanted, regions: frozenset[str] | None, note: Callable[[str], 
 def _differences(each: Wanted, machine: Machine) -> Iterable[str]:
     for word, is_, should in (("size", machine.size, each.size), ("image", machine.image, each.image)):
         if is_ and should and is_ != should:
-            yield f"{each.name} has {word} {is_}, wanted is {should}: destroy it and apply to replace it"
+            how = "nettrace fleet upgrade" if word == "image" else "destroy it and apply to replace it"
+            yield f"{each.name} has {word} {is_}, wanted is {should}: {how}"
     if machine.place not in each.places:
         yield f"{each.name} stands in {machine.place}, which the file does not name any more"
 

@@ -54,6 +54,12 @@ class Ssh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program: tuple[str, ...] = ("nettrace",)
 
 
+class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What starts NetTrace here; empty is the one that reads this."""
+
+    program: tuple[str, ...] = ()
+
+
 class Fleet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole file.
 
@@ -70,6 +76,7 @@ class Fleet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure_http: bool = False
     fly: Fly | None = None
     ssh: Ssh = Ssh()
+    local: Local = Local()
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -62,6 +62,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         reflector: ADDRESS:PORT where other nodes reach this one's STAMP reflector; empty for none.
         assignment: version of the assignment the node works by, 0 for none.
         load: how the node's machine is.
+        resting: it measures nothing, by the hub's word: what waits in its spool is all there will be.
     """
 
     node: str
@@ -79,6 +80,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reflector: str = ""
     protocol: int = PROTOCOL
     load: Load | None = None
+    resting: bool = False
 
 
 class Cadence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

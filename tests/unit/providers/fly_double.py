@@ -42,8 +42,12 @@ class Fly:
                 return 200, {"name": found[1], "digest": "d", "version": len(self.secrets)}
             if path == "/apps/nodes/machines":
                 return self._list(query) if method == "GET" else self._create(body)
+            if found := re.fullmatch(r"/apps/nodes/machines/(\w+)/metadata/(\w+)", path):
+                assert method == "DELETE"
+                known = self.machines[found[1]]["config"]["metadata"].pop(found[2], None)
+                return (204, None) if known else (404, {"error": "no such metadata"})
             if found := re.fullmatch(r"/apps/nodes/machines/(\w+)(/\w+)?", path):
-                return self._one(method, found[1], found[2] or "")
+                return self._one(method, found[1], found[2] or "", body)
             return 404, {"error": f"no {path}"}
 
     def _list(self, query: dict[str, list[str]]) -> tuple[int, Any]:
@@ -68,12 +72,18 @@ class Fly:
         made["state"] = "started"
         return 200, made
 
-    def _one(self, method: str, id_: str, verb: str) -> tuple[int, Any]:
+    def _one(self, method: str, id_: str, verb: str, body: Any) -> tuple[int, Any]:
         machine = self.machines.get(id_)
         if machine is None:
             return 404, {"error": "machine not found"}
         if method == "DELETE":
             return 200, {"ok": bool(self.machines.pop(id_))}
+        if method == "POST" and not verb:
+            if machine["region"] in self.full:
+                status, text = self.full[machine["region"]]
+                return status, {"error": text}
+            machine["config"], machine["state"] = body["config"], "started"
+            return 200, machine
         if verb in {"/start", "/stop"}:
             machine["state"] = "started" if verb == "/start" else "stopped"
             return 200, {"ok": True}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
+import msgspec
 import pytest
 from tests.unit.providers.fly_double import Fly, serving
 
@@ -231,3 +232,50 @@ def test_a_full_host_at_start_is_said_so(fly: Fly, waits: list[float]) -> None:
 def test_the_token_never_goes_out_in_the_clear() -> None:
     with pytest.raises(ConfigError, match="in the clear"):
         Rest("http://api.machines.dev/v1", Secret("x"))
+
+
+def replacing(fly: Fly, waits: list[float]) -> tuple[FlyMachines, Machine, Order]:
+    machines = client(fly, waits)
+    made = machines.create(order(), "fra")
+    new = msgspec.structs.replace(order().wanted, image="registry.fly.io/nodes:2")
+    return machines, made, msgspec.structs.replace(order(), wanted=new, token=Secret("nt_enrol_second"))
+
+
+def test_a_machine_gets_another_image_and_keeps_everything_else(fly: Fly, waits: list[float]) -> None:
+    machines, made, new = replacing(fly, waits)
+    before = fly.machines[made.id]["config"]
+    machines.replace(made, new)
+    machines.replace(made, new)  # once more, after an interruption
+    config = fly.machines[made.id]["config"]
+    assert config["image"] == "registry.fly.io/nodes:2"
+    assert {name: config[name] for name in before if name not in {"image", "metadata"}} == {
+        name: before[name] for name in before if name not in {"image", "metadata"}
+    }
+    (secret,) = fly.secrets.values()
+    assert base64.b64decode(secret) == b"nt_enrol_second", "a disk that is lost can enrol again"
+    machines.settle(made)
+    machines.settle(made)
+    assert config["metadata"] == before["metadata"]
+    assert [each.image for each in machines.machines()] == ["registry.fly.io/nodes:2"]
+
+
+def test_a_machine_gets_back_the_image_it_had(fly: Fly, waits: list[float]) -> None:
+    machines, made, new = replacing(fly, waits)
+    machines.replace(made, new)
+    machines.replace(made, new)
+    machines.restore(made)
+    assert fly.machines[made.id]["config"]["image"] == "registry.fly.io/nodes:1"
+    assert "nettrace_image_before" not in fly.machines[made.id]["config"]["metadata"]
+    machines.restore(made)  # nothing is kept: it runs what it has
+
+
+def test_a_full_host_and_a_stranger_are_not_replaced(fly: Fly, waits: list[float]) -> None:
+    machines, made, new = replacing(fly, waits)
+    fly.full = {"fra": (412, "insufficient resources available to fulfill request")}
+    with pytest.raises(NoCapacity, match="cannot replace nettrace-fra"):
+        machines.replace(made, new)
+    assert fly.machines[made.id]["config"]["image"] == "registry.fly.io/nodes:1"
+    stranger = Machine("fly", fly.foreign("x"), "x", "fra", "started")
+    for do in (lambda: machines.replace(stranger, new), lambda: machines.restore(stranger)):
+        with pytest.raises(Refused, match="left alone"):
+            do()

@@ -79,6 +79,55 @@ def test_a_process_is_made_found_again_started_again_and_destroyed(
     assert (states(local), list((tmp_path / "fleet").glob("nt-*"))) == ([], [])
 
 
+def another(folder: Path, version: str) -> LocalMachines:
+    """The same fleet with another release's program, which tells its version."""
+    program = folder / f"release-{version}"
+    program.write_text(
+        sleeper(folder)
+        .read_text()
+        .replace(
+            "import pathlib, signal, sys\n",
+            f"import pathlib, signal, sys\nif '--version' in sys.argv: sys.exit(print('nettrace, version {version}'))\n",
+        )
+    )
+    program.chmod(stat.S_IRWXU)
+    return LocalMachines("nt", folder / "fleet", (str(program),))
+
+
+def test_a_process_is_replaced_by_another_program_on_the_same_folder_and_put_back(
+    local: LocalMachines, tmp_path: Path
+) -> None:
+    made, home, new = local.create(order(), "here"), tmp_path / "fleet/nt-here", another(tmp_path, "9.1")
+    until((home / "node/identity.json").exists)
+    assert new.version("here") == "9.1"
+    (home / "node/spool").write_text("kept")
+    first = (home / "command").read_text()
+    for _ in range(2):  # once more, after an interruption
+        new.replace(made, order())
+    assert len(processes(tmp_path)) == 1
+    assert "release-9.1" in (home / "command").read_text()
+    assert (home / "node/spool").read_text() == "kept"
+    new.restore(made)
+    new.restore(made)
+    assert ((home / "command").read_text(), states(local)) == (first, [("nt-here", "started")])
+    assert len(processes(tmp_path)) == 1
+    new.replace(made, order())
+    new.settle(made)
+    new.restore(made)
+    assert "release-9.1" in (home / "command").read_text(), "what was settled stays"
+
+
+def test_what_will_not_start_is_said_so_and_put_back(local: LocalMachines, tmp_path: Path) -> None:
+    made = local.create(order(), "here")
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho no such library >&2; exit 1\n")
+    broken.chmod(stat.S_IRWXU)
+    with pytest.raises(Refused, match="no such library"):
+        LocalMachines("nt", tmp_path / "fleet", (str(broken),)).replace(made, order())
+    local.restore(made)
+    assert states(local) == [("nt-here", "started")]
+
+
 def test_the_token_is_in_a_file_for_its_owner_and_in_no_command_line(
     local: LocalMachines, tmp_path: Path
 ) -> None:

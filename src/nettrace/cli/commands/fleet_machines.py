@@ -1,6 +1,5 @@
-"""`nettrace fleet plan|apply|ls|status|logs|destroy`: the machines nodes run on, from one fleet.toml."""
+"""`nettrace fleet plan|apply|upgrade|ls|status|logs|destroy`: the machines nodes run on, from one fleet.toml."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
@@ -9,22 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nettrace.cli.fleet_facts import fleet_of, machines_of, prices_of, providers_of, regions_of
+from nettrace.cli.commands.fleet_upgrade import upgrade_command
+from nettrace.cli.fleet_doing import confirmed, hub_here, minted, node_of
+from nettrace.cli.fleet_facts import file_option, fleet_of, machines_of, prices_of, providers_of, regions_of
 from nettrace.cli.folder import data_option
-from nettrace.errors import Conflict, Invalid, NetTraceError, NotFound
+from nettrace.errors import Conflict, NetTraceError, NotFound
 
 if TYPE_CHECKING:
-    from nettrace.outside.providers.port import Provider, Secret
-    from nettrace.placement.fleet import Machine, Plan, Wanted
+    from nettrace.outside.providers.port import Provider
+    from nettrace.placement.fleet import Machine, Plan
     from nettrace.placement.fleet_file import Fleet
 
-TOKEN_HOURS = 1.0
-"""How long the token of a machine that is being made can be used."""
-
-file_option = click.option(
-    "--file", "file", default="fleet.toml", show_default=True, metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False), help="What the fleet should be.",
-)  # fmt: skip
 names_argument = click.argument("names", nargs=-1, metavar="[MACHINE]...")
 
 
@@ -93,62 +87,14 @@ def apply_command(file: Path, confirm: str | None, data: Path | None) -> None:
     _show(plan, click.echo)
     if not plan.steps:
         return
-    _hub_here(data)
-    _confirmed(confirm, plan.confirm, "Take these steps?", "nettrace fleet plan shows it")
-    done = apply(plan, providers, _node_of(fleet), _minted(data), click.echo)
+    hub_here(data)
+    confirmed(confirm, plan.confirm, "Take these steps?", "nettrace fleet plan shows it")
+    done = apply(plan, providers, node_of(fleet), minted(data), click.echo)
     if done.failed:
         raise Conflict(
             f"{len(done.failed)} of {len(plan.steps)} steps failed",
             "Apply again: what is done is not done twice",
         )
-
-
-def _hub_here(data: Path | None) -> None:
-    """Tokens of a hub that does not exist let nobody in."""
-    from nettrace.hub.open import folder_of
-
-    place = folder_of(data)
-    if not place.database.exists():
-        raise NotFound(
-            f"there is no hub in {place.folder}", "Run it on the hub's machine, or give --data DIR"
-        )
-
-
-def _confirmed(given: str | None, right: str, question: str, hint: str) -> None:
-    """Ends here unless a person or the right token says yes."""
-    if given is None and sys.stdin.isatty():
-        click.confirm(question, abort=True)
-    elif given is None:
-        raise Invalid("nobody confirmed it", f"Give --confirm {right}")
-    elif given != right:
-        raise Conflict("the token is of another plan: something changed since", hint)
-
-
-def _node_of(fleet: "Fleet") -> "Callable[[Wanted, str], tuple[str, ...]]":
-    """What a node is told beside its token: the hub and, where a region is known, where it stands."""
-    from nettrace.outside.places import find
-
-    def told(wanted: "Wanted", place: str) -> tuple[str, ...]:
-        words = ["--hub", fleet.hub, *(["--insecure-http"] if fleet.insecure_http else [])]
-        known = find(f"fly:{place}") if wanted.provider == "fly" else None
-        if known is not None:
-            words += ["--city", known.name, "--at", f"{known.latitude},{known.longitude}"]
-            words += ["--country", known.country] if known.country else []
-        return tuple(words)
-
-    return told
-
-
-def _minted(data: Path | None) -> "Callable[[str], Secret]":
-    from nettrace.hub.enrolment import make_token
-    from nettrace.hub.open import folder_of, writer
-    from nettrace.outside.providers.port import Secret
-
-    def token(code: str) -> "Secret":
-        with writer(folder_of(data)) as store:
-            return Secret(make_token(store, code, time.time_ns(), TOKEN_HOURS * 3600))
-
-    return token
 
 
 @click.command("ls")
@@ -280,7 +226,7 @@ def destroy_command(
             f"Nothing was done. To destroy these {len(chosen)}: the same command with --confirm {right}"
         )
         return
-    _confirmed(confirm, right, "", "Without --confirm the command shows what is there now")
+    confirmed(confirm, right, "", "Without --confirm the command shows what is there now")
     failed = [
         each.name for each in chosen if not _destroyed(each, providers[each.provider], fleet.name, data)
     ]
@@ -344,5 +290,5 @@ def _to_stderr(line: str) -> None:
 
 
 COMMANDS = (
-    plan_command, apply_command, ls_command, status_command, logs_command, destroy_command, config_command,
+    plan_command, apply_command, upgrade_command, ls_command, status_command, logs_command, destroy_command, config_command,
 )  # fmt: skip

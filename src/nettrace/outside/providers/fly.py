@@ -17,6 +17,7 @@ from nettrace.placement.fleet import GONE, TOKEN_FILE, Machine
 from nettrace.placement.fleet_file import Fleet, Fly, split_size
 
 LABEL = "nettrace_fleet"
+_BEFORE = "nettrace_image_before"
 DATA = "/var/lib/nettrace/node"
 _FULL = re.compile(
     r"insufficient (?:resources|memory|cpus?|capacity)|no capacity|at capacity|could not reserve|over the allowed quota",
@@ -84,6 +85,44 @@ class FlyMachines:
         if answer.status >= 500 and (made := self._named(name)):
             return made
         return _machine(self._good(answer, f"create {name} in {place}"))
+
+    def version(self, place: str) -> None:
+        """Not known before the image runs: the node's own report tells."""
+
+    def replace(self, machine: Machine, order: Order) -> None:
+        """Give it the file's image; the rest of its configuration stays.
+
+        Whether Fly keeps the file system through that is not promised, so a new enrolment token goes along: a node
+        that finds its identity never looks at it.
+        """
+        config = self._mine(machine)["config"]
+        version = self._hand_over(_secret_name(machine.name), order.token)
+        kept = {_BEFORE: config["image"]} | config["metadata"]
+        self._update(machine, {**config, "image": order.wanted.image, "metadata": kept}, version)
+
+    def restore(self, machine: Machine) -> None:
+        """Give it the image it had."""
+        config = self._mine(machine)["config"]
+        metadata = dict(config["metadata"])
+        image = metadata.pop(_BEFORE, None)
+        if image is None:
+            self.start(machine)
+        else:
+            self._update(machine, {**config, "image": image, "metadata": metadata})
+
+    def settle(self, machine: Machine) -> None:
+        """Forget the image it had."""
+        self._mine(machine)
+        gone = self._rest.call("DELETE", f"{self._app}/machines/{machine.id}/metadata/{_BEFORE}")
+        if gone.status >= 300 and gone.status != 404:
+            self._good(gone, f"forget the image before of {machine.name}")
+
+    def _update(self, machine: Machine, config: dict[str, Any], secrets: int = 0) -> None:
+        body: dict[str, Any] = {"config": config}
+        if secrets:
+            body["min_secrets_version"] = secrets
+        answer = self._rest.call("POST", f"{self._app}/machines/{machine.id}", body)
+        self._good(answer, f"replace {machine.name}")
 
     def start(self, machine: Machine) -> None:
         """Start it."""
@@ -158,12 +197,15 @@ class FlyMachines:
     def _named(self, name: str) -> Machine | None:
         return next((each for each in self.machines() if each.name == name), None)
 
-    def _mine(self, machine: Machine) -> None:
+    def _mine(self, machine: Machine) -> dict[str, Any]:
+        """What Fly says of it."""
         answer = self._rest.call("GET", f"{self._app}/machines/{machine.id}")
         if answer.status == 404:
             raise NotFound(f"{machine.name} is gone")
-        if _label(self._good(answer, f"look at {machine.name}")) != self._label:
+        found: dict[str, Any] = self._good(answer, f"look at {machine.name}")
+        if _label(found) != self._label:
             raise Refused(f"machine {machine.id} is not of the fleet '{self._label}'", "It is left alone")
+        return found
 
     def _good(self, answer: Answer, what: str) -> Any:
         """The data of a good answer."""

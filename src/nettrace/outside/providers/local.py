@@ -35,6 +35,22 @@ class LocalMachines:
         """Start it again."""
         self._shell.start(machine)
 
+    def version(self, place: str) -> str:
+        """What the program calls its version."""
+        return self._shell.version()
+
+    def replace(self, machine: Machine, order: Order) -> None:
+        """Start the program in the place of what runs, on the same folder."""
+        self._shell.replace(machine, order)
+
+    def restore(self, machine: Machine) -> None:
+        """Start again what ran before."""
+        self._shell.restore(machine)
+
+    def settle(self, machine: Machine) -> None:
+        """Forget what ran before."""
+        self._shell.settle(machine)
+
     def destroy(self, machine: Machine) -> None:
         """Stop it and remove its folder."""
         self._shell.destroy(machine)

@@ -93,6 +93,40 @@ class Provider(Protocol):
         """
         ...
 
+    def version(self, place: str) -> str | None:
+        """The version of NetTrace that a machine made or replaced at this place would run; None is only known then.
+
+        Raises:
+            Refused: there is none. Unreachable: no answer.
+        """
+        ...
+
+    def replace(self, machine: Machine, order: Order) -> None:
+        """Stop what runs and start what the order says, with the same name, identity and spool.
+
+        What ran before is kept until `settle`; done again after an interruption, the same is kept.
+
+        Raises:
+            NoCapacity, Refused, Unreachable: it may or may not run; `restore` puts back what was.
+        """
+        ...
+
+    def restore(self, machine: Machine) -> None:
+        """Let it run again what it ran before `replace`; where nothing is kept, what it has.
+
+        Raises:
+            NoCapacity, Refused, Unreachable: it does not.
+        """
+        ...
+
+    def settle(self, machine: Machine) -> None:
+        """Forget what ran before.
+
+        Raises:
+            Refused, Unreachable: it is kept still.
+        """
+        ...
+
     def logs(self, machine: Machine, lines: int) -> list[str]:
         """Its newest lines of log, oldest first.
 

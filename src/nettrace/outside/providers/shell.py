@@ -38,11 +38,19 @@ start() {
   done
   tail -n 3 "$dir/log" >&2; exit 45
 }
-if [ "$verb" != list ] && [ "$verb" != logs ]; then
+if [ "$verb" != list ] && [ "$verb" != logs ] && [ "$verb" != version ]; then
   mkdir -p "$base"; exec 9>"$base/.lock"  # one at a time; the kernel lets go of it whatever happens to us
   command -v flock >/dev/null 2>&1 || { echo "there is no program flock here (util-linux)" >&2; exit 44; }
   flock 9
 fi
+stop() {
+  alive "$dir" || return 0
+  kill -TERM "$pid" 2>/dev/null || :; tries=0
+  while alive "$dir" && [ $tries -lt 80 ]; do sleep 0.1; tries=$((tries + 1)); done
+  if alive "$dir"; then kill -KILL "$pid" 2>/dev/null || :; fi
+}
+order() { printf '%s' "$fleet" >"$dir/fleet"; cat >"$dir/token"
+  { printf '%s\n' "$@"; printf '%s\n' --token-file "$dir/token" --data "$dir/node"; } >"$dir/command.new"; }
 case $verb in
 list) for each in "$base"/*/; do each=${each%/}
     if ours "$each"; then printf '%s\t%s\n' "${each##*/}" "$(state "$each")"; fi
@@ -54,18 +62,20 @@ create)
     ours "$dir" || { echo "$dir is not this fleet's" >&2; exit 43; }
     [ "$(state "$dir")" = unfinished ] || { printf '%s\t%s\n' "$name" "$(state "$dir")"; exit 0; }
   }
-  printf '%s' "$fleet" >"$dir/fleet"; cat >"$dir/token"
-  { printf '%s\n' "$@"; printf '%s\n' --token-file "$dir/token" --data "$dir/node"; } >"$dir/command.new"
-  mv "$dir/command.new" "$dir/command"
+  order "$@"; mv "$dir/command.new" "$dir/command"
   start; printf '%s\tstarted\n' "$name" ;;
 start) ours "$dir" || exit 43; start ;;
 destroy) [ -d "$dir" ] || exit 0; ours "$dir" || exit 43
-  if alive "$dir"; then
-    kill -TERM "$pid" 2>/dev/null || :; tries=0
-    while alive "$dir" && [ $tries -lt 80 ]; do sleep 0.1; tries=$((tries + 1)); done
-    if alive "$dir"; then kill -KILL "$pid" 2>/dev/null || :; fi
-  fi
-  rm -rf -- "$dir" ;;
+  stop; rm -rf -- "$dir" ;;
+version) command -v "$1" >/dev/null 2>&1 || { echo "there is no program $1 here" >&2; exit 44; }
+  "$@" --version ;;
+replace) ours "$dir" || exit 43
+  [ -e "$dir/command.old" ] || cp "$dir/command" "$dir/command.old"
+  order "$@"; stop; mv "$dir/command.new" "$dir/command"; start ;;
+restore) ours "$dir" || exit 43
+  if [ -e "$dir/command.old" ]; then stop; mv "$dir/command.old" "$dir/command"; fi
+  start ;;
+settle) ours "$dir" || exit 43; rm -f "$dir/command.old" ;;
 logs) ours "$dir" || exit 43; tail -n "$1" "$dir/log" 2>/dev/null || : ;;
 esac
 """
@@ -93,10 +103,24 @@ class Shell:
 
     def create(self, order: Order) -> Machine:
         """Make the folder, hand the token over, start."""
-        name = order.wanted.name
-        command = [*self._program, "node", *order.node, "--region", order.wanted.code]
-        said = self._run("create", name, *command, given=order.token.reveal())
+        said = self._run("create", order.wanted.name, *self._command(order), given=order.token.reveal())
         return self._machine(*said.splitlines()[-1].split("\t"))
+
+    def version(self) -> str:
+        """What the program over there calls its version."""
+        return (self._run("version", "", *self._program).split() or [""])[-1]
+
+    def replace(self, machine: Machine, order: Order) -> None:
+        """Stop it, keep its command as `command.old`, start the new one on the same folder."""
+        self._run("replace", machine.name, *self._command(order), given=order.token.reveal())
+
+    def restore(self, machine: Machine) -> None:
+        """Start the kept command; it runs what that program is by now."""
+        self._run("restore", machine.name)
+
+    def settle(self, machine: Machine) -> None:
+        """Remove the kept command."""
+        self._run("settle", machine.name)
 
     def start(self, machine: Machine) -> None:
         """Start a node that stopped."""
@@ -109,6 +133,9 @@ class Shell:
     def logs(self, machine: Machine, lines: int) -> list[str]:
         """What it printed."""
         return self._run("logs", machine.name, str(lines)).splitlines()
+
+    def _command(self, order: Order) -> list[str]:
+        return [*self._program, "node", *order.node, "--region", order.wanted.code]
 
     def _machine(self, name: str, state: str) -> Machine:
         return Machine(self._provider, f"{self._place}/{name}", name, self._place, state)

@@ -28,6 +28,22 @@ class SshMachines:
         """Start it again, after that host's restart for instance."""
         self._at(machine.place).start(machine)
 
+    def version(self, place: str) -> str:
+        """What that host's program calls its version."""
+        return self._at(place).version()
+
+    def replace(self, machine: Machine, order: Order) -> None:
+        """Start the file's program in the place of what runs there, on the same folder."""
+        self._at(machine.place).replace(machine, order)
+
+    def restore(self, machine: Machine) -> None:
+        """Start again what ran there before."""
+        self._at(machine.place).restore(machine)
+
+    def settle(self, machine: Machine) -> None:
+        """Forget what ran there before."""
+        self._at(machine.place).settle(machine)
+
     def destroy(self, machine: Machine) -> None:
         """Stop it and remove its folder; the host stays as it is."""
         self._at(machine.place).destroy(machine)

@@ -107,7 +107,8 @@ class EmbeddedWriter:
             changed = msgspec.structs.replace(
                 known, last_seen=at, version=report.version or known.version, methods=report.methods or known.methods,
                 problems=report.problems, clock=clock or known.clock, reflector=report.reflector,
-                load=report.load or known.load, backlog=report.backlog, oldest_at=report.oldest_at,
+                load=report.load or known.load, resting=report.resting, backlog=report.backlog,
+                oldest_at=report.oldest_at,
             )  # fmt: skip
             if changed.reflector != known.reflector:  # others' assignments name it
                 control.grow_version()
