@@ -31,6 +31,7 @@ SCENARIOS = {
     "days": "48 virtual hours of the demo's internet with five incidents: pages, causes, delays",
     "blame_lab": "50 slow cables in the lab, real packets from eight vantages: which leg is blamed",
     "api": "requests a second of one API worker on a million rounds, beside the earlier system's figures",
+    "flat": "the same questions to a hub of 20 million rounds and to one of a million, turn by turn",
     "series": "a series of 1,000 rounds beside FastAPI, which is installed for it in an environment of its own",
     "stream": "what a delivery costs with 1,000 receivers, and whether each of them gets everything",
     "web": "first paint on 3G, script a frame at 1,000 rounds a second, reply to pixel, memory of a tab",
