@@ -32,6 +32,7 @@ from nettrace.web.door import Visit, door, guarded, refused, visit_of
 from nettrace.web.hub import Hub
 from nettrace.web.map import HEIGHT, WIDTH, land
 from nettrace.web.plandraw import bars, pareto, within, world
+from nettrace.web.planrows import FIELDS, choices, rows_of, with_rows
 from nettrace.web.plantext import MOST_TEXT, packed, unpacked, with_limits
 from nettrace.web.site import headers
 from nettrace.web.tabular import table
@@ -123,7 +124,8 @@ async def _sent(visit: Visit, form: Mapping[str, str]) -> Response[Any]:
         estimates=_among(form.get("e", ""), ESTIMATES, "registry"), hours=_among(form.get("h", ""), HOURS, ""),
     )  # fmt: skip
     try:
-        asked = msgspec.structs.replace(asked, text=with_limits(asked.text, _limits(form)))
+        text = with_rows(with_limits(asked.text, _limits(form)), form)
+        asked = msgspec.structs.replace(asked, text=text)
         if form.get("as") in _FORMS:
             return await _file(visit, asked, form["as"])
     except _SHOWN as error:
@@ -236,6 +238,7 @@ def _page(visit: Visit, asked: Asked, solved: Solved | None, error: NetTraceErro
         "page": "plan", "asked": asked, "token": visit.token, "estimates": ESTIMATES, "hours": HOURS, "error": error,
         "plan": None, "part": visit.query.get("part", ""), "address": asked.address(), "price": PRICE,
         "conflict": error.conflict if isinstance(error, Infeasible) else (),
+        "rows": rows_of(asked.text), "keys": FIELDS, "choices": choices(),
         "example": Asked(text=example()).address(), "keyed": visit.caller is not None and visit.caller.key is not None,
     }  # fmt: skip
     if solved is not None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import tomllib
 import zipfile
 from collections.abc import AsyncIterator
 from html import unescape
@@ -15,6 +16,7 @@ from tests.unit.web.test_pages import Pages, pages
 from nettrace.hub.claims import FINDINGS
 from nettrace.hub.session import COOKIE, sealed
 from nettrace.web.plan import Asked, example
+from nettrace.web.planrows import rows_of
 from nettrace.web.plantext import LONGEST, packed, unpacked, with_limits
 
 __all__ = ["AsyncIterator", "Path", "filled", "pages"]
@@ -188,3 +190,49 @@ async def test_claims_are_sorted_and_chosen_and_the_api_has_the_same(pages: Page
         re.DOTALL,
     )[0]:
         assert (await pages.client.get(href)).status_code == 200
+
+
+async def test_rows_of_the_form_change_the_request_and_leave_the_rest_of_its_text_alone(pages: Pages) -> None:
+    rows = rows_of(REQUEST)
+    assert [row.name for row in rows["venue"]] == ["near", "<b>far</b>", "", ""]
+    fields = {
+        f"{table}-{at}-{key}": value
+        for table, each in rows.items()
+        for at, row in enumerate(each)
+        for key, value in {"name": row.name, "was": row.was, **row.values}.items()
+        if value or key == "name"
+    }
+    untouched = await sent(pages, **fields)
+    assert untouched.headers["location"].partition("#")[0] == Asked(text=REQUEST).address()
+    changed = await sent(pages, **fields | {"venue-0-usd_per_ms_month": "7.5", "site-0-pinned": "on", "site-1-name": "", "site-2-name": "vultr:nrt"})  # fmt: skip
+    assert changed.status_code == 303, changed.text
+    text = unpacked(re.search(r"q=([\w-]+)", changed.headers["location"])[1])  # type: ignore[index]
+    made = tomllib.loads(text)
+    assert [site["name"] for site in made["site"]] == ["east", "vultr:nrt"]
+    assert made["site"][0]["pinned"] is True
+    assert made["site"][1]["usd_month"] == 5, "the cheapest the registry knows there"
+    assert made["venue"][0]["usd_per_ms_month"] == 7.5
+    assert {row["site"] for row in made["latency"]} == {"east"}
+    assert text.startswith(REQUEST[: REQUEST.index("usd_per_ms_month = 3")])
+
+
+async def test_a_row_that_cannot_be_is_told_and_the_page_keeps_the_request(pages: Pages) -> None:
+    for fields, words in (
+        ({"venue-0-name": "kraken-spot"}, "what is a millisecond to it worth a month?"),
+        ({"site-0-name": "nowhere"}, "the registry knows no price of a machine there"),
+        ({"site-0-name": "nowhere", "site-0-usd_month": "much"}, "is no number"),
+        ({"site-0-name": "other", "site-0-was": '["east", "60", ""]'}, "cannot become"),
+    ):
+        answer = await sent(pages, **fields)
+        assert answer.status_code == 400
+        assert words in unescape(answer.text)
+        assert f">{REQUEST}</textarea>" in unescape(answer.text)
+
+
+async def test_every_field_of_a_row_has_a_name_and_the_registry_is_searched(pages: Pages) -> None:
+    page = await pages.page("/plan")
+    assert '<option value="kraken-spot">' in page
+    assert '<option value="vultr:nrt">' in page
+    inputs = re.findall(r"<input [^>]*name=\"(?:venue|site)-[^>]*>", page)
+    assert len(inputs) > 20
+    assert all("aria-label=" in each or 'type="hidden"' in each for each in inputs)

@@ -39,7 +39,8 @@ pair asked for, this much is added, and an interval is at least this wide on eit
 
 SOURCE_HALF_WIDTH = 0.14
 """Somebody else's measurement is not what one would measure oneself today: nine in ten of the AWS pairs measured by others in
-2022 and in 2025 differ by less. Widens intervals that rest on no own rows."""
+2022 and in 2025 differ by less. Widens intervals that rest on no own rows, where what one source misses of the others cannot be
+learnt from the evidence itself."""
 
 _LEAST, _HIDDEN, _HIDDEN_TWINS = 30, 200, 150
 _MOST_NOISE = 0.5
@@ -98,8 +99,12 @@ class Model:
         for row in self.rows:
             self.known.setdefault(frozenset((row.a, row.b)), []).append(row)
         self.counts = np.bincount(self.pairs.ravel(), minlength=len(self.ends))
+        named = list(dict.fromkeys(row.source for row in self.rows))
+        self._sources: Whole = np.array([named.index(row.source) for row in self.rows], np.int64)
         self.twins = Twins(square(len(self.ends), self.pairs, self.ms))
         self._widths: dict[Case, float] = {}
+        self._foreign: set[Case] = set()
+        """Cases whose width holds what one source misses of another: nothing is added for that."""
         self._networks = {
             name: number
             for number, name in enumerate(dict.fromkeys(end.network for end in self.ends.values()))
@@ -174,7 +179,7 @@ class Model:
     def half_width(self, case: Case, spread: float) -> float:
         """How far the logarithm may be off either way."""
         half = self.width(case) * spread
-        if not self.mesh:
+        if not self.mesh and case not in self._foreign:
             half = float(np.hypot(half, SOURCE_HALF_WIDTH))
         return max(half, PUBLIC_HALF_WIDTH) if case.public else half
 
@@ -189,6 +194,11 @@ class Model:
 
     def _learnt(self, case: Case) -> float:
         placed = len(self.field_rows) >= _LEAST
+        if placed and not self.mesh and not case.twins:
+            width = self._learnt_abroad(case)
+            if width is not None:
+                self._foreign.add(case)
+                return width
         alike = self._alike(case, self.field_rows if placed else np.arange(len(self.rows)))
         some = _spread(alike, _HIDDEN_TWINS if case.twins else _HIDDEN)
         if len(some) < _LEAST:
@@ -198,8 +208,15 @@ class Model:
         usable = spread < _MOST_NOISE * 4
         if usable.sum() < _LEAST:
             return UNCALIBRATED
-        missed = np.sort(abs(truth - ratio)[usable] / spread[usable])
-        return float(missed[min(len(missed) - 1, int(np.ceil((len(missed) + 1) * COVERED)) - 1)])
+        return _quantile(abs(truth - ratio)[usable] / spread[usable])
+
+    def _learnt_abroad(self, case: Case) -> float | None:
+        """The width by what each source's rows miss of every other source; None when too few can be guessed so."""
+        some = _spread(self._alike(case, self.field_rows), _HIDDEN)
+        truth = np.log(self.ms[some] + OFFSET_MS)
+        ratio, spread = self._blind(self.pairs[some], case, placed=True, without=some)
+        usable = spread < _MOST_NOISE * 4
+        return _quantile(abs(truth - ratio)[usable] / spread[usable]) if usable.sum() >= _LEAST else None
 
     def _alike(self, case: Case, rows: Whole) -> Whole:
         """The rows that a pair of this case would be one of: own ones where there are enough, of its kind likewise."""
@@ -210,12 +227,19 @@ class Model:
                 return rows[kept]
         return rows
 
-    def _blind(self, pairs: Whole, case: Case, *, placed: bool) -> tuple[Floats, Floats]:
-        """What would be said of known pairs if they, and what the case has not got, were unknown."""
+    def _blind(
+        self, pairs: Whole, case: Case, *, placed: bool, without: Whole | None = None
+    ) -> tuple[Floats, Floats]:
+        """What would be said of known pairs if they, and what the case has not got, were unknown.
+
+        `without`: the row of each pair, whose whole source is unknown too.
+        """
         logs, spreads = np.zeros(len(pairs)), np.full(len(pairs), np.inf)
         if placed:
             hidden = self._same_pair(pairs)
             mine = self.field.pairs
+            if without is not None:
+                hidden |= self._sources[without][:, None] == self._sources[self.field_rows][None, :]
             for column in range(case.strange_ends):
                 hidden |= _touches(mine, pairs[:, column])
             if case.strange_network:
@@ -235,6 +259,12 @@ class Model:
     def logs(self, pairs: Whole, ratio: Floats) -> Floats:
         """Logarithms of (ms + 3) of pairs, from those that are estimated."""
         return ratio + np.log(self.field.distance_km[pairs[:, 0], pairs[:, 1]] * FIBRE_MS_PER_KM + OFFSET_MS)
+
+
+def _quantile(missed: Floats) -> float:
+    """The conformal quantile: with one more, `COVERED` of all are no greater."""
+    ordered = np.sort(missed)
+    return float(ordered[min(len(ordered) - 1, int(np.ceil((len(ordered) + 1) * COVERED)) - 1)])
 
 
 def _touches(rows: Whole, ends: Whole) -> Mask:
