@@ -15,6 +15,7 @@ from bench.faults import BATCH, EPOCH, NODE, START, enrol, record
 
 from nettrace.errors import NetTraceError, StoreBusy, StoreCorrupt, StoreError, StoreFull
 from nettrace.model.instant import NS_PER_S
+from nettrace.outside.market_ledger import Ledger
 from nettrace.store.embedded.integrity import check_folder
 from nettrace.store.embedded.keeping import restore, write_backup
 from nettrace.store.embedded.reader import EmbeddedReader
@@ -240,6 +241,30 @@ def test_a_damaged_file_is_named_and_a_backup_brings_everything_back(
         assert page.oldest - 1 > head  # whoever resumes behind the backup is told of the gap
         assert [each.kind for each in page.events] == [LiveKind.ROUND] * BATCH
     writer.close()
+
+
+def test_a_backup_holds_the_market_data_and_every_test_ever_made(data: Path, tmp_path: Path) -> None:
+    Ledger(data).add([{"test": "a", "p": 0.5}, {"test": "b", "p": 0.01}])
+    (data / "market" / "x.parquet").write_bytes(b"bars")
+    (data / "market" / "y.part").write_bytes(b"half of some")
+    backed_up(data, tmp_path / "backup")
+    again = tmp_path / "again"
+    restore(tmp_path / "backup", again)
+    assert Ledger(again).rows() == Ledger(data).rows()
+    assert sorted(path.name for path in (again / "market").iterdir()) == ["ledger.ndjson", "x.parquet"]
+    (again / "hub.sqlite").unlink()
+    with pytest.raises(NetTraceError, match="has a store already"):
+        restore(tmp_path / "backup", again)
+
+
+def test_a_manifest_that_names_files_elsewhere_is_no_backup(data: Path, tmp_path: Path) -> None:
+    backed_up(data, tmp_path / "backup")
+    path = tmp_path / "backup" / "manifest.json"
+    written = path.read_text()
+    for name in ("../hub.sqlite", "/tmp/hub.sqlite", "segments/../../hub.sqlite", ".."):
+        path.write_text(written.replace('"hub.sqlite"', f'"{name}"'))
+        with pytest.raises(NetTraceError, match="files outside of a store"):
+            restore(tmp_path / "backup", tmp_path / "again")
 
 
 def test_a_backup_with_a_damaged_file_is_not_restored(data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""Backups: a copy of the database, the sealed days it names, and a manifest with everybody's checksum."""
+"""Backups: a copy of the database, the sealed days it names, the market folder, and a manifest with everybody's checksum."""
 
+import fcntl
 import os
 import shutil
 import time
@@ -22,6 +23,8 @@ from nettrace.store.embedded.memory import newest_live
 from nettrace.store.embedded.schema import DATABASE, LOCK, SEGMENTS, VERSION
 
 MANIFEST = "manifest.json"
+MARKET, LEDGER = "market", "ledger.ndjson"
+"""Imported bars, and the tests ever made: no hub writes them, and without them no test can be judged again."""
 FORMAT = 1
 CHUNK = 2**20
 TRIES = 3
@@ -97,6 +100,7 @@ def _try_backup(folder: Path, to: Path) -> Manifest:
             )
         files.append(made)
     flush_folder(to / SEGMENTS)
+    files += _copy_market(folder / MARKET, to / MARKET)
     manifest = Manifest(FORMAT, VERSION, time.time_ns(), head, tuple(files))
     part = to / f"{MANIFEST}.part"
     with part.open("wb") as file:
@@ -106,6 +110,21 @@ def _try_backup(folder: Path, to: Path) -> Manifest:
     part.replace(to / MANIFEST)
     flush_folder(to)
     return manifest
+
+
+def _copy_market(source: Path, to: Path) -> list[Copied]:
+    """Copy bars and ledger, if there are any: each market's file is whole at any moment, the ledger while nobody appends."""
+    names = sorted(path.name for path in source.glob("*") if path.name == LEDGER or path.suffix == ".parquet")
+    if not names:
+        return []
+    to.mkdir(exist_ok=True, mode=0o700)
+    made: list[Copied] = []
+    for name in names:
+        with (source / name).open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_SH)
+            made.append(_copy_file(source / name, to / name, f"{MARKET}/{name}"))
+    flush_folder(to)
+    return made
 
 
 def restore(backup: Path, folder: Path) -> Manifest:
@@ -120,18 +139,19 @@ def restore(backup: Path, folder: Path) -> Manifest:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = Lock(folder / LOCK)
     try:
-        if (folder / DATABASE).exists() or any((folder / SEGMENTS).glob("*")):
+        if (folder / DATABASE).exists() or any(any((folder / name).glob("*")) for name in (SEGMENTS, MARKET)):
             raise Conflict(
                 f"{folder}: has a store already", "Restore into a new folder, then move it into place"
             )
         (folder / SEGMENTS).mkdir(exist_ok=True, mode=0o700)
         for wanted in sorted(manifest.files, key=lambda each: each.name == DATABASE):  # the database last
+            (folder / wanted.name).parent.mkdir(exist_ok=True, mode=0o700)
             made = _copy_file(backup / wanted.name, folder / wanted.name, wanted.name)
             if made != wanted:
                 (folder / wanted.name).unlink()
                 raise StoreCorrupt(f"{backup / wanted.name}: not what was backed up", "Take an older backup")
-        flush_folder(folder / SEGMENTS)
-        flush_folder(folder)
+        for name in {str(Path(each.name).parent) for each in manifest.files}:
+            flush_folder(folder / name)
         _go_on_ahead(folder / DATABASE, manifest.head)
     finally:
         lock.release()
@@ -160,6 +180,13 @@ def read_manifest(backup: Path) -> Manifest:
             f"{backup}: no whole backup ({MANIFEST}: {error})",
             "Give a folder that nettrace store backup wrote",
         ) from error
+    places = {Path(each.name).parent for each in manifest.files}
+    if not places <= {Path(), Path(SEGMENTS), Path(MARKET)} or any(
+        "/.." in f"/{each.name}" for each in manifest.files
+    ):
+        raise Invalid(
+            f"{backup}: its {MANIFEST} names files outside of a store", "Take one you made yourself"
+        )
     if manifest.format != FORMAT or manifest.schema > VERSION:
         raise StoreError(f"{backup}: made by a newer NetTrace", "Install that one")
     return manifest
