@@ -202,13 +202,16 @@ def main() -> int:
     """`python -m bench.blame [--lab N]`; exit 1 when a goal is missed."""
     parser = argparse.ArgumentParser(prog="bench blame")
     parser.add_argument("--lab", type=int, metavar="N", help="plant N faults in the lab, with real packets")
+    parser.add_argument(
+        "--seed", type=int, default=7, metavar="N", help="which cables, and how slow (lab only)"
+    )
     given = parser.parse_args()
     if given.lab is None:
         tables = run(5, quick=False)
     else:
         from bench.blame_lab import faults
 
-        tables = [faults(given.lab)]
+        tables = [faults(given.lab, given.seed)]
     for table in tables:
         print(table.text())
     return int(any(table.broken() for table in tables))

@@ -1,37 +1,38 @@
 """Scenario "blame_lab": faults planted in the lab, measured with real packets from eight vantages, and who is blamed.
 
-`python -m bench.blame --lab 50`, or `./dev bench blame_lab`. Each fault makes one cable 5 to 15 ms slower each way; it is
-traced before and after from every vantage by the `nettrace` command. Right is a leg whose ends lie on both sides of the slow
-cable by the world's own arithmetic. A fault is identifiable when both ends of it answer for themselves on at least two pairs that
-share the link (inside MPLS tunnels and across parallel routers they do not); half of the faults are such. Of the others only
-"cannot tell", or right, is good. Control runs trace eight balanced flows and break nothing.
+`python -m bench.blame --lab 50 [--seed 7]`, or `./dev bench blame_lab`. Each fault makes one cable 5 to 15 ms slower each
+way; it is traced before and after from every vantage by the `nettrace` command, which also asks for the hops' reverse names,
+once. Right is a leg in which the slow cable lies. What is identifiable follows from the world alone (`bench.blame_truth`);
+half of the faults are. Of the others only "cannot tell", or right, is good. Control runs trace eight balanced flows and
+break nothing. The second row is the same traces without the names: hops by address alone.
 """
 
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from itertools import pairwise
 from random import Random
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from bench.blame_truth import Truth, ways
 from bench.emulator import Unavailable
 from bench.figure import OURS, Column, Table
+from nettrace.analysis.geo.annotate import Lookups, annotate
+from nettrace.analysis.geo.hints import hinted_place
 from nettrace.analysis.routes.blame import blame
-from nettrace.lab.paths import flow_hash
 from nettrace.lab.permission import lab_obstacle
 from nettrace.lab.routing import Conditions
 from nettrace.lab.session import RunningLab
 from nettrace.lab.truth import Oracle, TruePath
 from nettrace.lab.world import Event
-from nettrace.measure.tracing.flow import flow_for
-from nettrace.model.measurement import Method
 from nettrace.model.path import Trace
 from nettrace.model.route import Blame, BlameVerdict
+from nettrace.outside.hints import router_codes
 from nettrace.wire.traces import read_trace
 
 FAULTS, QUICK_FAULTS = 50, 6
@@ -41,21 +42,20 @@ TARGETS = (
     "engine.deribit.lab",
 )  # fmt: skip
 BEFORE, AFTER, REFRESH = 5, 4, 10
-LEAST_PAIRS, LEAST_VANTAGES = 2, 1
+ADDRESSES = "by address alone"
+COUNTED = ("wrong of the others", "identifiable", "wrong of them", "cannot tell")
 _AGENT = """
 import click, sys
 from nettrace.cli.root import group
 for line in sys.stdin:
-    for flow in line.split():
+    names, *flows = line.split()
+    for flow in flows:
         try:
-            group.main(["trace", "-4", "--method", "udp", "--timeout", "0.9", "-o", "ndjson", "--flow", flow, *sys.argv[1:]], standalone_mode=False)
+            group.main(["trace", "-4", names, "--method", "udp", "--timeout", "0.9", "-o", "ndjson", "--flow", flow, *sys.argv[1:]], standalone_mode=False)
         except click.exceptions.Exit:
             pass
     print("done", flush=True)
 """
-
-Link = tuple[str, str]
-Paths = dict[tuple[str, str], TruePath]
 
 
 class Agents:
@@ -81,16 +81,21 @@ class Agents:
                 process.stdin.close()
             process.wait(30)
 
-    def scan(self, *flows: int) -> list[Trace]:
-        """A trace of each flow from every vantage to every target."""
+    def scan(self, *flows: int, names: bool = False) -> list[Trace]:
+        """A trace of each flow from every vantage to every target; with the hops' reverse names if asked for."""
         for process in self._running.values():
-            print(*flows, file=process.stdin, flush=True)
+            print("--names" if names else "--no-names", *flows, file=process.stdin, flush=True)
         made: list[Trace] = []
         for vantage, process in self._running.items():
             for line in process.stdout or ():
                 if line == "done\n":
                     break
-                trace = read_trace(msgspec.json.decode(line))
+                said = msgspec.json.decode(line)
+                known = {
+                    hop["address"]: hop["name"] for hop in said["hops"] if hop["address"] and hop["name"]
+                }
+                lookups = Lookups(names=known, hint=lambda name: hinted_place(name, router_codes()))
+                trace = annotate(read_trace(said), lookups)
                 made.append(msgspec.structs.replace(trace, vantage=vantage))
         return made
 
@@ -115,150 +120,87 @@ def faults(count: int, seed: int = 7) -> Table:
         [
             Column("top leg right", "% of identifiable", 90.0, at_least=True),
             Column("wrong of the others", "n", 0.0),
-            Column("identifiable", "n"),
-            Column("cannot tell", "n"),
+            *(Column(name, "n") for name in COUNTED[1:]),
             Column("blamed when only balanced", "n", 0.0),
         ],
         note="each one cable 5 to 15 ms slower each way, five traces before and four after",
     )
-    right = wrong = identifiable = unsure = 0
+    scores = {OURS: Score(), ADDRESSES: Score()}
     with ExitStack() as stack:
         lab = stack.enter_context(RunningLab.start(WORLD, name=f"blame-{os.getpid()}"))
-        oracle, random = lab.oracle(), Random(seed)
+        oracle, truth = lab.oracle(), Truth(lab.oracle().world, TARGETS)
         agents = stack.enter_context(Agents(lab, tuple(oracle.topology.vantages)))
-        planned = plan(oracle, count, random)
         before: list[Trace] = []
-        for number, event in enumerate(planned):
+        for number, event in enumerate(plan(oracle, truth, count, Random(seed))):
             if number % REFRESH == 0:
-                before = agents.scan(*[0] * BEFORE)
+                before = [*agents.scan(0, names=True), *agents.scan(*[0] * (BEFORE - 1))]
             lab.happen(event)
-            after = agents.scan(*[0] * AFTER)
+            traces = [*before, *(after := agents.scan(*[0] * AFTER))]
             lab.happen(Event(kind="clear", subject=event.subject))
-            found = blame([*before, *after], min(trace.at for trace in after))
-            good, known = judged(oracle, event, found)
-            identifiable += known
-            right += known and good and found.verdict is BlameVerdict.LEG
-            wrong += not known and not good
-            unsure += found.verdict is BlameVerdict.CANNOT_TELL
+            since = min(trace.at for trace in after)
+            said = scores[OURS].take(truth, event, blame(traces, since))
+            plain = scores[ADDRESSES].take(truth, event, blame(unnamed(traces), since))
             print(
-                f"  {event.subject} +{event.delay_ms:.0f} ms: {found.verdict} {'right' if good else 'wrong'}"
-                f"{'' if known else ' (not identifiable)'}", file=sys.stderr, flush=True,
+                f"  {number} {event.subject} +{event.delay_ms} ms"
+                f"{'' if truth.identifiable(event.subject) else ' (not identifiable)'}: {said}; {ADDRESSES}: {plain}",
+                file=sys.stderr, flush=True,
             )  # fmt: skip
-        quiet = [*agents.scan(0, 1, 2, 3), *(later := agents.scan(4, 5, 6, 7, 0, 1, 2, 3))]
-        balanced = blame(quiet, min(trace.at for trace in later))
-    table.add(
-        OURS,
-        {
-            "top leg right": 100 * right / identifiable if identifiable else None, "wrong of the others": float(wrong),
-            "identifiable": float(identifiable), "cannot tell": float(unsure),
-            "blamed when only balanced": float(len(balanced.legs)),
-        },
-    )  # fmt: skip
+        quiet = [*agents.scan(0, 1, 2, 3, names=True), *(later := agents.scan(4, 5, 6, 7, 0, 1, 2, 3))]
+        since = min(trace.at for trace in later)
+        balanced = {OURS: len(blame(quiet, since).legs), ADDRESSES: len(blame(unnamed(quiet), since).legs)}
+    for row, score in scores.items():
+        table.add(row, score.figures() | {"blamed when only balanced": float(balanced[row])})
     return table
 
 
-def plan(oracle: Oracle, count: int, random: Random) -> list[Event]:
+def plan(oracle: Oracle, truth: Truth, count: int, random: Random) -> list[Event]:
     """Cables that some pair crosses and whose delay moves no route: one that is identifiable, one that is not, in turns."""
-    paths = ways(oracle)
+    paths = ways(oracle, TARGETS)
     cables = sorted({cable for path in paths.values() for cable in path.cables})
     made: dict[bool, list[Event]] = {True: [], False: []}
-    unanswered = Blame(since=0, verdict=BlameVerdict.CANNOT_TELL)
     for cable in random.sample(cables, len(cables)):
         event = Event(kind="congest", subject=cable, delay_ms=10.0)
-        after = ways(Oracle(oracle.world, Conditions().after(event)))
+        after = ways(Oracle(oracle.world, Conditions().after(event)), TARGETS)
         if all(_addresses(after[pair]) == _addresses(path) for pair, path in paths.items()):
-            made[judged(oracle, event, unanswered)[1]].append(event)
+            made[truth.identifiable(cable)].append(event)
     turns = [each[number % len(each)] for number in range(count) for each in made.values() if each][:count]
     return [msgspec.structs.replace(event, delay_ms=round(random.uniform(5.0, 15.0), 1)) for event in turns]
 
 
-def ways(oracle: Oracle) -> Paths:
-    """The truth of every pair's canonical flow."""
-    found: Paths = {}
-    for vantage in oracle.topology.vantages:
-        for target in TARGETS:
-            found[vantage, target] = oracle.path(
-                vantage, target, flow_for(address_of(oracle, target), Method.UDP)
-            )
-    return found
+class Score:
+    """Answers so far, of one way of looking at the same traces."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+
+    def take(self, truth: Truth, event: Event, found: Blame) -> str:
+        """Count an answer; what it was, in a word."""
+        known, told = truth.identifiable(event.subject), found.verdict is BlameVerdict.LEG
+        top = max(found.legs, key=lambda leg: leg.confidence) if told else None
+        right = top is not None and (top.a, top.b) in truth.legs[event.subject]
+        self._counts["identifiable"] += known
+        self._counts["top leg right"] += known and right
+        self._counts["wrong of them"] += known and told and not right
+        self._counts["wrong of the others"] += not known and told and not right
+        self._counts["cannot tell"] += found.verdict is BlameVerdict.CANNOT_TELL
+        return f"{found.verdict}{'' if not told else ' right' if right else ' WRONG'}"
+
+    def figures(self) -> dict[str, float | None]:
+        """The table's columns."""
+        known = self._counts["identifiable"]
+        return {name: float(self._counts[name]) for name in COUNTED} | {
+            "top leg right": 100 * self._counts["top leg right"] / known if known else None
+        }
 
 
-def address_of(oracle: Oracle, target: str) -> str:
-    """A target's IPv4 address."""
-    host = oracle.topology.find(target)
-    return ".".join(map(str, host.address4)) if host and host.address4 else ""
-
-
-def judged(oracle: Oracle, event: Event, found: Blame) -> tuple[bool, bool]:
-    """Whether the answer is good, and whether the fault is identifiable.
-
-    Routers inside an MPLS tunnel send their answers by its end, so that they say nothing of where a delay lies: a fault is
-    identifiable on a way when both of its ends answer for themselves.
-    """
-    ways_of: dict[Link, set[tuple[str, str]]] = {}
-    suspects: set[Link] = set()
-    clear: dict[Link, set[tuple[str, str]]] = {}
-    for pair, path in ways(oracle).items():
-        walk = _walk(oracle, path, pair, event.subject)
-        for (near, *_), (far, *_) in pairwise(walk):
-            ways_of.setdefault((near, far), set()).add(pair)
-        for place, ((near, early, said), (far, late, told)) in enumerate(pairwise(walk)):
-            if late and not early:
-                suspects |= _bracket(walk, place)
-                suspects.add((near, far))
-                if said and told:
-                    clear.setdefault((near, far), set()).add(pair)
-    known = any(
-        len(pairs) >= LEAST_PAIRS and len({vantage for vantage, _ in pairs}) >= LEAST_VANTAGES
-        for pairs in clear.values()
-    )
-    if found.verdict is not BlameVerdict.LEG:
-        return not known, known
-    top = max(found.legs, key=lambda leg: leg.confidence)
-    same = {link for link, pairs in ways_of.items() if any(pairs == ways_of.get(one) for one in suspects)}
-    return (top.a, top.b) in suspects | same, known
-
-
-Place = tuple[str, bool, bool]
-"""Address, whether it lies behind the slow cable, and whether its answers say where it stands."""
-
-
-def _bracket(walk: Sequence[Place], place: int) -> set[Link]:
-    """The links between the hops nearest to a step that answer for themselves."""
-    start, end = place, place + 1
-    while start > 0 and not walk[start][2]:
-        start -= 1
-    while end < len(walk) - 1 and not walk[end][2]:
-        end += 1
-    return {(near, far) for (near, *_), (far, *_) in pairwise(walk[start : end + 1])}
-
-
-def _walk(oracle: Oracle, path: TruePath, pair: tuple[str, str], cable: str) -> list[Place]:
-    """The vantage, every hop that answers, and the target."""
-    topology = oracle.topology
-    here, there = topology.vantages[pair[0]], topology.find(pair[1])
-    if there is None:
-        return []
-    flow = flow_for(address_of(oracle, pair[1]), Method.UDP)
-    ports = flow.source_port.to_bytes(2) + flow.destination_port.to_bytes(2)
-    forward = oracle.paths.forward(
-        here.address4, there.address4, flow_hash(here.address4, there.address4, 17, ports)
-    )
-    walked = 0
-    behind: dict[bytes, bool] = {}
-    for hop in forward.hops:
-        while (
-            walked < len(forward.links)
-            and sum(link.delay_ns for link in forward.links[: walked + 1]) <= hop.forward_ns
-        ):
-            walked += 1
-        crossed = forward.links[:walked]
-        behind[hop.address] = any(link.cable is not None and link.cable.code == cable for link in crossed)
-    made: list[Place] = [(pair[0], False, True)]
-    for hop, true in zip(forward.hops, path.hops, strict=True):
-        if not true.silent:
-            made.append((true.address, behind[hop.address], not true.labels))
-    return [*made, (address_of(oracle, pair[1]), cable in path.cables, True)]
+def unnamed(traces: Sequence[Trace]) -> list[Trace]:
+    """The same traces without what names of hops say."""
+    return [
+        msgspec.structs.replace(
+            trace, hops=tuple(msgspec.structs.replace(hop, name=None, place=None) for hop in trace.hops)
+        )
+        for trace in traces
+    ]
 
 
 def _addresses(path: TruePath) -> tuple[str, ...]:

@@ -1,13 +1,15 @@
 """Which leg became worse at an instant, from traces of many vantages to many targets on both sides of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from math import exp
 from typing import NamedTuple
 
 import msgspec
 
 from nettrace.analysis.routes.forest import Forest, Link, Node, Pair, Side
+from nettrace.analysis.routes.roundtrip import single_fault
 from nettrace.analysis.routes.tomography import (
     DELAY_MS,
     LOSS,
@@ -53,7 +55,7 @@ def blame(traces: Iterable[Trace], since: Instant, rounds: Rounds | None = None)
     whose traces show its way on one side only are left out, for its way may have changed.
     """
     traces = list(traces)
-    forest, trunks = Forest(traces, since), Trunks(traces)
+    forest, trunks = Forest(traces, since), (Trunks(traces, apart=True), Trunks(traces))
     if rounds:
         _measured_by_rounds(forest, rounds)
     judged: set[Pair] = set()
@@ -89,20 +91,56 @@ class _Explained(NamedTuple):
     is_loss: bool
 
 
-def _explained(seen: Sequence[Observation], scale: Scale, trunks: Trunks) -> list[_Explained]:
+def _explained(seen: Sequence[Observation], scale: Scale, trunks: Sequence[Trunks]) -> list[_Explained]:
     """The faults; where no link's two ends differ, what end-to-end shifts alone leave possible."""
     made: list[_Explained] = []
     for sure in (True, False):
         made = _rated(faults(seen, scale, differential=sure), sure=sure, is_loss=scale is LOSS)
         if made:
             break
+    alone = _alone(seen, trunks, made[0].fault.amount) if made and scale is DELAY_MS else None
+    if alone is not None and (alone.sure or not _crossed_by_all(made, seen)):
+        return [alone]
     if not made or any(each.sure for each in made):
         return made
-    between = _rated(faults(trunks.merged(seen), scale), sure=True, is_loss=scale is LOSS)
-    named = [(each, trunks.told(each.fault.link)) for each in between if each.sure]
+    cables = trunks[-1]
+    between = _rated(faults(cables.merged(seen), scale), sure=True, is_loss=scale is LOSS)
+    named = [(each, cables.told(each.fault.link)) for each in between if each.sure]
     return [
         each._replace(fault=msgspec.structs.replace(each.fault, link=link)) for each, link in named if link
     ] or made
+
+
+def _alone(seen: Sequence[Observation], trunks: Iterable[Trunks], amount: float) -> _Explained | None:
+    """The one link that explains everything, ways back included: by addresses, else by places; None when none does.
+
+    Where none is told apart from the rest, those of the coarsest view that has any remain.
+    """
+    found = single_fault(seen, DELAY_MS, amount)
+    made = _alone_of(found, lambda link: link)
+    for each in trunks:
+        if made is not None and made.sure:
+            break
+        made = (
+            _alone_of(single_fault(each.merged(seen), DELAY_MS, amount), partial(each.told, both=True))
+            or made
+        )
+    return made
+
+
+def _alone_of(found: Fault | None, told: Callable[[Link], Link | None]) -> _Explained | None:
+    link = told(found.link) if found is not None else None
+    if found is None or link is None:
+        return None
+    rivals = _unparted(found)
+    named = [name for each in rivals if (name := told(each))]
+    return _Explained(msgspec.structs.replace(found, link=link), named, sure=not rivals, is_loss=False)
+
+
+def _crossed_by_all(found: Sequence[_Explained], seen: Sequence[Observation]) -> bool:
+    """Whether all that is bad at the ends of ways lies behind links that are told apart: no way back need explain any."""
+    links = {each.fault.link for each in found if each.sure}
+    return all(links.intersection(one.links) for one in seen if one.ends and is_bad(one, DELAY_MS))
 
 
 def _rated(found: Iterable[Fault], *, sure: bool, is_loss: bool) -> list[_Explained]:
