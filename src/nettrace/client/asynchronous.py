@@ -1,20 +1,18 @@
 """`AsyncClient`: the calls of `calls` and `jobs` for asyncio."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from nettrace.client import alerts, calls, columns, exchange, jobs, placement, transport
-from nettrace.client import fleet as fleets
-from nettrace.client import forecast as forecasts
+from nettrace.client import columns, exchange, transport
 from nettrace.client.answers import Page
-from nettrace.client.call import Call, Names
+from nettrace.client.call import Names
 from nettrace.client.call import Rows as Listing
 from nettrace.client.exchange import Heard, Link, Pause, Program, Request
-from nettrace.client.method import Method
+from nettrace.client.offered import Offered
 from nettrace.client.stream import ENDED, Follow, StreamEvent
 from nettrace.client.transport import httpx2
 from nettrace.errors import QuotaExceeded
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
-P = ParamSpec("P")
 T = TypeVar("T")
 Row = TypeVar("Row", bound=msgspec.Struct)
 
@@ -76,30 +73,7 @@ class AsyncRows(Generic[Row]):
         return columns.to_polars([row async for row in self], self._listing.row)
 
 
-def _one(described: Callable[P, Call[T]]) -> Method["AsyncClient", P, Coroutine[Any, Any, T]]:
-    def does(client: "AsyncClient", *args: P.args, **named: P.kwargs) -> Coroutine[Any, Any, T]:
-        return client.run(exchange.answered(client.link, described(*args, **named)))
-
-    return Method(described, does)
-
-
-def _rows(described: Callable[P, Listing[Row]]) -> Method["AsyncClient", P, AsyncRows[Row]]:
-    def does(client: "AsyncClient", *args: P.args, **named: P.kwargs) -> AsyncRows[Row]:
-        return AsyncRows(client, described(*args, **named))
-
-    return Method(described, does)
-
-
-def _job(
-    described: Callable[Concatenate[Link, P], Program[T]],
-) -> Method["AsyncClient", P, Coroutine[Any, Any, T]]:
-    def does(client: "AsyncClient", *args: P.args, **named: P.kwargs) -> Coroutine[Any, Any, T]:
-        return client.run(described(client.link, *args, **named))
-
-    return Method(described, does)
-
-
-class AsyncClient:
+class AsyncClient(Offered):
     """A hub, asked from asyncio: as `Client`, with `await` before what returns and `async for` over what iterates.
 
     Args:
@@ -120,64 +94,6 @@ class AsyncClient:
         self._pause = pause
         self._timeout_s = timeout_s
         self._http = httpx2.AsyncClient(transport=transport, timeout=httpx2.Timeout(timeout_s))
-
-    targets = _rows(calls.targets)
-    target = _one(calls.target)
-    custom_targets = _one(calls.custom_targets)
-    add_custom_target = _one(calls.add_custom_target)
-    remove_custom_target = _one(calls.remove_custom_target)
-    vantages = _rows(calls.vantages)
-    vantage = _one(calls.vantage)
-    latency = _one(calls.latency)
-    history = _rows(calls.history)
-    forecast = _one(forecasts.forecast)
-    rounds = _rows(calls.rounds)
-    round = _one(calls.round)
-    raw = _rows(calls.raw)
-    routes = _one(calls.routes)
-    route_changes = _rows(calls.route_changes)
-    rankings = _one(calls.rankings)
-    compare = _one(calls.compare)
-    signals = _rows(calls.signals)
-    signal_summary = _one(calls.signal_summary)
-    events = _rows(calls.events)
-    event = _one(calls.event)
-    mesh = _one(fleets.mesh)
-    mesh_pair = _one(fleets.mesh_pair)
-    fleet = _one(fleets.fleet)
-    place = _one(placement.place)
-    claims = _one(placement.claims)
-    alert_rules = _one(alerts.alert_rules)
-    alert_rule = _one(alerts.alert_rule)
-    put_alert_rule = _one(alerts.put_alert_rule)
-    drop_alert_rule = _one(alerts.drop_alert_rule)
-    channels = _one(alerts.channels)
-    put_channel = _one(alerts.put_channel)
-    drop_channel = _one(alerts.drop_channel)
-    test_channel = _one(alerts.test_channel)
-    silences = _one(alerts.silences)
-    add_silence = _one(alerts.add_silence)
-    drop_silence = _one(alerts.drop_silence)
-    incidents = _rows(alerts.incidents)
-    incident = _one(alerts.incident)
-    acknowledge = _one(alerts.acknowledge)
-    close_incident = _one(alerts.close_incident)
-    measure = _job(jobs.measure)
-    measure_cost = _job(jobs.measure_cost)
-    create_measurement = _one(calls.create_measurement)
-    measurement = _one(calls.measurement)
-    measurements = _rows(calls.measurements)
-    export = _job(jobs.export)
-    export_cost = _job(jobs.export_cost)
-    create_export = _one(calls.create_export)
-    export_state = _one(calls.export_state)
-    exports = _rows(calls.exports)
-    download = _job(jobs.download)
-    limits = _one(calls.limits)
-    usage = _one(calls.usage)
-    keys = _one(calls.keys)
-    create_key = _one(calls.create_key)
-    revoke_key = _one(calls.revoke_key)
 
     async def stream(
         self, *, topics: Names | None = None, host: Names | None = None, region: Names | None = None,
@@ -211,6 +127,10 @@ class AsyncClient:
             except httpx2.HTTPError as error:
                 heard = transport.broken(error)
             await self._pause(follow.broken(heard))
+
+    def listed(self, listing: Listing[Row]) -> AsyncRows[Row]:
+        """The rows of a list, fetched as they are iterated over."""
+        return AsyncRows(self, listing)
 
     async def run(self, program: Program[T]) -> T:
         """What a program comes to."""
