@@ -1,5 +1,7 @@
 """The fleet: nodes with their clocks and trust, and the mesh between them, both directions of each pair."""
 
+import msgspec
+
 from nettrace.client.answers import Answer, At, Listed, Route
 from nettrace.client.call import Call, Names, names, query_of, segment
 from nettrace.client.calls import API
@@ -61,8 +63,28 @@ class ClockState(Answer, frozen=True, kw_only=True):
     drift_ppm: float | None = None
 
 
+class NodeLoad(Answer, frozen=True, kw_only=True):
+    """A node's machine, by its newest report; None is "not measured". `replication_lag_s` is by endpoint."""
+
+    cores: int = 0
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    memory_bytes: int | None = None
+    disk_percent: float | None = None
+    disk_bytes: int | None = None
+    rss_bytes: int | None = None
+    replication_lag_s: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+
+
 class FleetNode(Answer, frozen=True, kw_only=True):
-    """A vantage and its node. `trust` is None when nothing could be judged; `evidence` says why it is flagged."""
+    """A vantage and its node.
+
+    Attributes:
+        trust: None when nothing could be judged; `evidence` says why it is flagged.
+        methods: what its host permits, with how.
+        load: its machine; None when it never told.
+        backlog: entries that wait in its spool, since `backlog_since`.
+    """
 
     region: str
     node: str
@@ -79,6 +101,10 @@ class FleetNode(Answer, frozen=True, kw_only=True):
     trust: float | None = None
     evidence: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    methods: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    load: NodeLoad | None = None
+    backlog: int = 0
+    backlog_since: At | None = None
 
 
 class Fleet(Listed[FleetNode], frozen=True, kw_only=True):

@@ -18,13 +18,16 @@ from nettrace.analysis.signals.replay import read_rows
 from nettrace.api.app import make_app
 from nettrace.api.service import Service
 from nettrace.api.shield import Shield
+from nettrace.client.fleet import FleetNode
 from nettrace.hub.session import COOKIE, sealed
 from nettrace.model.account import Scope
 from nettrace.model.instant import NS_PER_S
+from nettrace.model.vantage import Load
 from nettrace.outside.places import find
 from nettrace.store.rows import Event
 from nettrace.web.doors import page_doors
 from nettrace.web.visitor import form_token
+from nettrace.wire.frames import Report
 
 __all__ = ["filled"]
 HOST, OTHER = "api.example.com", "b.example.com"
@@ -204,3 +207,29 @@ async def test_the_map_draws_its_worst_first_and_says_where_the_rest_is(
     whole = await pages.page(unescape(rest))
     assert whole.count('data-pair="') == everything > 1
     assert 'data-whole="1"' in whole
+
+
+async def test_the_fleet_tells_how_its_machines_are_and_what_waits_on_page_and_client(pages: Pages) -> None:
+    load = Load(cpu_percent=12.4, memory_used_bytes=1, memory_bytes=4, replication_lag_s={"pg-sin": 1.25})
+    report = Report(
+        node="node-nyc",
+        epoch="e",
+        first_seq=10**6,
+        sent_at=NOW,
+        load=load,
+        backlog=7,
+        oldest_at=NOW - 90 * NS_PER_S,
+    )
+    pages.hub.store.heard("node-nyc", NOW, report, None)
+    pages.hub.clock = NOW + 60 * NS_PER_S
+    await pages.hub.service.refresh()
+    text = unescape(re.sub(r"<[^>]+>", " ", await pages.page("/fleet")))
+    for words in ("CPU 12 %", "memory 25 %", "pg-sin lags 1.25 s", "7 entries, the oldest of"):
+        assert words in text
+    assert "disk" not in text, "what was not measured is not shown"
+    rows = {row["region"]: row for row in (await pages.hub.json("/api/v1/fleet"))["data"]}
+    node = msgspec.convert(rows["nyc"], FleetNode)
+    assert node.load is not None
+    assert (node.load.memory_percent, node.load.disk_percent, node.backlog) == (25.0, None, 7)
+    assert node.backlog_since is not None
+    assert msgspec.convert(rows["sin"], FleetNode).load is None
