@@ -32,7 +32,7 @@ from nettrace.web.door import Visit, door, guarded, refused, visit_of
 from nettrace.web.hub import Hub
 from nettrace.web.map import HEIGHT, WIDTH, land
 from nettrace.web.plandraw import bars, pareto, within, world
-from nettrace.web.planrows import FIELDS, choices, rows_of, with_rows
+from nettrace.web.planrows import FIELDS, choices, limits_of, rows_of, with_rows
 from nettrace.web.plantext import MOST_TEXT, packed, unpacked, with_limits
 from nettrace.web.site import headers
 from nettrace.web.tabular import table
@@ -238,7 +238,7 @@ def _page(visit: Visit, asked: Asked, solved: Solved | None, error: NetTraceErro
         "page": "plan", "asked": asked, "token": visit.token, "estimates": ESTIMATES, "hours": HOURS, "error": error,
         "plan": None, "part": visit.query.get("part", ""), "address": asked.address(), "price": PRICE,
         "conflict": error.conflict if isinstance(error, Infeasible) else (),
-        "rows": rows_of(asked.text), "keys": FIELDS, "choices": choices(),
+        "rows": rows_of(asked.text), "keys": FIELDS, "choices": choices(), "limits": limits_of(asked.text),
         "example": Asked(text=example()).address(), "keyed": visit.caller is not None and visit.caller.key is not None,
     }  # fmt: skip
     if solved is not None:

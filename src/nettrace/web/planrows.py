@@ -15,7 +15,7 @@ import msgspec
 from nettrace.errors import Invalid
 from nettrace.hub.facts import facts
 from nettrace.outside.places import find
-from nettrace.placement.registry.places import HOURS_A_MONTH, plans_at, sites_of
+from nettrace.placement.registry.places import HOURS_A_MONTH, engine_of, plans_at, sites_of
 
 FIELDS = {
     "venue": {"usd_per_ms_month": "$ a ms, a month", "max_ms": "at most, ms"},
@@ -57,6 +57,16 @@ def rows_of(text: str) -> dict[str, list[Row]]:
         rows = [_row(each, keys) for each in tables]
         made[table] = [*rows, *(Row(values=dict.fromkeys(keys, "")) for _ in range(EMPTY))]
     return made
+
+
+def limits_of(text: str) -> dict[str, str]:
+    """The limits a request's text has, for a field's hint; none where it is no TOML."""
+    try:
+        raw: Any = tomllib.loads(text).get("limits", {})
+    except tomllib.TOMLDecodeError:
+        return {}
+    known = cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+    return {key: _said(value) for key, value in known.items()}
 
 
 def _row(entry: Mapping[str, Any], keys: Iterable[str]) -> Row:
@@ -207,7 +217,10 @@ def choices() -> dict[str, list[tuple[str, str]]]:
     """(name, words) of all venues and sites of the registry, for a field that searches them."""
     known = facts()
     return {
-        "venue": sorted((venue.name, venue.title) for venue in known.venues.values()),
+        "venue": sorted(
+            (venue.name, venue.title + ("" if engine_of(venue, find) else ", place unknown: measure it"))
+            for venue in known.venues.values()
+        ),
         "site": sorted(
             (site.name, site.place.name if site.place else known.providers[site.provider].title)
             for site in sites_of(known, find)
