@@ -8,7 +8,7 @@ from tests.api.conftest import NOW, Hub
 
 from nettrace.analysis.forecast.offer import offer
 from nettrace.analysis.forecast.quarter import QUARTER_NS
-from nettrace.api.doors.forecast import quarters_of
+from nettrace.hub.quarters import quarters_of
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Resolution, Window
 

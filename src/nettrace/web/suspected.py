@@ -43,7 +43,7 @@ async def suspected_page(visit: Visit) -> Response[Any]:
     rows, found, leg = await visit.hub.readers.run(look)
     told = {
         "page": "events", "found": found, "rows": rows, "pair_href": pair_href, "by_chance": BY_CHANCE, "proven_by": PROVEN_BY,
-        "longest": LONGEST, "words": words(found) if found else "", "seldom": seldom(found) if found else "", "interval_s": cadence_s(visit.snapshot), "refresh_ms": refresh_ms(visit.snapshot), **leg,
+        "longest": LONGEST, "words": words(found) if found else "", "seldom": seldom(found) if found else "", "confirm": age(PROVEN_BY * cadence_s(visit.snapshot)), "refresh_ms": refresh_ms(visit.snapshot), **leg,
     }  # fmt: skip
     return visit.page("suspected.html", told)
 

@@ -17,6 +17,7 @@ from nettrace.model.target import Endpoint, Lifecycle, RoundMethod, Target
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Columns, Latest, Resolution, Round, Window
 from nettrace.web import chart
+from nettrace.web.ahead import outlook
 from nettrace.web.causes import CauseRow, cause_rows, marks
 from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
@@ -224,17 +225,17 @@ async def pair_page(visit: Visit) -> Response[Any]:
     )
     everything = Choice(targets=(target.host,), vantages=(vantage,))
     staged = Choice(targets=(target.host,), vantages=(vantage,), endpoints=(endpoint.name,), methods=_STAGED)
-    history, rounds, events, summaries, requests = await visit.hub.readers.run(
+    history, rounds, events, summaries, requests, ahead = await visit.hub.readers.run(
         lambda reader: (
             reader.history(choice, window, resolution), reader.rounds(choice, window, limit=50, newest_first=True),
             reader.events(window, choice=everything, limit=_EVENTS), reader.summary(choice, window),
-            reader.rounds(staged, window, limit=_REQUESTS, newest_first=True),
+            reader.rounds(staged, window, limit=_REQUESTS, newest_first=True), outlook(reader, visit, choice),
         )
     )  # fmt: skip
     happened = cause_rows(visit, events)
     charts = [_chart(visit.snapshot, target, endpoint, columns, window, happened) for columns in history]
     told = {
-        "page": "targets", "target": target, "endpoint": endpoint, "group": group_of(endpoint).value, "vantage": vantage,
+        "page": "targets", "target": target, "endpoint": endpoint, "group": group_of(endpoint).value, "ahead": ahead, "vantage": vantage,
         "rows": rows, "charts": charts, "rounds": rounds, "happened": happened,
         "summary": summaries[0] if summaries else None, "window": name, "windows": list(WINDOWS), "method": method,
         "methods": sorted({row.method for row in here}), "resolution": resolution.value,

@@ -7,17 +7,17 @@ import msgspec
 from nettrace.analysis.forecast.degradation import instability
 from nettrace.analysis.forecast.document import forecast_document
 from nettrace.analysis.forecast.offer import offer
-from nettrace.analysis.forecast.quarter import KEPT, QUARTER_NS, Quarters, of_medians
+from nettrace.analysis.forecast.quarter import KEPT, QUARTER_NS, of_medians
 from nettrace.api import asked, schema
 from nettrace.api.asked import OneRegion
 from nettrace.api.call import Call
 from nettrace.api.given import Answer
 from nettrace.api.operation import Operation
 from nettrace.hub import query
-from nettrace.model.instant import NS_PER_MS
+from nettrace.hub.quarters import quarters_of
 from nettrace.model.target import RoundMethod
 from nettrace.store.port import Choice, StoreReader
-from nettrace.store.rows import Resolution, Window
+from nettrace.store.rows import Window
 
 
 class ForecastQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,19 +62,6 @@ async def _forecast(call: Call) -> Answer:
         schema.ForecastPage,
     )
     return Answer(content=page, fresh_s=max(1, (end + QUARTER_NS - call.now) // 10**9))
-
-
-def quarters_of(reader: StoreReader, choice: Choice, window: Window) -> Quarters:
-    """Medians of one series' closed quarters, as the store holds them."""
-    found = reader.history(choice, window, Resolution.QUARTER, (0.5,))
-    return of_medians(
-        {
-            start // QUARTER_NS: level / NS_PER_MS
-            for columns in found
-            for start, level in zip(columns.start, columns.quantiles_ns["p50"], strict=True)
-            if level is not None
-        }
-    )
 
 
 OPERATIONS = (

@@ -46,7 +46,15 @@ function setUpClock() {
   if (main) new MutationObserver(() => { if (local) draw(); }).observe(main, { childList: true });
 }
 
+/** On a phone the bar is wider than the screen: where one is comes into sight. */
+function setUpBar() {
+  const bar = document.querySelector(".top nav");
+  const here = bar?.querySelector("[aria-current]");
+  if (bar && here instanceof HTMLElement) bar.scrollLeft += here.getBoundingClientRect().left - bar.getBoundingClientRect().left - (bar.clientWidth - here.offsetWidth) / 2;
+}
+
 setUpTheme();
+setUpBar();
 setUpClock();
 setUpPalette();
 setUpZoom();
