@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nettrace.store.embedded.bits import MOST_BITS, read_bits, widths_of, write_bits
 
 
-@given(st.lists(st.one_of(st.integers(0, 9), st.integers(0, 2**MOST_BITS // 2 - 1))))
+@given(st.lists(st.one_of(st.integers(0, 9), st.integers(0, 2**53), st.integers(0, 2**MOST_BITS - 2**9))))
 def test_what_is_written_is_read(values: list[int]) -> None:
     numbers = np.array(values, np.int64)
     widths = widths_of(numbers)

@@ -1,13 +1,15 @@
-"""Whole numbers of any width below 57 bits side by side, without a bit between them: many at once."""
+"""Whole numbers of any width up to 62 bits side by side, without a bit between them: many at once."""
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
-MOST_BITS = 56
-"""The widest number: with up to seven bits before it in its first byte it still lies within eight bytes."""
+MOST_BITS = 62
+"""The widest number."""
 
+_AT_ONCE = 56
+"""With up to seven bits before it in its first byte a number of so many still lies within eight bytes."""
 _EIGHT = np.arange(8)
 
 
@@ -38,6 +40,9 @@ def read_bits(data: npt.NDArray[np.uint8], offsets: Ints, widths: Ints) -> Ints:
     """
     if offsets.size and int((offsets + widths).max()) > 8 * len(data):
         raise ValueError("a number ends behind the last bit")
+    if widths.size and int(widths.max()) > _AT_ONCE:
+        low = read_bits(data, offsets, np.minimum(widths, 32))
+        return low | read_bits(data, np.where(widths > 32, offsets + 32, 0), np.maximum(widths - 32, 0)) << 32
     padded = np.concatenate((data, np.zeros(8, np.uint8)))
     words = padded[(offsets >> 3)[..., None] + _EIGHT].view("<i8")[..., 0]
     return (words >> (offsets & 7)) & ((1 << widths) - 1)

@@ -160,7 +160,7 @@ def _edges(made: Tally, entries: Ints, rows: slice, of: slice) -> bytes:
 
 def _most(answered: Ints, low: Ints, high: Ints) -> Ints:
     """How far sums can lie above so many minima; what `MOST_BITS` cannot hold are some thousand values of days each."""
-    return np.minimum(answered * (high - low), (1 << MOST_BITS) - 1 >> 1)
+    return np.minimum(answered * (high - low), (1 << MOST_BITS) - 1)
 
 
 def decode(sheets: Sequence[Sheet], step: int) -> Tally:
