@@ -228,17 +228,23 @@ class Inbox(_Slots):
         self.sizes = self.words[14::16]
         self.control_sizes = self.quads[5::8]
         self.failed = 0
+        self._written = 0
 
     def receive(self) -> int:
         """Fills slots 0 to n with what waits there; n, 0 when nothing does. Never blocks."""
         self.failed = 0
-        self.headers[:] = self.template
+        if self._written:
+            end = self._written * HEADER_BYTES
+            self.headers[:end] = self.template[:end]
+            self._written = 0
         if _LIBRARY is None:
-            return self._receive_singly()
+            self._written = self._receive_singly()
+            return self._written
         taken = cast("int", _LIBRARY.recvmmsg(self._descriptor, self.at, self.batch, self._flags, None))
         if taken < 0:
             self.failed = ctypes.get_errno()
             return 0
+        self._written = taken
         return taken
 
     def stamped(self, count: int) -> bool:

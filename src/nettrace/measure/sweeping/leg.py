@@ -120,8 +120,9 @@ class Leg:
     def admit(self, pinned: Pinned, address: str, now: Instant) -> None:
         """One more target. Raises OSError when there is no way to its address from here."""
         made = self.packets.target(address)
-        home = self.replies.addresses.token(made.packed)
-        row = self.sweep.admit(made.destination, home, made.mark, now)
+        about = made.destination
+        home = about if isinstance(about, int) else self.replies.addresses.token(about)
+        row = self.sweep.admit(about, home, made.mark, now)
         while row >= len(self.templates):
             self.templates += [b""] * 1024
             self.totals += [0] * 1024

@@ -1,7 +1,7 @@
 """A finished row of a sweep as a `Trace`, or straight as its `nettrace.trace/1` line.
 
-The line of an everyday trace (reached, every hop timed or silent) is filled into a format made once per path
-length, without any object per hop; all others go through `trace` and `wire.documents`, which it must equal.
+The line of an everyday trace (reached, every hop timed or silent) is joined from pieces made once per path
+length (half the time of one long format), without any object per hop; all others go through `trace` and `wire.documents`, which it must equal.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,13 +28,34 @@ _UNTOLD = {
     0: Sample(state=SampleState.NOT_MEASURED, reason=Reason.ABORTED),
 }
 _HOP_TAIL = '],"name":null,"asn":null,"as_name":null,"place":null,"mpls":null}'
-_TAIL = '],"answered_from":null,"path_mtu_bytes":null,"balances":[],"clock":"kernel","at":"%s"}\n'
+_TAIL = '],"answered_from":null,"path_mtu_bytes":null,"balances":[],"clock":"kernel","at":"'
 _BAR = f"{(KERNEL_SEND_ERROR_NS + KERNEL_RECEIVE_ERROR_NS) / 1e6:.4f}"
 _SURE = f'],"error_ms":[{_BAR}],"grades":["K"'
 _SILENT = 'null],"error_ms":[null],"grades":[null'
 _HEADS = 4096
-"""Addresses whose text is kept: those met first are those near us, which all paths share."""
 _FRAGMENTATION_NEEDED = (3, 4)
+_NAMES, _RTT, _FIRST_ADDRESS, _AT = 1, 3, 5, -2
+"""Which pieces of a line differ: from the first address on every second one, addresses and times in turn."""
+
+
+class _Form(NamedTuple):
+    """The line of a path of one length: its constant pieces, and a format of all its times."""
+
+    pieces: list[str]
+    numbers: str
+
+
+class _Heads(dict[int, str]):
+    """Addresses as text; the first `_HEADS` are kept: they are those near us, which all paths share."""
+
+    def __init__(self, text: Callable[[int], str]) -> None:
+        self._text = text
+
+    def __missing__(self, token: int) -> str:
+        made = self._text(token)
+        if len(self) < _HEADS:
+            self[token] = made
+        return made
 
 
 class About(NamedTuple):
@@ -62,9 +83,9 @@ class Lines:
         self._addresses = addresses
         self._about = about
         self._single = sweep.options.probes_per_hop == 1
-        self._heads: dict[int, str] = {}
-        self._formats: dict[int, str] = {}
-        self._second = (-1, "")
+        self._heads = _Heads(addresses.text)
+        self._forms: dict[int, _Form] = {}
+        self._moment = (-1, "")
 
     def line(self, row: int, pinned: Pinned) -> tuple[str, Outcome]:
         """The row's `nettrace.trace/1` document with a line feed, and its outcome."""
@@ -79,10 +100,9 @@ class Lines:
             if direct > 0 and table.found[far] == home and (own > 0 or not table.found[last]):
                 rtts.append(own or direct)
                 worst = min(rtts)
-                if worst > 0:
-                    return self._everyday(row, pinned, rtts, min(direct, rtts[-1])), Outcome.MEASURED
                 if worst >= UNSEEN:
-                    return self._gappy(row, pinned, rtts, min(direct, rtts[-1])), Outcome.MEASURED
+                    rtts.append(min(direct, rtts[-1]))
+                    return self._everyday(row, pinned, rtts, timed=worst > 0), Outcome.MEASURED
         trace = self.trace(row, pinned)
         return document_line(trace), trace.outcome
 
@@ -90,54 +110,57 @@ class Lines:
         sweep = self._sweep
         return row in sweep.loose or row in sweep.details or row in sweep.notes
 
-    def _everyday(self, row: int, pinned: Pinned, rtts: list[int], rtt: int) -> str:
-        """The line of a trace in which everybody answered."""
-        filled: list[object] = [None] * (2 * len(rtts))
-        filled[::2] = self._texts(row, len(rtts), pinned[1])
-        filled[1::2] = [each / 1e6 for each in rtts]
-        form = self._formats.get(len(rtts)) or self._format(len(rtts), timed=True)
-        return form % (*_names(pinned), rtt / 1e6, *filled, self._at(self._table.begun[row]))
+    def _everyday(self, row: int, pinned: Pinned, rtts: list[int], *, timed: bool) -> str:
+        """The line of a trace in which everybody answered (`timed`), or some were silent.
 
-    def _gappy(self, row: int, pinned: Pinned, rtts: list[int], rtt: int) -> str:
-        """The line of a trace with silent hops."""
-        filled: list[object] = [None] * (2 * len(rtts))
-        filled[::2] = [f'"{text}"' if text else "null" for text in self._texts(row, len(rtts), pinned[1])]
-        filled[1::2] = [f"{each / 1e6:.4f}{_SURE}" if each > 0 else _SILENT for each in rtts]
-        form = self._formats.get(-len(rtts)) or self._format(len(rtts), timed=False)
-        return form % (*_names(pinned), rtt / 1e6, *filled, self._at(self._table.begun[row]))
+        `rtts` are those of the hops in ns, or LOST or UNSEEN, and then the target's own.
+        """
+        length = len(rtts) - 1
+        texts = self._texts(row, length, pinned[1] or "")
+        form = self._forms.get(length if timed else -length) or self._form(length, timed=timed)
+        if timed:
+            values = (form.numbers % tuple([each / 1e6 for each in rtts])).split(",")
+        else:
+            texts = [f'"{text}"' if text else "null" for text in texts]
+            values = [f"{each / 1e6:.4f}{_SURE}" if each > 0 else _SILENT for each in rtts]
+            values[-1] = f"{rtts[-1] / 1e6:.4f}"
+        pieces = form.pieces.copy()
+        pieces[_NAMES] = _names(pinned)
+        pieces[_RTT] = values.pop()
+        pieces[_FIRST_ADDRESS:_AT:4] = texts
+        pieces[_FIRST_ADDRESS + 2 : _AT : 4] = values
+        pieces[_AT] = self._at(self._table.begun[row])
+        return "".join(pieces)
 
-    def _texts(self, row: int, length: int, address: str | None) -> list[str | None]:
-        """The addresses of hops 1 to `length`, the last one the target's own."""
+    def _texts(self, row: int, length: int, address: str) -> list[str]:
+        """The addresses of hops 1 to `length`, the last one the target's own; "" where nobody answered."""
         start = row * self._table.width
-        tokens = self._table.found[start : start + length - 1].tolist()
-        heads = self._heads
-        texts = list(map(heads.get, tokens))
-        if None in texts:
-            text, full = self._addresses.text, len(heads) >= _HEADS
-            for index, known in enumerate(texts):
-                if known is None:
-                    texts[index] = made = text(tokens[index])
-                    if not full:
-                        heads[tokens[index]] = made
-        texts.append(address)
-        return texts
+        tokens = self._table.found[start : start + length - 1]
+        return [*map(self._heads.__getitem__, tokens), address]
 
-    def _format(self, length: int, *, timed: bool) -> str:
+    def _form(self, length: int, *, timed: bool) -> "_Form":
         about = self._about
-        head = (
-            '{"schema":"nettrace.trace/1","vantage":null,"target":"%s","address":"%s","resolved":[%s],'
-            f'"method":"{about.method}","port":{"null" if about.port is None else about.port},"flow":{about.flow},'
-            '"outcome":"measured","reason":null,"detail":null,"reached":true,"stop":"reached","rtt_ms":%.4f,"hops":['
+        head = '{"schema":"nettrace.trace/1","vantage":null,"target":"'
+        said = (
+            f'],"method":"{about.method}","port":{"null" if about.port is None else about.port},"flow":{about.flow},'
+            '"outcome":"measured","reason":null,"detail":null,"reached":true,"stop":"reached","rtt_ms":'
         )
-        hop = f'"address":"%s","rtt_ms":[%.4f{_SURE}' if timed else '"address":%s,"rtt_ms":[%s'
-        hops = ",".join(f'{{"ttl":{ttl},{hop}{_HOP_TAIL}' for ttl in range(1, length + 1))
-        return self._formats.setdefault(length if timed else -length, head + hops + _TAIL)
+        quote, sure = ('"', _SURE) if timed else ("", "")
+        pieces = [head, "", said, ""]
+        before = ',"hops":['
+        for ttl in range(1, length + 1):
+            pieces += [f'{before}{{"ttl":{ttl},"address":{quote}', "", f'{quote},"rtt_ms":[', ""]
+            before = f"{sure}{_HOP_TAIL},"
+        pieces += [f"{sure}{_HOP_TAIL}{_TAIL}", "", '"}\n']
+        form = _Form(pieces, ",".join(["%.4f"] * (length + 1)))
+        return self._forms.setdefault(length if timed else -length, form)
 
     def _at(self, instant: Instant) -> str:
-        seconds, ns = divmod(self._about.to_utc(instant), NS_PER_S)
-        if self._second[0] != seconds:
-            self._second = (seconds, rfc3339(seconds * NS_PER_S)[:20])
-        return f"{self._second[1]}{ns // 1000:06d}Z"
+        utc = self._about.to_utc(instant)
+        if utc != self._moment[0]:
+            seconds, ns = divmod(utc, NS_PER_S)
+            self._moment = (utc, f"{rfc3339(seconds * NS_PER_S)[:20]}{ns // 1000:06d}Z")
+        return self._moment[1]
 
     # -- objects -------------------------------------------------------------------------------------------
 
@@ -254,11 +277,11 @@ class Lines:
         return annotation(reply)
 
 
-def _names(pinned: Pinned) -> tuple[str, str | None, str]:
+def _names(pinned: Pinned) -> str:
     target, address, resolved, _ = pinned
     if target == address:
-        return target, target, f'"{target}"'
-    return _json(target)[1:-1], address, ",".join(map(_json, resolved))
+        return f'{target}","address":"{target}","resolved":["{target}"'
+    return f'{_json(target)[1:-1]}","address":"{address}","resolved":[{",".join(map(_json, resolved))}'
 
 
 def document_line(trace: Trace) -> str:

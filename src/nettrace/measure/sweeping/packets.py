@@ -22,13 +22,13 @@ from typing import NamedTuple
 
 from nettrace.measure.kernel.ring import OUT_NAME, OUT_PACKET, Outbox
 from nettrace.measure.packets.note import NOTE
-from nettrace.measure.tracing.flow import DEFAULT_PORT, flow_words
+from nettrace.measure.tracing.flow import DEFAULT_PORT, flow_digest, flow_words, source_port
 from nettrace.measure.tracing.sweep_table import SLOTS
 from nettrace.model.measurement import Method
 
 ONES = 0xFFFF
 _NAME4, _NAME4_END = OUT_NAME + 4, OUT_NAME + 8
-_UDP4, _MARKED = Struct("!4sHH"), Struct("=HH")
+_UDP4, _MARKED, _PORTS = Struct("!4sHH"), Struct("=HH"), Struct("=I")
 PROTOCOL = {
     (Method.ICMP, 4): 1,
     (Method.ICMP, 6): 58,
@@ -150,9 +150,10 @@ class Packets:
         packed = socket.inet_pton(self._family, address)
         source = self._source_of(packed)
         blank, total = self._blanks.get(source) or self._blank(source)
-        port, identifier, check, label = flow_words(address, self._method, self.port, self.flow)
         if self._everyday:
+            port = source_port(flow_digest(address, self._method, self.port, self.flow))
             return self._udp4(packed, blank, total, port)
+        port, identifier, check, label = flow_words(address, self._method, self.port, self.flow)
         layout = self.layout
         name = OUT_NAME + (4 if self.version == 4 else 8)
         at = OUT_PACKET + layout.destination
@@ -181,12 +182,12 @@ class Packets:
         if not self._secrets:
             self._secrets = _fresh_secrets()
         mark = self._secrets.pop()
-        total += int.from_bytes(packed, sys.byteorder) + word(port) + word(self.port) + mark
-        balance = -total % ONES
+        about = int.from_bytes(packed, sys.byteorder)
         blank[_NAME4:_NAME4_END] = packed
         _UDP4.pack_into(blank, OUT_PACKET + 16, packed, port, self.port)
-        _MARKED.pack_into(blank, OUT_PACKET + 26, mark, balance)
-        return Target(bytes(blank), int.from_bytes(packed, sys.byteorder), mark, packed, 0)
+        (ports,) = _PORTS.unpack_from(blank, OUT_PACKET + 20)
+        _MARKED.pack_into(blank, OUT_PACKET + 26, mark, -(total + about + ports + mark) % ONES)
+        return Target(bytes(blank), about, mark, packed, 0)
 
     def compose(
         self,
@@ -219,18 +220,13 @@ class Packets:
 
     def _columns_of(self) -> "list[tuple[int, memoryview[int]]]":
         layout = self.layout
-        columns: list[tuple[int, memoryview[int]]] = []
-        for places, values in (
-            (layout.slots, array("H", range(SLOTS + 1))),
-            (layout.other_slots, array("H", range(SLOTS, -1, -1))),
-            (layout.marks, self.marks),
-            (
-                layout.other_marks,
-                array("H", (ONES - mark for mark in self.marks)) if layout.other_marks else None,
-            ),
-        ):
-            columns += [(at, memoryview(values)) for at in places if values is not None]
-        return columns
+        made: tuple[tuple[tuple[int, ...], Callable[[], array[int]]], ...] = (
+            (layout.slots, _numbers),
+            (layout.other_slots, lambda: _complements(_numbers())),
+            (layout.marks, lambda: self.marks),
+            (layout.other_marks, lambda: _complements(self.marks)),
+        )
+        return [(at, memoryview(values())) for places, values in made for at in places]
 
     def _secret(self) -> int:
         if not self._secrets:
@@ -266,6 +262,22 @@ class Packets:
             total += word_sum(source) + word(protocol) + word(length)
         self._blanks[source] = blank.ljust(self.stride, b"\0"), total
         return self._blanks[source]
+
+
+def _numbers() -> "array[int]":
+    """0 to SLOTS, put together from bytes: an array that counts takes 50 times as long."""
+    low, numbers = bytes(range(256)), bytearray(2 * (SLOTS + 1))
+    high = b"".join([bytes((each,)) * 256 for each in low])
+    numbers[0::2], numbers[1::2] = (low * 256, high) if sys.byteorder == "little" else (high, low * 256)
+    return array("H", numbers)
+
+
+def _complements(words: "array[int]") -> "array[int]":
+    """Each word's complement: the two sum to 0xFFFF."""
+    return array("H", words.tobytes().translate(_INVERTED))
+
+
+_INVERTED = bytes(range(255, -1, -1))
 
 
 def _fresh_secrets() -> list[int]:

@@ -25,6 +25,7 @@ _LONGEST_PLAIN4 = 20 + 8 + 128 + 4
 """Longer than this there may be extensions that no length field announces."""
 _STAMP_BYTES, _STAMP_AND_DROPS_BYTES = 64, 88
 _ECHO_REPLY4, _ECHO_REPLY6 = 0, 129
+_inet_ntoa, _packed4 = socket.inet_ntoa, Struct("=I").pack
 _SYN, _RST, _ACK = 0x02, 0x04, 0x10
 
 
@@ -56,7 +57,7 @@ class Addresses:
 
 
 def _text4(token: int) -> str:
-    return socket.inet_ntoa(token.to_bytes(4, sys.byteorder)) if token else ""
+    return _inet_ntoa(_packed4(token)) if token else ""
 
 
 class Replies:

@@ -220,7 +220,7 @@ class Run:
         return max(now, min([*wakes, now + LONGEST_REST_NS]))
 
     def _rest(self, until: Instant, *, blocked: bool) -> None:
-        left_ns = until - self._timeline.tick()
+        left_ns = until - self._timeline.from_monotonic(time.monotonic_ns())
         if left_ns <= 0:
             return
         if blocked:

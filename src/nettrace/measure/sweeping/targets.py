@@ -68,7 +68,7 @@ class Targets:
             address = address_of(target)
             if address is None:
                 self._asked.append(self._resolve(target))
-            elif self._version in {None, version_of(address)}:
+            elif self._version is None or self._version == version_of(address):
                 pinned.append(Pinned(target, address, (address,)))
             else:
                 pinned.append(Pinned(target, None, (), f"{target} is not an IPv{self._version} address"))
@@ -102,9 +102,11 @@ def address_of(text: str) -> str | None:
     >>> address_of("2001:db8:0::1"), address_of("::ffff:198.18.0.1"), address_of("api.example")
     ('2001:db8::1', '198.18.0.1', None)
     """
-    family = socket.AF_INET6 if ":" in text else socket.AF_INET
     try:
-        shortest = socket.inet_ntop(family, socket.inet_pton(family, text))
+        if ":" not in text:
+            socket.inet_pton(socket.AF_INET, text)
+            return text  # it has no other form
+        shortest = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
     except (OSError, ValueError):
         return None
     return shortest.removeprefix("::ffff:") if "." in shortest else shortest

@@ -48,12 +48,23 @@ def flow_words(address: str, method: str, destination_port: int, number: int) ->
 
     Source port, ICMP identifier, ICMP checksum, IPv6 flow label (to be used on IPv6 only).
     """
-    seed = f"nettrace-flow-1|{address}|{method}|{destination_port}|{number}".encode()
-    word = int.from_bytes(blake2b(seed, digest_size=16).digest())
+    digest = flow_digest(address, method, destination_port, number)
+    word = int.from_bytes(digest)
     return (
-        FIRST_SOURCE_PORT + (word & 0xFFFF) % (65_536 - FIRST_SOURCE_PORT),
+        source_port(digest),
         (word >> 16 & 0xFFFF) or 1,
         # 0x0000 and 0xFFFF are the same number in one's complement; keep clear of both.
         (word >> 32 & 0xFFFF) % 0xFFFE + 1,
         (word >> 48 & 0xFFFFF) or 1,
     )
+
+
+def flow_digest(address: str, method: str, destination_port: int, number: int) -> bytes:
+    """The 16 bytes all numbers of a flow are drawn from."""
+    seed = f"nettrace-flow-1|{address}|{method}|{destination_port}|{number}".encode()
+    return blake2b(seed, digest_size=16).digest()
+
+
+def source_port(digest: bytes) -> int:
+    """The source port of a flow."""
+    return FIRST_SOURCE_PORT + (digest[14] << 8 | digest[15]) % (65_536 - FIRST_SOURCE_PORT)

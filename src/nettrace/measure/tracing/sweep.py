@@ -202,22 +202,22 @@ class Sweep:
                 continue
             live[slot] = FREE
             step = slot_step[slot]
-            if state <= STAMPED:
-                hits[step] += 1
-            took = (seconds - sent_s[slot]) * NS_PER_S + ns - sent_ns[slot]
+            took = ns - sent_ns[slot]
+            if seconds != sent_s[slot]:
+                took += (seconds - sent_s[slot]) * NS_PER_S
             if not 0 < took < believable:
                 took = UNTIMED
-            if state > STAMPED:
-                self._late(step, took, now)
-            if state & 1:
-                self.loose.setdefault(row, set()).add(step)
+            if state == STAMPED:
+                hits[step] += 1
+            else:
+                self._unusual(row, step, state, took, hits, now)
             if kind == exceeded and plain[row]:
                 cell = row * width + step
                 if not rtt[cell]:
                     found[cell] = source
                     rtt[cell] = took
-                    left[row] -= 1
-                    if not left[row]:
+                    still = left[row] = left[row] - 1
+                    if not still:
                         self._exhausted(row)
             elif step == far and kind == arrived:
                 self._measured(row, source, took, quoted)
@@ -233,10 +233,18 @@ class Sweep:
         self._enqueue_opened()
         self.extras.clear()
 
-    def _late(self, step: int, took: int, now: Instant) -> None:
-        """An answer came after its probe was counted as missing: we were too impatient."""
-        self._slowest_ns = max(self._slowest_ns, took)
-        self.lanes[step].late(now)
+    def _unusual(self, row: int, step: int, state: int, took: int, hits: list[int], now: Instant) -> None:
+        """The answer to a probe that was late or not stamped.
+
+        Late is one that came after its probe was counted as missing: we were too impatient.
+        """
+        if state > STAMPED:
+            self._slowest_ns = max(self._slowest_ns, took)
+            self.lanes[step].late(now)
+        else:
+            hits[step] += 1
+        if state & 1:
+            self.loose.setdefault(row, set()).add(step)
 
     def _measured(self, row: int, source: int, took: int, quoted: int) -> None:
         """The destination's own answer to the first question, quoting the TTL left: the everyday case."""
