@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from nettrace.hub import belief_watch
 from nettrace.hub.leg_watch import replayed
 from nettrace.lab.world import Event as WorldEvent
 from nettrace.model.alert import IncidentState
@@ -61,5 +62,14 @@ def test_a_congested_cable_is_one_event_that_is_opened_and_closed(tmp_path: Path
         live = [each for each, _ in told(days, "degraded_leg")]
         again = replayed(days.reader, Window(BEGIN, days.now + 1))
         assert sorted(again, key=lambda each: (each.detected_at, each.id)) == live
+
+        shifts = told(days, "shift")
+        believed = [each for each, body in shifts if "believed" in body]
+        first = {body["of"]: body["believed"] for _, body in shifts if "believed" in body}
+        moved = {each.id for each, body in shifts if not body["updates"] and body["delta_ms"] > 20}
+        assert moved and moved <= first.keys() <= {each.id for each, body in shifts if not body["updates"]}
+        assert all(each["q_value"] <= each["share"] and each["tested"] > 10_000 for each in first.values())
+        again = belief_watch.replayed(days.reader, Window(BEGIN, days.now + 1))
+        assert sorted(again, key=lambda each: (each.detected_at, each.id)) == believed
     finally:
         days.close()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from nettrace.hub.belief_watch import BeliefWatch
 from nettrace.hub.leg_watch import LegWatch
 from nettrace.hub.rank_watch import RankWatch
 from nettrace.hub.shared_watch import SharedWatch
@@ -65,6 +66,7 @@ def everything(reader: StoreReader, since: Since, say: Callable[[str], None]) ->
             LegWatch(reader, say),
             SharedWatch(reader, say),
             RankWatch(reader, say),
+            BeliefWatch(reader, say),
         ],
         Tally(reader.detector_state),
     )

@@ -99,7 +99,7 @@ def _explained(seen: Sequence[Observation], scale: Scale, trunks: Sequence[Trunk
         if made:
             break
     alone = _alone(seen, trunks, made[0].fault.amount) if made and scale is DELAY_MS else None
-    if alone is not None and (alone.sure or not _crossed_by_all(made, seen)):
+    if alone is not None and (alone.sure or not _crossed_by_half(made, seen)):
         return [alone]
     if not made or any(each.sure for each in made):
         return made
@@ -111,21 +111,22 @@ def _explained(seen: Sequence[Observation], scale: Scale, trunks: Sequence[Trunk
     ] or made
 
 
-def _alone(seen: Sequence[Observation], trunks: Iterable[Trunks], amount: float) -> _Explained | None:
+def _alone(seen: Sequence[Observation], trunks: Sequence[Trunks], amount: float) -> _Explained | None:
     """The one link that explains everything, ways back included: by addresses, else by places; None when none does.
 
-    Where none is told apart from the rest, those of the coarsest view that has any remain.
+    Where none is told apart from the rest, those of the coarsest view that has any remain; links between addresses do
+    only where no places are known, for a cable of several addresses is none of them.
     """
-    found = single_fault(seen, DELAY_MS, amount)
-    made = _alone_of(found, lambda link: link)
+    by_address = _alone_of(single_fault(seen, DELAY_MS, amount), lambda link: link)
+    if by_address is not None and by_address.sure:
+        return by_address
+    made: _Explained | None = None
     for each in trunks:
+        found = single_fault(each.merged(seen), DELAY_MS, amount)
+        made = _alone_of(found, partial(each.told, both=True)) or made
         if made is not None and made.sure:
-            break
-        made = (
-            _alone_of(single_fault(each.merged(seen), DELAY_MS, amount), partial(each.told, both=True))
-            or made
-        )
-    return made
+            return made
+    return made if any(each.known for each in trunks) else by_address
 
 
 def _alone_of(found: Fault | None, told: Callable[[Link], Link | None]) -> _Explained | None:
@@ -137,10 +138,11 @@ def _alone_of(found: Fault | None, told: Callable[[Link], Link | None]) -> _Expl
     return _Explained(msgspec.structs.replace(found, link=link), named, sure=not rivals, is_loss=False)
 
 
-def _crossed_by_all(found: Sequence[_Explained], seen: Sequence[Observation]) -> bool:
-    """Whether all that is bad at the ends of ways lies behind links that are told apart: no way back need explain any."""
+def _crossed_by_half(found: Sequence[_Explained], seen: Sequence[Observation]) -> bool:
+    """Whether half of all bad ends lie behind links that are told apart: ways cross a slow link there as often as back."""
     links = {each.fault.link for each in found if each.sure}
-    return all(links.intersection(one.links) for one in seen if one.ends and is_bad(one, DELAY_MS))
+    bad = [one for one in seen if one.ends and is_bad(one, DELAY_MS)]
+    return 2 * sum(bool(links.intersection(one.links)) for one in bad) >= len(bad)
 
 
 def _rated(found: Iterable[Fault], *, sure: bool, is_loss: bool) -> list[_Explained]:

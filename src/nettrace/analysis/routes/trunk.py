@@ -35,6 +35,11 @@ class Trunks:
         }
         self._links: dict[Link, Counter[Link]] = {}
 
+    @property
+    def known(self) -> bool:
+        """Whether any hop's place is known."""
+        return bool(self._places)
+
     def merged(self, seen: Sequence[Observation]) -> list[Observation]:
         """The observations over trunks. One within a place says nothing of a trunk's two ends."""
         return [self._over_trunks(each) for each in seen] if self._places else []

@@ -45,6 +45,21 @@ def believed(p_values: Sequence[float], share: float) -> list[int]:
     return sorted(ranked[:count])
 
 
+def q_values(p_values: Sequence[float], tests: int) -> list[float]:
+    """For each p-value the least share of false ones at which it would be believed among so many tests.
+
+    `tests` counts those, too, whose p-values are too large to be named here.
+
+    >>> [round(each, 3) for each in q_values([0.001, 0.012, 0.4], 4)]
+    [0.004, 0.024, 0.533]
+    """
+    made, least = [1.0] * len(p_values), 1.0
+    ranked = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    for rank, place in reversed(list(enumerate(ranked, 1))):
+        least = made[place] = min(least, p_values[place] * tests / rank)
+    return made
+
+
 def believed_bets(e_values: Sequence[float], share: float) -> list[int]:
     """Places of the e-values to believe so that at most this share of them is false on average, however dependent.
 
