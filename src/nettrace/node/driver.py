@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from nettrace.measure.probing.engine import Engine
+from nettrace.measure.probing.engine import FEW_RUNS, Engine
 from nettrace.measure.probing.ping import Driving, obstacle, open_sockets
 from nettrace.measure.probing.run import Aimed
 from nettrace.measure.tracing.politeness import Limits, Politeness, Rate
@@ -17,7 +17,7 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Method
 
 TICK_S = 0.02
-"""How often the sockets are looked at while anything is under way."""
+"""How often the sockets are looked at while little is under way: a trace goes on when its answers are read."""
 
 BURST_S = 0.1
 
@@ -117,7 +117,7 @@ class Driver:
             self.close()
             return
         delay_s = max(0.001, (until - self.now()) / NS_PER_S)
-        self._wake(min(delay_s, TICK_S) if self._under_way else delay_s)
+        self._wake(min(delay_s, TICK_S) if 0 < len(self._under_way) <= FEW_RUNS else delay_s)
 
     def _break(self, error: Exception) -> None:
         for future in self._under_way.values():

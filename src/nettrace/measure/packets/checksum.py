@@ -33,8 +33,12 @@ def checksum(data: Bytes, start: int = 0) -> int:
 
 def holds(data: Bytes, start: int = 0) -> bool:
     """True when the checksum inside `data` (and a pseudo header's sum) is right."""
-    number = int.from_bytes(data) << ((len(data) & 1) << 3)
-    return (number + start) % _ONES == 0 and (start != 0 or number != 0)
+    number = int.from_bytes(data)
+    if len(data) & 1:
+        number <<= 8
+    if start:
+        number += start
+    return number % _ONES == 0 and (start != 0 or number != 0)
 
 
 def updated(old_checksum: int, old_word: int, new_word: int) -> int:

@@ -1,7 +1,7 @@
 """Drives many machines over few sockets: reads, delivers, decides and sends in ticks, never beyond its rate.
 
 Accuracy does not come from waking early: the kernel stamps both ends. So the engine works in ticks of 20 to
-50 ms, and wakes for single packets only while little is going on, when nobody would notice the cost.
+100 ms, and wakes for single packets only while little is going on, when nobody would notice the cost.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from nettrace.measure.kernel.stall import StallGuard, host_guard
 from nettrace.measure.packets.probe import signature
 from nettrace.measure.probing.doubt import HOLD_NS, Doubts
 from nettrace.measure.probing.ledger import Ledger
-from nettrace.measure.probing.pace import Pace, tick_of
+from nettrace.measure.probing.pace import Pace, Tick, burst_of
 from nettrace.measure.probing.run import Aimed, Course, Run
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.transport import Intake, Shipment, Transport
@@ -53,7 +53,7 @@ class Engine:
         politeness: further budgets by target and network; None on the local command line.
         timeline: for tests.
         guard: for tests.
-        tick_ns: how often the sockets are looked at while much is going on; None decides by the rate.
+        tick_ns: how often the sockets are looked at while much is going on; None decides by what goes.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Engine:
         self.rejected = 0
         self._guard = guard or host_guard()
         self._politeness = politeness
-        self._tick_ns = tick_ns or tick_of(rate_pps)
-        self._pace = Pace(rate_pps, 2 * self._tick_ns)
+        self._tick = Tick(rate_pps, tick_ns)
+        self._pace = Pace(rate_pps, 2 * tick_ns if tick_ns else burst_of(rate_pps))
         self._ledger = Ledger(sockets.tags, self.timeline)
         self._transports: list[Transport] = []
         self._ways: dict[tuple[int, int], int] = {}
@@ -150,7 +150,7 @@ class Engine:
             self._early_wakes -= 1
             self.sockets.poller.wait(until - now)
             return
-        self._planned = min(until, now + self._tick_ns)
+        self._planned = min(until, now + self._tick.ns)
         time.sleep((self._planned - now) / NS_PER_S)
 
     # -- what arrived --------------------------------------------------------------------------------------
@@ -184,6 +184,8 @@ class Engine:
             run = runs.get(owner)
             if run is not None:
                 self._reply(run, tag, reply, first)
+        if intake.clocked:
+            self._tick.by_looking()
         for answer, received_ns, half_ns, grade in intake.clocked:
             self._bracket(answer.tag)
             at = self.timeline.from_monotonic(received_ns)
@@ -266,24 +268,29 @@ class Engine:
             self._ready.append(run)
 
     def _advance(self, now: Instant) -> None:
-        while self._wakes and self._wakes[0][0] <= now:
-            wake, serial = heapq.heappop(self._wakes)
-            run = self._runs.get(serial)
+        wakes, runs, ready = self._wakes, self._runs, self._ready
+        while wakes and wakes[0][0] <= now:
+            wake, serial = heapq.heappop(wakes)
+            run = runs.get(serial)
             if run is not None and run.wake == wake:
                 run.wake = None
-                self._queue(run)
+                if not run.queued:
+                    run.queued = True
+                    ready.append(run)
         self._look_after(now)
         budget = min(self._pace.room(now), MOST_PER_STEP, self._ledger.free)
         cargo: list[list[Shipment]] = [[] for _ in self._transports]
         served: list[Run] = []
-        for _ in range(len(self._ready) if budget else 0):
-            run = self._ready.popleft()
+        for _ in range(len(ready) if budget else 0):
+            run = ready.popleft()
             run.queued = False
             asked = self._ask(run, now, budget, cargo)
             budget -= asked
             served.append(run)
             if budget <= 0:
                 break
+        going = sum(map(len, cargo))
+        self._tick.went(going, waiting=bool(ready) or (going > 0 and budget <= 0))
         self._ship(cargo, now)
         for run in served:
             self._schedule(run, now)
@@ -314,9 +321,10 @@ class Engine:
         if tag is None:
             run.machine.departed(Departure(probe.key, None, 0, Grade.USER, "too many probes under way"))
             return 0
-        while len(cargo) <= route[3]:
+        _, _, flow, via, _ = route
+        while len(cargo) <= via:
             cargo.append([])
-        cargo[route[3]].append((tag, probe, route[2]))
+        cargo[via].append((tag, probe, flow))
         run.in_flight += 1
         if run.lonely:
             for each in (run.tag, *run.earlier):
@@ -412,10 +420,10 @@ class Engine:
         until = min(until, self._doubts.next_at() or until)
         if self._ready:
             starved = not self._ledger.free
-            until = min(until, now + self._tick_ns if starved else self._pace.next_at(now))
+            until = min(until, now + self._tick.ns if starved else self._pace.next_at(now))
         if few:
             return until
-        tick = now + self._tick_ns
+        tick = now + self._tick.ns
         if now - self._last_sent < ATTENTIVE_NS:
             return tick
         return max(until, tick)

@@ -25,6 +25,7 @@ LINGER_NS = 10 * NS_PER_S
 SHORT_LINGER_NS = 3 * NS_PER_S
 """How long answers to a probe are recognised; the short time when tags run out."""
 
+_KERNEL = Grade.KERNEL
 _TAKEN, _SENT, _GUESSED, _LEFT, _ANSWERED = range(5)
 _STAMP = itemgetter(1)
 _LATEST = 2
@@ -98,9 +99,10 @@ class Ledger:
         In the order they were taken: sockets are read in any order, and each stamp bounds the next one's delay.
         """
         timeline, tags, state, befores = self._timeline, self._tag, self._state, self._before
+        owners, keys, lefts, vias, mask = self._owner, self._key, self._left, self._via, self._mask
         steady, latest = timeline.steady, timeline.now + EARLY_NS
         for tag, stamp_ns in sorted(stamps, key=_STAMP):
-            slot = tag & self._mask
+            slot = tag & mask
             if not _SENT <= state[slot] <= _GUESSED or tags[slot] != tag:
                 continue
             before = befores[slot]
@@ -116,9 +118,9 @@ class Ledger:
                 if not before - EARLY_NS <= left <= latest:
                     continue
             state[slot] = _LEFT
-            self._left[slot] = left
-            error_ns += self._handover(self._via[slot], before, left)
-            yield self._owner[slot], Departure(self._key[slot], left, error_ns, Grade.KERNEL)
+            lefts[slot] = left
+            error_ns += self._handover(vias[slot], before, left)
+            yield owners[slot], Departure(keys[slot], left, error_ns, _KERNEL)
 
     def _handover(self, via: int, before: Instant, left: Instant) -> int:
         """How much longer than usual this host took to hand the packet to the device.
@@ -180,28 +182,30 @@ class Ledger:
 
         Each is looked up only when its turn comes: what the one before made of its tag counts.
         """
-        timeline, state, lefts = self._timeline, self._state, self._left
-        slew = timeline.slew_ppm / 1_000_000
+        timeline, state, lefts, tags, mask = self._timeline, self._state, self._left, self._tag, self._mask
+        slew, latest = timeline.slew_ppm / 1_000_000, timeline.now + EARLY_NS
+        steady = timeline.steady
         for answer, stamp_ns in answers:
             tag = answer.tag
-            slot = tag & self._mask
-            if self._tag[slot] != tag:
+            slot = tag & mask
+            if tags[slot] != tag:
                 continue
-            steady, before = timeline.steady, self._before[slot]
+            before = self._before[slot]
             error_ns = KERNEL_RECEIVE_ERROR_NS
             if steady is None:
                 placed = timeline.place(stamp_ns, before)
                 at, error_ns = (placed[0], error_ns + placed[1]) if placed is not None else (-1, 0)
             else:
                 at = stamp_ns + steady
-                if not before - EARLY_NS <= at <= timeline.now + EARLY_NS:
+                if not before - EARLY_NS <= at <= latest:
                     at = -1
             if at < 0:  # not to be believed
                 reply, first = self.clocked(answer, *self._since_last_look(), Grade.USER)
             else:
                 first = state[slot] != _ANSWERED
                 state[slot] = _ANSWERED
-                error_ns += int((at - lefts[slot]) * slew)
+                if slew:
+                    error_ns += int((at - lefts[slot]) * slew)
                 reply = answer.reply(self._key[slot], at, error_ns)
             yield tag, self._owner[slot], reply, first
 

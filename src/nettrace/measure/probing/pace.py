@@ -2,8 +2,11 @@
 
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 
+LONGEST_TICK_NS = 100 * NS_PER_MS
+"""Where little goes. Every waking finds cold caches, which costs as much as some twenty probes."""
+
 TICK_NS = 50 * NS_PER_MS
-"""Longest tick. Every waking finds cold caches, which costs as much as some ten probes."""
+"""Longest tick where more waits than may go, and where a look at the sockets is all that tells when an answer came."""
 
 SHORT_TICK_NS = 20 * NS_PER_MS
 PACKETS_A_TICK = 100
@@ -17,6 +20,46 @@ def tick_of(rate_pps: float) -> int:
     [50, 25, 20]
     """
     return max(SHORT_TICK_NS, min(TICK_NS, int(PACKETS_A_TICK * NS_PER_S / rate_pps)))
+
+
+def burst_of(rate_pps: float) -> int:
+    """How long an engine of this rate keeps an unused allowance, in ns: two of its shortest ticks."""
+    return 2 * tick_of(rate_pps)
+
+
+class Tick:
+    """How long an engine sleeps between two looks while much is going on: so that some `PACKETS_A_TICK` go in each.
+
+    Where the rate itself is what holds packets back, it leaves a quarter of the burst, so that a late tick loses nothing.
+
+    >>> tick = Tick(2_000.0)
+    >>> tick.ns, tick.went(40, waiting=False), tick.ns, tick.went(200, waiting=True), tick.ns
+    (50000000, None, 62500000, None, 50000000)
+
+    Args:
+        rate_pps: the most that may go.
+        fixed_ns: a tick that never changes.
+
+    Attributes:
+        ns: the tick now.
+    """
+
+    def __init__(self, rate_pps: float, fixed_ns: int | None = None) -> None:
+        self._shortest = self.ns = fixed_ns or tick_of(rate_pps)
+        self._longest = fixed_ns or LONGEST_TICK_NS
+        self._packets = min(PACKETS_A_TICK, max(1, int(rate_pps * burst_of(rate_pps) * 3 / 4 / NS_PER_S)))
+
+    def went(self, packets: int, *, waiting: bool) -> None:
+        """Note what a tick sent, and whether more waits than may go."""
+        if waiting:
+            self.ns = self._shortest
+        else:
+            wanted = min(self._longest, self.ns * self._packets // max(packets, 1))
+            self.ns = max(self._shortest, self.ns + (wanted - self.ns) // 4)
+
+    def by_looking(self) -> None:
+        """Answers come without the kernel's stamps: from now on every look counts."""
+        self._longest = self.ns = self._shortest
 
 
 class Pace:

@@ -1,11 +1,16 @@
 """What received bytes say before and after they are matched to a probe."""
 
+from functools import lru_cache
+
 import msgspec
 
 from nettrace.measure.packets.ip import text
 from nettrace.model.instant import Instant
 from nettrace.model.measurement import Grade
 from nettrace.model.path import Label, Reply, ReplyKind
+
+_text = lru_cache(4096)(text)
+"""The same routers and targets answer again and again."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -34,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         return Reply(
             key=key,
             kind=self.kind,
-            source=text(self.source),
+            source=_text(self.source),
             received_at=received_at,
             error_ns=error_ns,
             grade=grade,

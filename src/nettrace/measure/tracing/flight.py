@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Clock, Grade, Outcome, Reason, Sample, SampleState
 from nettrace.model.path import Departure, Reply
@@ -79,7 +81,7 @@ def _within(
             yield since, until
 
 
-class Flight:
+class Flight(msgspec.Struct, gc=False, eq=False):
     """One probe from the request to send it until its verdict.
 
     Attributes:
@@ -93,40 +95,20 @@ class Flight:
         broken: its stamps contradict this host's own time.
     """
 
-    __slots__ = (
-        "answer",
-        "asked_at",
-        "broken",
-        "closed",
-        "flow_number",
-        "grade",
-        "key",
-        "payload_bytes",
-        "rank",
-        "refusal",
-        "sent_at",
-        "sent_error_ns",
-        "ttl",
-        "void",
-    )
-
-    def __init__(
-        self, key: int, asked_at: Instant, ttl: int = 0, payload_bytes: int = 0, flow_number: int = 0
-    ) -> None:
-        self.key = key
-        self.asked_at = asked_at
-        self.ttl = ttl
-        self.payload_bytes = payload_bytes
-        self.flow_number = flow_number
-        self.sent_at: Instant | None = None
-        self.sent_error_ns = 0
-        self.grade = Grade.USER
-        self.refusal: str | None = None
-        self.answer: Reply | None = None
-        self.rank = 0
-        self.void = False
-        self.closed = False
-        self.broken = False
+    key: int
+    asked_at: Instant
+    ttl: int = 0
+    payload_bytes: int = 0
+    flow_number: int = 0
+    sent_at: Instant | None = None
+    sent_error_ns: int = 0
+    grade: Grade = Grade.USER
+    refusal: str | None = None
+    answer: Reply | None = None
+    rank: int = 0
+    void: bool = False
+    closed: bool = False
+    broken: bool = False
 
     def depart(self, departure: Departure) -> None:
         """Note that it left or could not; of several notices the best stamp counts."""
@@ -144,11 +126,11 @@ class Flight:
 
     def hear(self, reply: Reply, rank: int) -> bool:
         """Note an answer; True when it is the first. Copies and weaker answers change nothing."""
-        first = self.answer is None
-        if first or (rank, reply.received_at) < (self.rank, self.answer.received_at):  # pyright: ignore[reportOptionalMemberAccess]
+        before = self.answer
+        if before is None or (rank, reply.received_at) < (self.rank, before.received_at):
             self.answer = reply
             self.rank = rank
-        return first
+        return before is None
 
     def verify(self, now: Instant) -> None:
         """Mark the answer as broken when its stamp lies in the future of its delivery."""

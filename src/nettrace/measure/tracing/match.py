@@ -29,6 +29,9 @@ _ICMP6_ERRORS = {
     3: ReplyKind.TIME_EXCEEDED,
 }
 _HEAD4 = Struct("!BxHxxHBBxx4sxxxx")
+_ECHO = Struct("!xBxx2sHxxI")
+"""Of an echo reply: code, identifier, sequence and, behind the balancing bytes, the tag."""
+_ECHO_REPLY = ReplyKind.ECHO_REPLY
 _QUOTE4 = Struct("!xBxxxBHBxxxHHBBxxxxxx4s")
 _TRANSPORT = Struct("!4s2sH")
 _PROTOCOLS4 = frozenset({ICMP, TCP, UDP})
@@ -88,6 +91,8 @@ class Matcher:
         if protocol == ICMP:
             if whole and not holds(data[at:end]):
                 return None
+            if data[at] == 0:
+                return self._echo_reply(data, at, end, source, ttl, ICMP)
             return self._icmp4(data, at, end, source, ttl)
         if protocol == TCP:
             return self._tcp(data, at, end, source, ttl)
@@ -199,10 +204,7 @@ class Matcher:
         return tag, flow
 
     def _icmp4(self, data: Bytes, at: int, end: int, source: bytes, ttl: int) -> Answer | None:
-        kind = data[at]
-        if kind == 0:
-            return self._echo_reply(data, at, end, source, ttl, ICMP)
-        meaning = _error_kind(4, kind, data[at + 1])
+        meaning = _error_kind(4, data[at], data[at + 1])
         quote_at = at + 8
         if meaning is None or end - quote_at < 28:
             return None
@@ -321,16 +323,16 @@ class Matcher:
         self, data: Bytes, at: int, end: int, source: bytes, ttl: int | None, protocol: int
     ) -> Answer | None:
         """Echo replies return the payload; who sends them may differ from who was asked (anycast, multihoming)."""
-        if end - at < 8 + _TAG_END or data[at + 1] != 0:
+        if end - at < _ECHO.size:
             return None
-        wire = int.from_bytes(data[at + 8 + COOKIE_AT : at + 8 + _TAG_END])
-        if wire >> TAG_BITS or wire & _HALF != data[at + 6] << 8 | data[at + 7]:
+        code, identifier, sequence, wire = _ECHO.unpack_from(data, at)
+        if code or wire & _HALF != sequence or wire >> TAG_BITS:
             return None
         tag = self._reveal(wire)
         flow = self._lookup(tag)
-        if flow is None or flow[0] != protocol or flow[6:8] != data[at + 4 : at + 6]:
+        if flow is None or flow[0] != protocol or flow[6:8] != identifier:
             return None
-        return Answer(tag=tag, kind=ReplyKind.ECHO_REPLY, source=source, reply_ttl=ttl)
+        return Answer(tag, _ECHO_REPLY, source, 0, ttl)
 
     def _tcp(self, data: Bytes, at: int, end: int, source: bytes, ttl: int | None) -> Answer | None:
         """A SYN-ACK or RST acknowledges the SYN's sequence number, which is the tag, from the very port asked."""

@@ -26,6 +26,8 @@ _ANNOTATIONS = {
 _ARRIVED = frozenset(
     (ReplyKind.ECHO_REPLY, ReplyKind.SYN_ACK, ReplyKind.RESET, ReplyKind.UDP_ANSWER),
 )
+_TIME_EXCEEDED, _REACHED, _PASSED = ReplyKind.TIME_EXCEEDED, Meaning.REACHED, Meaning.PASSED
+"""Looking a member up in its enumeration costs more than all the rest of `meaning`."""
 
 
 def meaning(reply: Reply, address: str, method: Method) -> Meaning:
@@ -35,10 +37,10 @@ def meaning(reply: Reply, address: str, method: Method) -> Meaning:
     (hosts with several addresses answer from another one); any unreachable from the address itself.
     """
     kind = reply.kind
-    if kind is ReplyKind.TIME_EXCEEDED:
-        return Meaning.PASSED
+    if kind is _TIME_EXCEEDED:
+        return _PASSED
     if kind in _ARRIVED:
-        return Meaning.REACHED
+        return _REACHED
     if kind is ReplyKind.PACKET_TOO_BIG:
         return Meaning.TOO_BIG
     if reply.source == address:

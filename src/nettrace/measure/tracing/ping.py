@@ -44,6 +44,11 @@ class PingRound:
     refusal as its reason, unless the real answer comes too.
     """
 
+    __slots__ = (
+        "_first_open", "_flights", "_fresh", "_latest", "_next_at", "_now", "_sent", "_started_at", "_timeout_ns",
+        "_wanted", "_watch", "address", "flow", "options", "target",
+    )  # fmt: skip
+
     def __init__(self, target: str, address: str, options: PingOptions | None = None) -> None:
         self.target = target
         self.address = address
@@ -52,6 +57,7 @@ class PingRound:
         self._watch = Watch()
         self._flights: list[Flight] = []
         self._fresh: list[Flight] = []
+        self._latest: Instant = 0
         self._wanted = self.options.count
         self._sent = self._first_open = 0
         self._timeout_ns = self.options.timeout_ns
@@ -74,9 +80,7 @@ class PingRound:
         """The next probe when its moment has come; never more than one."""
         self._now = now
         if self._fresh:
-            for flight in self._fresh:
-                flight.verify(now)
-            self._fresh.clear()
+            self._verify(now)
         sent = self._sent
         if sent >= self._wanted or now < self._next_at or room < 1:
             self._settle(now)
@@ -109,6 +113,7 @@ class PingRound:
         flight = self._flights[reply.key]
         flight.hear(reply, meaning(reply, self.address, self.options.method))
         self._fresh.append(flight)
+        self._latest = max(self._latest, reply.received_at)
         self._be_patient(flight)
         return self._sent < self._wanted
 
@@ -122,10 +127,10 @@ class PingRound:
 
     def wake_at(self, now: Instant) -> Instant | None:
         """The next probe's moment, or the first timeout still running when all are sent."""
-        if self._first_open < self._sent:
-            self._settle(now if now > self._now else self._now)
         if self._sent < self._wanted:
             return now if now > self._next_at else self._next_at
+        if self._first_open < self._sent:
+            self._settle(now if now > self._now else self._now)
         if self._first_open < self._sent:
             return self._flights[self._first_open].deadline(self._timeout_ns)
         return None
@@ -147,11 +152,19 @@ class PingRound:
             clock=clock_of(samples),
         )
 
+    def _verify(self, now: Instant) -> None:
+        """Look closer at what was heard only when some of it came from the future."""
+        if self._latest > now:
+            for flight in self._fresh:
+                flight.verify(now)
+        self._fresh.clear()
+
     def _be_patient(self, flight: Flight) -> None:
         """An answer later than its timeout: others are under way for as long, so silence proves less."""
-        if flight.answer is None or flight.sent_at is None:
+        answer, sent_at = flight.answer, flight.sent_at
+        if answer is None or sent_at is None or answer.received_at - sent_at < self._timeout_ns >> 1:
             return
-        timeout_ns = patience_ns(flight.answer.received_at - flight.sent_at)
+        timeout_ns = patience_ns(answer.received_at - sent_at)
         if timeout_ns > self._timeout_ns:
             self._timeout_ns = timeout_ns
             self._first_open = 0
