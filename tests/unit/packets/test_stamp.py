@@ -36,6 +36,15 @@ TWAMPY_RESPONDER = (
 DOMOS_SERVER = "00000007eb1122334455667f80010000eeab6d7878419db700000007eeab6d787843f5df8f84000040000000"
 SCAPY_SENDER = "000000056553f100400000008f841234" + "00" * 28
 SCAPY_REFLECTOR = "000000036553f100c00000008f8412346553f10080000000000000056553f1004000000042090000fa000000"
+# Authenticated mode: XilongYang/STAMP 2341f15 (MIT, C++ with a SHA-256 of its own), under the key of sixteen octets.
+XILONG_KEY = b"a key of sixteen"
+XILONG_SENDER = (
+    "00000001" + "00" * 12 + "e756a57ed8d2ec020001" + "00" * 70 + "0a94a62ebf86aa167d7becc7236beebe"
+)
+XILONG_REFLECTOR = (
+    "00000001" + "00" * 12 + "e756a57f595110060001" + "00" * 6 + "e756a57f59510f19" + "00" * 8
+    + "00000009" + "00" * 12 + "eb1122334455667f8f84" + "00" * 6 + "40" + "00" * 15 + "8643e31b01496a606e9fd6670e874d7f"
+)  # fmt: skip
 
 
 def test_what_twampy_sends_and_answers_is_read():
@@ -90,6 +99,21 @@ def test_an_authenticated_packet_lies_as_in_the_figures_of_the_rfc():
     assert (len(data), data[3], data[23], data[24:28].hex(), data[39]) == (112, 1, 2, "8f842122", 3)
     assert (data[48:52].hex(), data[71], data[72:74].hex(), data[80]) == ("01020304", 4, "8f84", 5)
     assert parse_reply(data, KEY) == reply
+
+
+def test_what_another_implementation_seals_is_read_and_what_was_changed_under_its_seal_is_not():
+    asked = parse_request(bytes.fromhex(XILONG_SENDER), XILONG_KEY)
+    assert (asked.number, asked.sent >> 32, asked.estimate.synchronised) == (1, 0xE756A57E, False)
+    told = parse_reply(bytes.fromhex(XILONG_REFLECTOR), XILONG_KEY)
+    assert (told.number, told.request_number, told.request_sent) == (1, 9, 0xEB1122334455667F)
+    assert (told.request_estimate, told.request_ttl) == (MILLISECOND, 64)
+    assert 0 < told.left - told.arrived < 2**32
+    for hexed, parse in ((XILONG_SENDER, parse_request), (XILONG_REFLECTOR, parse_reply)):
+        for place in range(SEALED_BYTES):
+            data = bytearray(bytes.fromhex(hexed))
+            data[place] ^= 1
+            with pytest.raises(BadSeal):
+                parse(bytes(data), XILONG_KEY)
 
 
 @pytest.mark.parametrize("place", [0, 17, 24, 40, 95, 96, 111])

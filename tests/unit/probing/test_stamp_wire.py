@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -22,6 +23,7 @@ from nettrace.model.measurement import Clock, Grade, Outcome, Reason, SampleStat
 
 KEY = b"a key of both ends, 32 octets..."
 QUICK = StampOptions(count=5, interval_ns=5_000_000, timeout_ns=500_000_000)
+SHORT_KEY = b"a key of sixteen"
 MISSING = "no second STAMP implementation here"
 
 
@@ -147,6 +149,63 @@ async def test_our_reflector_answers_twampys_sender():
     assert reflector.reflection.counts == {"answered": 5}
     rows = [line for line in told.decode().splitlines() if line.strip().startswith(("Outbound", "Roundtrip"))]
     assert len(rows) == 2 and all("0.0%" in row for row in rows)
+
+
+def sealed_peer(name: str, *options: str) -> list[str]:
+    """A program of XilongYang/STAMP (MIT), which knows the authenticated mode, where it is on the PATH."""
+    found = which(name)
+    if found is None:
+        pytest.skip(MISSING)
+    return [found, *options]
+
+
+def bound(port: int) -> bool:
+    """Somebody has this UDP port: the peer has read its key."""
+    return f":{port:04X} " in Path("/proc/net/udp").read_text()
+
+
+async def with_key(command: list[str], key: bytes) -> asyncio.subprocess.Process:
+    """Start it without a terminal, so that it takes its key from standard input."""
+    pipe, quiet = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    made = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    assert made.stdin is not None
+    made.stdin.write(key + b"\n")
+    await made.stdin.drain()
+    return made
+
+
+@pytest.mark.parametrize(("theirs", "received"), [(SHORT_KEY, 5), (b"another of these", None)])
+async def test_a_sealed_session_with_another_reflector(theirs, received):
+    port = free_port()
+    peer = await with_key(sealed_peer("stamp-server", str(port)), theirs)
+    try:
+        while not bound(port):
+            assert peer.returncode is None
+            await asyncio.sleep(0.02)
+        made = await Session(("x", "127.0.0.1", port), QUICK, key=SHORT_KEY, wall=sure).run()
+    finally:
+        peer.kill()
+        await peer.wait()
+    assert made.authenticated
+    assert made.out.received == received
+    assert (made.outcome is Outcome.MEASURED) == (received is not None)
+
+
+@pytest.mark.parametrize(
+    ("ours", "counts"), [(SHORT_KEY, {"answered": 3}), (b"another of these", {"forged": 1})]
+)
+async def test_another_sender_in_a_sealed_session_with_us(ours, counts):
+    command = sealed_peer("stamp-client", "-p", "-c", str(sum(counts.values())), "-P")
+    reflector = open_reflector(key=ours)
+    command += [str(reflector.port), "127.0.0.1"]
+    try:
+        peer = await with_key(command, SHORT_KEY)
+        await asyncio.wait_for(peer.wait(), 20)  # without an answer it ends after five seconds
+    finally:
+        reflector.close()
+    assert reflector.reflection.counts == counts
 
 
 async def test_scapy_understands_what_we_answer():
