@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,16 +230,53 @@ async def test_what_can_no_longer_be_had_is_called_a_gap(served: Served) -> None
         assert await rounds(client, 1) == [head + 1]
 
 
-@asynccontextmanager
-async def narrow(served: Served, query: str) -> AsyncIterator[ClientConnection]:
-    """A WebSocket whose client takes next to nothing off the wire before it is asked to."""
+async def narrow_socket(served: Served) -> socket.socket:
+    """A connection whose client takes next to nothing off the wire before it is asked to."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", served.port))
+    return sock
+
+
+@asynccontextmanager
+async def narrow(served: Served, query: str) -> AsyncIterator[ClientConnection]:
+    """A WebSocket over it."""
+    sock = await narrow_socket(served)
     async with connect(f"ws://{served.url}{query}", sock=sock, max_queue=1) as made:
         yield made
         made.transport.abort()  # what it has not read would hold up its farewell
+
+
+Take = Callable[[int], Awaitable[list[int]]]
+
+
+@asynccontextmanager
+async def narrow_frames(served: Served, query: str) -> AsyncIterator[Take]:
+    async with narrow(served, query) as client:
+        yield lambda count: rounds(client, count)
+
+
+@asynccontextmanager
+async def narrow_events(served: Served, query: str) -> AsyncIterator[Take]:
+    """The same as Server-Sent Events, read line by line."""
+    reader, writer = await asyncio.open_connection(sock=await narrow_socket(served), limit=4096)
+    writer.write(f"GET /api/v1/stream{query} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+
+    async def take(count: int) -> list[int]:
+        found: list[int] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while len(found) < count:
+                line = await reader.readline()
+                assert line, "it ended"
+                if line.startswith(b"id: "):
+                    number = int(line[4:])
+                elif line == b"event: round\n":
+                    found.append(number)
+        return found
+
+    yield take
+    writer.transport.abort()
 
 
 async def test_who_reads_too_slowly_is_told_and_can_go_on(
@@ -269,9 +306,10 @@ async def test_who_reads_too_slowly_is_told_and_can_go_on(
         )
 
 
+@pytest.mark.parametrize("kind", [narrow_frames, narrow_events])
 @pytest.mark.parametrize("straight", [True, False])
 async def test_bursts_keep_their_order_for_who_stops_reading_now_and_then(
-    served: Served, monkeypatch: pytest.MonkeyPatch, straight: bool
+    served: Served, monkeypatch: pytest.MonkeyPatch, straight: bool, kind: Any
 ) -> None:
     ways: list[bool] = []
     offer = Subscriber.offer
@@ -284,12 +322,13 @@ async def test_bursts_keep_their_order_for_who_stops_reading_now_and_then(
 
     monkeypatch.setattr(Subscriber, "offer", noted)
     head = await served.feed.ready()
-    async with narrow(served, f"?after={head}") as client:
+    async with kind(served, f"?after={head}") as take:
         seen: list[int] = []
+        await eventually(lambda: served.feed.listening == 1)
         while len(seen) < 400:
             served.measure(150)
             await eventually(lambda: served.feed.handed == head + served.count)
-            seen += await rounds(client, served.count - len(seen) - 120)  # many are always left behind
+            seen += await take(served.count - len(seen) - 120)  # many are always left behind
     assert seen == list(range(head + 1, head + 1 + len(seen)))
     assert set(ways) == (
         {True, False} if straight else {False}
