@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.unit.store.filled import DAY, HOUR, START, TARGETS, fill
@@ -72,6 +73,32 @@ def test_one_series_is_read_without_the_others(path: Path, monkeypatch: pytest.M
     due = whole(found, "due")
     assert due.tolist() == sorted(due.tolist())
     assert (due.min(), due.max()) == (START + HOUR, START + 3 * HOUR - HOUR // 4)
+
+
+def test_of_many_groups_what_a_column_says_throughout_is_not_read(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "GROUP_ROWS", 48)
+    monkeypatch.setattr(segments, "MANY_GROUPS", 2)
+    alike = {"status": 200, "ttfb_ns": 7, "grade": "K", "clock": None}
+    for name, value in alike.items():
+        column = pa.array([value] * table.num_rows, COLUMNS.field(name).type)
+        table = table.set_column(table.column_names.index(name), COLUMNS.field(name), column)
+    writer = SegmentWriter(tmp_path, START // DAY, 1)
+    writer.add(table)
+    path = tmp_path / writer.finish().file
+    asked: list[str] = []
+    read = pq.ParquetFile.read_row_groups
+
+    def noted(self: pq.ParquetFile, groups: list[int], columns: list[str], **options: bool) -> Table:
+        asked.extend(columns)
+        return read(self, groups, columns=columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", noted)
+    found = read_segment(path, np.array([1, 2, 3]), START, START + DAY)
+    assert found.schema.equals(COLUMNS)
+    assert found.to_pylist() == table.to_pylist()
+    assert alike.keys().isdisjoint(asked) and {"rtt_ns", "samples_ns", "series", "target"} <= set(asked)
 
 
 def test_samples_are_those_of_the_rows(path: Path, table: Table) -> None:

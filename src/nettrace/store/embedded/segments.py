@@ -8,7 +8,7 @@ are those of the samples. `begun_at` is in whole us and `stored_at` in whole ms,
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import file_digest
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nettrace.errors import StoreCorrupt, StoreError
 from nettrace.model.instant import Instant
-from nettrace.store.embedded.arrow import Table, pa, pc, pq
+from nettrace.store.embedded.arrow import Array, Table, pa, pc, pq
 from nettrace.store.embedded.database import flush_folder
 from nettrace.store.embedded.schema import NS_PER_DAY, STAGES
 
@@ -29,7 +29,7 @@ Ints = npt.NDArray[np.int64]
 
 GROUP_ROWS = 8_192
 MANY_GROUPS = 8
-"""Of more groups than this columns are read by several threads, and those that are empty not at all."""
+"""Of more groups than this columns are read by several threads, and those that say one thing throughout not at all."""
 
 PART = ".part"
 _WORD = pa.dictionary(pa.int32(), pa.string())
@@ -65,6 +65,11 @@ COLUMNS = pa.schema([
 """The columns of a sealed day. Files of earlier versions lack the last ones: they are read as NULL."""
 
 _WORDS = [field.name for field in COLUMNS if pa.types.is_dictionary(field.type)]
+_SAYABLE = {
+    field.name
+    for field in COLUMNS
+    if field.name not in ("series", "due") and not pa.types.is_timestamp(field.type)
+}
 _DELTA = ("series", "due", "begun_at", "stored_at")
 """What grows by steps that hardly change."""
 _SPLIT = ("rtt_ns", "error_ns", "samples_ns.list.element", *(f"{stage}_ns" for stage in STAGES))
@@ -236,12 +241,10 @@ def read_segment(
         )
         with pq.ParquetFile(path, metadata=footer.metadata, memory_map=True) as file:
             many = len(wanted) > MANY_GROUPS
-            filled = (
-                names
-                if not many
-                else _filled(path, footer, wanted, COLUMNS.names if names is None else names)
-            )
-            table = file.read_row_groups(wanted, columns=filled, use_threads=many)
+            said = _said(path, footer, wanted) if many else {}
+            all_names = COLUMNS.names if names is None else names
+            read = [name for name in all_names if name not in said] if many else names
+            table = file.read_row_groups(wanted, columns=read, use_threads=many)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path}: a sealed day is not there", "nettrace store check says what is missing"
@@ -250,39 +253,60 @@ def read_segment(
         raise StoreCorrupt(
             f"{path}: {error}", "Copy it back from a backup: nettrace store restore"
         ) from error
-    return _with_all(_rows_of(table, series, start, end), names)
+    return _with_all(_rows_of(table, series, start, end), names, said)
 
 
-def _filled(path: Path, footer: _Groups, wanted: Sequence[int], names: Sequence[str]) -> list[str]:
-    """The columns that hold anything in these groups: most of a ping's are empty, and each costs a look into each group."""
-    empty = _empty(str(path), footer.metadata)
-    return [name for name in names if name not in empty or not empty[name].issuperset(wanted)]
+def _said(path: Path, footer: _Groups, wanted: Sequence[int]) -> dict[str, Any]:
+    """The columns that say one thing, or nothing (None), in all of these groups: each costs a look into each group."""
+    found: dict[str, Any] = {}
+    for name, said in _alike(str(path), footer.metadata).items():
+        values = {said[group] for group in wanted} if said.keys() >= set(wanted) else ()
+        if len(values) == 1:
+            (found[name],) = values
+    return found
 
 
 @lru_cache(maxsize=64)
-def _empty(_path: str, metadata: Any) -> dict[str, set[int]]:
-    """The groups in which each column is empty, as far as the file says so. Made only for those who read many groups."""
-    found: dict[str, set[int]] = {}
+def _alike(_path: str, metadata: Any) -> dict[str, dict[int, Any]]:
+    """Of each column the groups that hold one value alone, as far as the file says so; None for none.
+
+    Made only for those who read many groups.
+    """
+    found: dict[str, dict[int, Any]] = {}
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         for place in range(group.num_columns):
             column = group.column(place)
-            said = column.statistics
-            if said is not None and said.has_null_count and said.null_count == group.num_rows:
-                found.setdefault(column.path_in_schema, set()).add(number)
+            said, name = column.statistics, column.path_in_schema
+            if said is None or name not in _SAYABLE or not said.has_null_count:
+                continue
+            if said.null_count == group.num_rows:
+                found.setdefault(name, {})[number] = None
+            elif not said.null_count and said.has_min_max and said.min == said.max:
+                found.setdefault(name, {})[number] = said.min
     return found
 
 
-def _with_all(table: Table, names: Sequence[str] | None) -> Table:
-    """The table with every column that is wanted: NULL in those that came later than its file."""
+def _with_all(table: Table, names: Sequence[str] | None, said: Mapping[str, Any]) -> Table:
+    """The table with every column that is wanted: what was said of those not read; NULL in those later than the file."""
     wanted = COLUMNS.names if names is None else names
     if len(table.column_names) == len(wanted):
         return table
     for name in wanted:
         if name not in table.column_names:
-            kind = COLUMNS.field(name).type
-            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+            table = table.append_column(name, _one_thing(said.get(name), name, table.num_rows))
     return table.select(wanted)
+
+
+def _one_thing(value: Any, name: str, rows: int) -> Array:
+    kind = COLUMNS.field(name).type
+    if value is None:
+        return pa.nulls(rows, kind)
+    if name in _WORDS:
+        return pa.DictionaryArray.from_arrays(
+            pa.array(np.zeros(rows, np.int32)), pa.array([value], pa.string())
+        )
+    return pa.array(np.full(rows, value), kind)
 
 
 def _rows_of(table: Table, series: Ints, start: Instant, end: Instant) -> Table:
