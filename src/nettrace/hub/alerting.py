@@ -118,8 +118,8 @@ class Alerting:
         self._account = account
         self._suffix = "" if account is None else f"~{mark(account)}"
         stored = reader.alert_state()
-        kept = stored.get(_EVALUATOR + self._suffix)
-        self._evaluator = Evaluator(book) if kept is None else Evaluator.restore(book, kept)
+        parts = _parts(stored, self._suffix)
+        self._evaluator = Evaluator.resume(book, parts) if "" in parts else Evaluator(book)
         place = stored.get(_PLACE + self._suffix)
         self._place = (
             _Place(seq=reader.head()) if place is None else msgspec.msgpack.decode(place, type=_Place)
@@ -131,7 +131,7 @@ class Alerting:
     def use(self, book: RuleBook) -> None:
         """Go on with other rules."""
         self._book = book
-        self._evaluator = Evaluator.restore(book, self._evaluator.snapshot())
+        self._evaluator = self._evaluator.under(book)
         self._around_at = self._known_at = -(2**62)
 
     def step(self, now: Instant) -> Stepped:
@@ -228,8 +228,9 @@ class Alerting:
             for each in notices
             for d in deliveries_of(each, traces.get(each.incident.id.removesuffix(self._suffix), ()), now)
         ]
+        memory = self._evaluator.parts()
         state = {
-            _EVALUATOR + self._suffix: self._evaluator.snapshot(),
+            **{_named(part, self._suffix): packed for part, packed in memory.items()},
             _PLACE + self._suffix: msgspec.msgpack.encode(self._place),
         }
         return AlertStep(incidents=tuple(incidents.values()), deliveries=tuple(deliveries), state=state)
@@ -243,6 +244,22 @@ class Alerting:
     def _addressed(self, notice: Notice) -> Notice:
         channels = tuple(name + self._suffix for name in notice.channels)
         return msgspec.structs.replace(notice, incident=self._owned(notice.incident), channels=channels)
+
+
+def _named(part: str, suffix: str) -> str:
+    """The row of a part of the evaluator's memory: a series has one of its own, so that no row grows with the fleet."""
+    return f"{_EVALUATOR}{suffix} {part}" if part else _EVALUATOR + suffix
+
+
+def _parts(stored: Mapping[str, bytes], suffix: str) -> dict[str, bytes]:
+    """The parts of one owner's memory, as last stored."""
+    whole = _EVALUATOR + suffix
+    found = {
+        name.removeprefix(whole + " "): packed
+        for name, packed in stored.items()
+        if name.startswith(whole + " ")
+    }
+    return {"": stored[whole], **found} if whole in stored else {}
 
 
 def deliveries_of(notice: Notice, traces: tuple[str, ...], now: Instant, detail: str = "") -> list[Delivery]:

@@ -4,7 +4,7 @@ Nothing here knows a clock: `now` comes with the facts. `snapshot` and `restore`
 stopped; a pause is met as a gap: every window begins anew, and nobody was silent while nobody listened.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -67,6 +67,7 @@ class Evaluator:
         self._blind: dict[str, float | None] = {}
         self._by_target: dict[str, list[str]] = {}
         self._by_vantage: dict[str, list[str]] = {}
+        self._touched: set[str] = set()
         for key, gauge in self._state.gauges.items():
             self._index(key, gauge)
 
@@ -75,9 +76,37 @@ class Evaluator:
         """An evaluator that goes on where `snapshot` was taken; rules that are no more let go of what they held."""
         return cls(book, msgspec.msgpack.decode(snapshot, type=State))
 
+    @classmethod
+    def resume(cls, book: RuleBook, parts: Mapping[str, bytes]) -> "Evaluator":
+        """An evaluator that goes on where the newest of each of these `parts` was written."""
+        state = msgspec.msgpack.decode(parts[""], type=State)
+        whole = set(state.gauges)  # of a version that wrote all in one
+        for key, packed in parts.items():
+            if key and packed:
+                state.gauges[key] = msgspec.msgpack.decode(packed, type=Gauge)
+        made = cls(book, state)
+        made._touched = whole
+        return made
+
     def snapshot(self) -> bytes:
         """Everything that is remembered."""
         return msgspec.msgpack.encode(self._state)
+
+    def parts(self) -> dict[str, bytes]:
+        """What has changed since it was asked last: each series by itself, empty when it was let go; "" is all the rest."""
+        gauges = self._state.gauges
+        changed = {
+            key: msgspec.msgpack.encode(gauges[key]) if key in gauges else b""
+            for key in sorted(self._touched)
+        }
+        self._touched.clear()
+        return {"": msgspec.msgpack.encode(msgspec.structs.replace(self._state, gauges={}))} | changed
+
+    def under(self, book: RuleBook) -> "Evaluator":
+        """One that goes on with other rules; rules that are no more let go of what they held."""
+        made = Evaluator.restore(book, self.snapshot())
+        made._touched = set(self._touched)
+        return made
 
     @property
     def open(self) -> list[Incident]:
@@ -147,6 +176,7 @@ class Evaluator:
         if gauge is None:
             gauge = state.gauges[key] = Gauge(series=seen.series, interval_ns=seen.interval_ns)
             self._index(key, gauge)
+        self._touched.add(key)
         if seen.due <= gauge.last_due:
             return  # late, out of a spool's depth: it proves nothing about the present
         latched = state.bad.get(key, [])
@@ -386,7 +416,9 @@ class Evaluator:
         """What a blind vantage saw last was its own fault: it is forgotten, and began nothing."""
         for key in self._by_vantage[vantage]:
             gauge = self._state.gauges[key]
-            gauge.forget()
+            if gauge.rows or gauge.failed:
+                gauge.forget()
+                self._touched.add(key)
             for rule in list(self._state.bad.get(key, ())):
                 unit = self._state.units.get(f"{rule}|target:{gauge.series.target}")
                 if unit is None or unit.cause is None:
@@ -440,6 +472,7 @@ class Evaluator:
     def _forget(self, keys: Iterable[str]) -> None:
         for key in list(keys):
             gauge = self._state.gauges.pop(key)
+            self._touched.add(key)
             self._state.bad.pop(key, None)
             self._matching.pop(key, None)
             self._by_target[gauge.series.target].remove(key)
