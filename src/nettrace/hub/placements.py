@@ -13,6 +13,8 @@ from nettrace.analysis.geo.sphere import between_km
 from nettrace.errors import Infeasible, Invalid
 from nettrace.hub.claims import audit, audit_document
 from nettrace.hub.estimating import Table, with_estimates
+from nettrace.hub.facts import facts
+from nettrace.hub.trading_hours import by_session, quiet_words, trading_session
 from nettrace.model.instant import ms, rfc3339
 from nettrace.model.path import Place
 from nettrace.model.target import RoundMethod
@@ -25,7 +27,7 @@ from nettrace.placement.document.seen import Measured, Seen, host_of_url, set_as
 from nettrace.placement.front import front
 from nettrace.placement.pairs import with_pairs
 from nettrace.placement.physics import check_physics
-from nettrace.placement.plan import Solver, Status, assignments_of, make_plan, plain, plan_document
+from nettrace.placement.plan import Plan, Solver, Status, assignments_of, make_plan, plain, plan_document
 from nettrace.placement.problem import Reader, Requirement
 from nettrace.placement.registry.claims import built_in_claims
 from nettrace.placement.registry.facts import Registry
@@ -115,8 +117,18 @@ def ground_of(asked: str | Mapping[str, Any], sources: Sources, wanted: Wanted) 
     return Ground(
         request=request, asked=written, aside=aside, plan=plan, brief=brief, measured=measured,
         registry=sources.facts, today=datetime.fromtimestamp(time.time(), UTC).date(), extras=extras, audits=audited,
-        world=sources.world,
+        world=sources.world, quiet=_quiet(plan, sources.facts),
     )  # fmt: skip
+
+
+def _quiet(plan: Plan, known: Registry) -> dict[str, str]:
+    """For each chosen site when nothing it serves trades, in words."""
+    now = time.time_ns()
+    words = {
+        name: quiet_words([each.venue for each in plan.assignments if each.site == name], known, now)
+        for name in plan.sites
+    }
+    return {name: each for name, each in words.items() if each}
 
 
 def _whole(request: Request) -> Request:
@@ -205,8 +217,29 @@ def history(
             ]
             if known:
                 best = min(known, key=lambda each: each.quantiles_ns["p50"] or 0)
-                made[venue.name, site.name] = _seen((venue.name, site.name), (host, note.by), best, window)
+                seen = _seen((venue.name, site.name), (host, note.by), best, window)
+                made[venue.name, site.name] = (
+                    seen if note.hours == "all" else _at_hours(reader, seen, best, vantage)
+                )
     return made
+
+
+def _at_hours(reader: StoreReader, seen: Seen, best: Summary, vantage: str) -> Seen:
+    """The same while the venue trades, where the registry knows its sessions and something was measured in them."""
+    session = trading_session(seen.venue, facts())
+    if session is None:
+        return seen
+    choice = Choice(
+        targets=(seen.host,), vantages=(vantage,), endpoints=(best.series.endpoint,), methods=(best.series.method,)
+    )  # fmt: skip
+    inside, outside = by_session(reader, choice, best.window, session)
+    if inside is None:
+        return seen
+    return msgspec.structs.replace(
+        seen, n=inside.n, lost=inside.lost, p50_ms=ms(inside.p50_ns) or 0.0, p95_ms=ms(inside.p95_ns) or 0.0,
+        low_ms=ms(inside.low_ns), high_ms=ms(inside.high_ns), hours=facts().venues[seen.venue].calendar,
+        closed_p50_ms=ms(outside.p50_ns) if outside else None, closed_p95_ms=ms(outside.p95_ns) if outside else None,
+    )  # fmt: skip
 
 
 def _seen(pair: tuple[str, str], what: tuple[str, str], best: Summary, window: Window) -> Seen:

@@ -48,6 +48,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
         p50_ms, low_ms, high_ms: median round trip from the site and the interval that holds it.
         backup: the nearest chosen site that may stand in; None without redundancy.
         latency_usd_month: what the round trip costs a month.
+        p95_ms, by, basis: of the site's latency, as in `Latency`.
     """
 
     venue: str
@@ -62,6 +63,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     backup_high_ms: float | None
     backup_evidence: Evidence | None
     latency_usd_month: float
+    p95_ms: float | None = None
+    by: str | None = None
+    basis: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +173,9 @@ def _assignment(main: Latency, backup: Latency | None, cost: int) -> Assignment:
         backup_high_ms=backup.high_ms if backup else None,
         backup_evidence=backup.evidence if backup else None,
         latency_usd_month=dollars(cost),
+        p95_ms=main.p95_ms,
+        by=main.by,
+        basis=main.basis,
     )
 
 

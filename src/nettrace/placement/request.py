@@ -94,6 +94,9 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         low_ms, high_ms: the interval that holds the true median; None when nobody said.
+        p95_ms: 95th percentile of the round trips; it is told, not planned with.
+        by: how it is known, as `near pairs`, or what was timed; a request may say it of what it gives.
+        basis: the evidence that weighs most, in words.
     """
 
     venue: str
@@ -101,7 +104,10 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     p50_ms: float
     low_ms: float | None = None
     high_ms: float | None = None
+    p95_ms: float | None = None
     evidence: Evidence = Evidence.GIVEN
+    by: str | None = None
+    basis: tuple[str, ...] = ()
 
 
 class By(StrEnum):
@@ -381,7 +387,12 @@ def _check_latencies(request: Request, where: _Where) -> None:
         if (row.venue, row.site) in seen:
             raise Invalid(f"{where.of('latency', number)}: {row.venue} and {row.site} have two latencies")
         seen.add((row.venue, row.site))
-        for key, value in (("p50_ms", row.p50_ms), ("low_ms", row.low_ms), ("high_ms", row.high_ms)):
+        for key, value in (
+            ("p50_ms", row.p50_ms),
+            ("low_ms", row.low_ms),
+            ("high_ms", row.high_ms),
+            ("p95_ms", row.p95_ms),
+        ):
             _check_number(value, key, ("latency", number), where)
         order = [value for value in (row.low_ms, row.p50_ms, row.high_ms) if value is not None]
         if any(low > high for low, high in pairwise(order)):

@@ -21,6 +21,7 @@ class VenueNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ws: a WebSocket of it.
         nearer: other hosts that lead to the same venue.
         today: `cold` (a new connection each time), `kept-alive` or `websocket`.
+        hours: `trading` (a hub's measurements count while the venue's calendar in the registry is open) or `all`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class VenueNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     by: str = "rtt"
     nearer: tuple[str, ...] = ()
     today: str = "cold"
+    hours: str = "trading"
 
 
 class SiteNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,4 +192,8 @@ def check(brief: Brief, request: Request) -> None:
             raise Invalid(
                 f"document.venue '{venue.name}': today = '{venue.today}', by = '{venue.by}'",
                 f"today is one of {', '.join(HOW)}; by is rtt or request",
+            )
+        if venue.hours not in {"trading", "all"}:
+            raise Invalid(
+                f"document.venue '{venue.name}': hours = '{venue.hours}'", 'Write "trading" or "all"'
             )

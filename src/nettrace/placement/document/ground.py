@@ -24,6 +24,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
             is at, or None.
         world: name of the lab's world the measurements are of; None is the real internet.
         today: for the age of prices.
+        quiet: for each chosen site when nothing it serves trades, in words; none where everything is open day and night.
     """
 
     request: Request
@@ -37,6 +38,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     extras: Mapping[str, Any] = {}
     audits: tuple[Mapping[str, Any], ...] = ()
     world: str | None = None
+    quiet: Mapping[str, str] = {}
 
     def site(self, name: str) -> Site:
         """A site by name."""

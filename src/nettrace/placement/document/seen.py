@@ -32,6 +32,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
             they were taken in, not of other hours.
         mad_ms: median absolute deviation from the median; None where only a summary was kept.
         since, until: first and last result (RFC 3339).
+        hours: the calendar in whose sessions these answers came, None for all hours; then `closed_p50_ms` and
+            `closed_p95_ms` are of the other hours, where there were answers.
         true: not measured but the lab's own truth.
     """
 
@@ -48,6 +50,9 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     high_ms: float | None
     since: str | None
     until: str | None
+    hours: str | None = None
+    closed_p50_ms: float | None = None
+    closed_p95_ms: float | None = None
     true: bool = False
 
 
@@ -141,6 +146,8 @@ def with_measured(request: Request, measured: Measured) -> Request:
             p50_ms=seen.p50_ms,
             low_ms=seen.low_ms,
             high_ms=seen.high_ms,
+            p95_ms=seen.p95_ms,
+            by=f"{seen.by}, while {seen.hours} is open" if seen.hours else seen.by,
             evidence=Evidence.GIVEN if seen.true else Evidence.MEASURED,
         )
     return replace(request, latency=tuple(rows.values()))

@@ -46,5 +46,8 @@ def _row(pair: tuple[str, str], each: Estimate) -> Latency:
         p50_ms=each.p50_ms,
         low_ms=each.low_ms,
         high_ms=each.high_ms,
+        p95_ms=each.p95_ms,
         evidence=each.evidence,
+        by=each.by,
+        basis=each.basis,
     )

@@ -170,6 +170,7 @@ def migration(ground: Ground) -> Section:
             for name in new
         ),
         "Import targets.toml and alerts.toml at the hub; send a test notice with `nettrace alerts test`.",
+        *(f"Maintenance of {name}, and moving to it: {words}." for name, words in ground.quiet.items()),
         "Move one venue's orders at a time, the smallest size first; keep the old way open until a week has passed.",
     ]
     after = [
