@@ -33,3 +33,14 @@ def seconds_between() -> Finite:
 def packets_a_second() -> Finite:
     """A rate: one packet in ten seconds to a million a second."""
     return Finite(0.1, MOST_PPS)
+
+
+interval_option = click.option(
+    "-i", "--interval", type=seconds_between(), default=0.2, show_default=True, help="Seconds between probes to one target.",
+)  # fmt: skip
+"""`-i`: how close the probes of one target are."""
+
+timeout_option = click.option(
+    "--timeout", type=seconds_to_wait(), default=2.0, show_default=True, help="Seconds to wait for each answer.",
+)  # fmt: skip
+"""`--timeout` of a probe."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from nettrace.cli.number import packets_a_second, seconds_between, seconds_to_wait
+from nettrace.cli.number import interval_option, packets_a_second, timeout_option
 from nettrace.cli.output import output_options
 from nettrace.cli.target import target_options
 
@@ -14,14 +14,7 @@ from nettrace.cli.target import target_options
 @click.option(
     "-n", "--count", type=click.IntRange(1), default=10, show_default=True, help="Probes per target."
 )
-@click.option(
-    "-i",
-    "--interval",
-    type=seconds_between(),
-    default=0.2,
-    show_default=True,
-    help="Seconds between probes to one target.",
-)
+@interval_option
 @click.option(
     "--method", type=click.Choice(["icmp", "tcp", "udp"]), help="Default: icmp where permitted, else tcp."
 )
@@ -33,13 +26,7 @@ from nettrace.cli.target import target_options
     show_default=True,
     help="Most packets a second, all targets together.",
 )
-@click.option(
-    "--timeout",
-    type=seconds_to_wait(),
-    default=2.0,
-    show_default=True,
-    help="Seconds to wait for each answer.",
-)
+@timeout_option
 @click.option("--no-raw", is_flag=True, help="Leave raw sockets alone even where they are permitted.")
 @output_options
 def command(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nettrace.cli.number import seconds_between, seconds_to_wait
+from nettrace.cli.number import interval_option, timeout_option
 from nettrace.cli.output import output_options
 from nettrace.cli.target import target_options
 
@@ -35,21 +35,8 @@ LEAST_KEY_BYTES = 16
 @click.option(
     "-n", "--count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Probes per target."
 )
-@click.option(
-    "-i",
-    "--interval",
-    type=seconds_between(),
-    default=0.2,
-    show_default=True,
-    help="Seconds between probes to one target.",
-)
-@click.option(
-    "--timeout",
-    type=seconds_to_wait(),
-    default=2.0,
-    show_default=True,
-    help="Seconds to wait for each answer.",
-)
+@interval_option
+@timeout_option
 @click.option(
     "--clock-error", type=click.FloatRange(0), metavar="MS",
     help="This clock's largest error against UTC, where the kernel does not know it (PTP, GPS).",
