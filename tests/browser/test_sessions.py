@@ -87,6 +87,40 @@ def test_a_session_lasts_as_long_as_its_key(chromium: Browser, shared: Served) -
     one.page.context.close()
 
 
+def test_sessions_are_listed_and_one_ended_elsewhere_is_dead_with_its_live_page(
+    chromium: Browser, shared: Served
+) -> None:
+    secret = key(shared)
+    one, other = (opened(chromium, shared.url, user_agent=f"Browser {name}") for name in "ab")
+    for each in (one, other):
+        sign_in(shared, each.page, secret)
+    expect(other.page.locator("#live")).to_have_attribute("data-state", "on")
+    one.go("/account")
+    rows = one.page.locator("#sessions + .scroll tbody tr")
+    expect(rows).to_have_count(2)
+    mine, theirs = rows.filter(has_text="Browser a"), rows.filter(has_text="Browser b")
+    expect(mine).to_contain_text("this session")
+    expect(theirs).to_contain_text("127.0.0.1")
+    (cookie,) = other.page.context.cookies()
+    theirs.get_by_role("button").click()
+    expect(rows).to_have_count(1)
+    expect(other.page.locator("#live")).to_have_text("signed out")
+    assert httpx2.get(f"{shared.url}/account", cookies={cookie["name"]: cookie["value"]}).status_code == 302
+    sign_in(shared, other.page, secret)
+    one.go("/account")
+    one.page.get_by_role("button", name="End all others").click()
+    expect(rows).to_have_count(1)
+    other.go("/targets")
+    assert "/login" in other.page.url
+    (cookie,) = one.page.context.cookies()
+    one.page.get_by_role("button", name="Sign out").click()
+    one.page.wait_for_url("**/")
+    assert httpx2.get(f"{shared.url}/account", cookies={cookie["name"]: cookie["value"]}).status_code == 302
+    assert not one.complaints
+    for each in (one, other):
+        each.page.context.close()
+
+
 def test_other_accounts_targets_and_events_stay_theirs(chromium: Browser, shared: Served) -> None:
     one = opened(chromium, shared.url)
     secrets = {account: key(shared, account=account) for account in ("acct-a", "acct-own")}

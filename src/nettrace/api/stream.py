@@ -23,7 +23,7 @@ from nettrace.api.service import Service
 from nettrace.errors import Invalid, NetTraceError, QuotaExceeded, StoreError, Unauthenticated, WrongMethod
 from nettrace.hub.access import Caller
 from nettrace.hub.feed import Feed, Subscriber, Wanted, wanted_from
-from nettrace.hub.session import COOKIE, caller_of
+from nettrace.hub.session import COOKIE, caller_of, is_over
 from nettrace.model.account import Feature
 from nettrace.store.documents import round_document
 
@@ -207,6 +207,8 @@ def _ended(service: Service, caller: Caller) -> str | None:
         if caller.key is None:
             service.access.caller(None, None, service.now())
         else:
+            if is_over(service.access, caller.key, caller.session):
+                return "this session was ended"
             held = service.access.holder(caller.key, service.now())
             service.access.require(held, Feature.STREAM)
     except NetTraceError as error:

@@ -22,6 +22,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         account: whose custom targets, exports and measurements are visible.
         key: `key_...`, or None for the user of a single-user hub.
+        session: the name of the browser's session that speaks for the key; empty when the key itself was sent.
     """
 
     account: str
@@ -29,6 +30,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[Scope]
     key: str | None = None
     live: bool = True
+    session: str = ""
 
 
 OWNER = Caller(account="self", tier=SELF, scopes=frozenset(Scope))
@@ -92,6 +94,10 @@ class Access:
         if key is None:
             raise Unauthenticated("the session's key is unknown here")
         return self._checked(key, now)
+
+    def settings(self) -> dict[str, bytes]:
+        """Stored settings: which sessions were ended stands among them."""
+        return self._reader.settings()
 
     def _checked(self, key: Key, now: Instant) -> Caller:
         if key.revoked_at is not None and key.revoked_at <= now:

@@ -11,6 +11,7 @@ from nettrace.hub import keyring
 from nettrace.hub.access import Caller
 from nettrace.hub.link import HubWriter
 from nettrace.model.account import Scope
+from nettrace.web import sessions
 from nettrace.web.door import Visit, door, guarded, refused, visit_of
 from nettrace.web.hub import Hub
 from nettrace.web.visitor import own_form
@@ -39,7 +40,17 @@ def account_doors(hub: Hub) -> list[HTTPRouteHandler]:
             return guarded(refused(error, visit.now))
         return guarded(Redirect("/account", status_code=303))
 
-    return [door(hub, "/account", account_page), create, revoke]
+    @post("/account/sessions/end", include_in_schema=False, status_code=303)
+    async def end(request: Request[Any, Any, Any]) -> Response[Any]:
+        visit = visit_of(hub, request)
+        try:
+            form = await _form(hub, request)
+            await sessions.end(visit, _holder(visit), form.get("name") or None)
+        except NetTraceError as error:
+            return guarded(refused(error, visit.now))
+        return guarded(Redirect("/account", status_code=303))
+
+    return [door(hub, "/account", account_page), create, revoke, end]
 
 
 async def account_page(visit: Visit) -> Response[Any]:
@@ -55,7 +66,7 @@ async def _page(visit: Visit, made: str = "") -> Response[Any]:
         for key in sorted(held, key=lambda key: (-key.created_at, key.id))
     ]
     told = {
-        "page": "account", "caller": caller, "keys": keys, "made": made, "token": visit.token,
+        "page": "account", "caller": caller, "keys": keys, "made": made, "sessions": await sessions.listed(visit, caller), "token": visit.token,
         "policies": visit.hub.access.usage(caller, visit.now).policies,
         "scopes": [scope for scope in Scope if scope in caller.scopes],
         "may_change": caller.key is not None and Scope.KEYS in caller.scopes,

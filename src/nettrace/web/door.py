@@ -19,6 +19,7 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.rows import Window
 from nettrace.web.chart import Zoom, zoom
 from nettrace.web.hub import Hub
+from nettrace.web.sign_in import seen
 from nettrace.web.site import headers, packed, page
 from nettrace.web.visitor import form_token, visitor
 
@@ -140,6 +141,8 @@ def door(
         try:
             if feature is not None and caller is not None:
                 hub.access.require(caller, feature)
+            if caller is not None and caller.key is not None:
+                await seen(hub, visit.session, now)
             shown = await show(visit)
         except NetTraceError as error:
             shown = refused(error, now)

@@ -11,7 +11,6 @@ from litestar.response import Redirect
 from nettrace.errors import NetTraceError, NotFound, Unauthenticated
 from nettrace.hub.access import Caller
 from nettrace.hub.query import known_regions
-from nettrace.hub.session import sealed
 from nettrace.web.account import account_doors
 from nettrace.web.badges import badge_doors
 from nettrace.web.claims import claim_doors
@@ -26,6 +25,7 @@ from nettrace.web.path import path_doors
 from nettrace.web.plan import plan_doors
 from nettrace.web.playground import playground_doors
 from nettrace.web.rankings import ranking_doors
+from nettrace.web.sign_in import begun, end_own
 from nettrace.web.signals import signal_doors
 from nettrace.web.site import asset, digest, headers, page, serve_static
 from nettrace.web.status import status_doors
@@ -143,13 +143,14 @@ def _session_doors(hub: Hub) -> list[HTTPRouteHandler]:
         except Unauthenticated as error:
             return _login_page(hub, onward, str(error), status=401)
         secure = request.url.scheme == "https"
-        session = cookie(sealed(caller.key or "", hub.secret, now), secure=secure)
+        session = cookie(await begun(hub, request, caller.key or ""), secure=secure)
         return guarded(Redirect(onward, status_code=303, cookies=[session]))
 
     @post("/logout", include_in_schema=False, status_code=303)
     async def logout(request: Request[Any, Any, Any]) -> Response[Any]:
         if not same_origin(request):
             return _login_page(hub, "/", "this form was sent from another site", status=401)
+        await end_own(hub, request)
         gone = cookie("", secure=request.url.scheme == "https")
         return guarded(Redirect("/", status_code=303, cookies=[gone]))
 

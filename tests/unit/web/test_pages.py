@@ -164,7 +164,7 @@ async def test_a_key_that_may_not_measure_is_refused_by_the_form_as_by_the_api(p
     with pages.hub.reading() as reader:
         held_keys = list(reader.keys())
     key = next(each for each in held_keys if each.hint == secret[-4:])
-    held = sealed(key.id, pages.hub.service.secret, NOW)
+    held = sealed(key.id, pages.hub.service.secret, NOW, "one")
     form = {"target": HOST, "token": form_token(held, pages.hub.service.secret)}
     refused = await pages.client.post("/measurements", data=form, headers={"Cookie": f"{COOKIE}={held}"})
     assert refused.status_code == 403

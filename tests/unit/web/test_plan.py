@@ -150,7 +150,7 @@ async def test_a_plan_costs_a_session_what_it_costs_a_key(pages: Pages) -> None:
     access, now = pages.hub.service.access, pages.hub.clock
     with pages.hub.reading() as reader:
         (key,) = reader.keys()
-    pages.client.cookies.update({COOKIE: sealed(key.id, pages.hub.service.secret, now)})
+    pages.client.cookies.update({COOKIE: sealed(key.id, pages.hub.service.secret, now, "one")})
     assert (await pages.client.get(Asked(text=REQUEST).address() or "")).status_code == 200
     assert [policy.used for policy in access.usage(access.holder(key.id, now), now).policies] == [5, 5]
 
