@@ -2,17 +2,26 @@
 
 Rounds through the writer's watchers into the store, events into alert rules: `nettrace.testing.hub_days`. Five vantages, five
 targets, a round a minute. A hub that is away for an hour, spikes and ordinary loss are in it too and are no incidents.
+
+`python -m bench.days SEED...` lives scripts that nothing was tuned on: cables, targets, nodes, hours and sizes are drawn.
 """
 
+import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from random import Random
 from time import monotonic
 from typing import Any
 
 import msgspec
 
+from bench.blame_truth import ways
 from bench.figure import OURS, Column, Table
+from nettrace.lab.routing import Conditions
+from nettrace.lab.truth import Oracle, TruePath
 from nettrace.lab.world import Event
+from nettrace.lab.worldfile import load
 from nettrace.model.alert import IncidentState
 from nettrace.store.rows import Window
 from nettrace.testing.hub_days import BEGIN, MINUTE, Days, Mishap
@@ -49,12 +58,83 @@ SCRIPT = (
 )
 
 
+Incident = tuple[str, int, str]
+"""Its name, its hour, and what its cause is about."""
+DRAWN = (101, 102)
+_LEAST_CROSSING = 4
+
+
 def run(runs: int, quick: bool) -> list[Table]:
-    """The table: pages, events of causes, delays. A quick run ends behind the second incident."""
+    """The tables: pages, events of causes, delays. A quick run ends behind the second incident, and draws nothing."""
     hours = 16 if quick else 48
     wanted = [each for each in INCIDENTS if each[1] < hours]
-    table = Table(
-        f"days: {hours} virtual hours, {len(wanted)} incidents",
+    table = _table(f"days: {hours} virtual hours, {len(wanted)} incidents", wanted)
+    for seed in range(1, runs + 1):
+        with tempfile.TemporaryDirectory(prefix="nettrace-days-") as folder:
+            table.add(OURS, _lived(Path(folder), hours, seed, wanted, SCRIPT))
+    return [table] if quick else [table, others(DRAWN)]
+
+
+def others(seeds: Iterable[int]) -> Table:
+    """Scripts drawn by seed, the same kinds of incidents in each."""
+    table = _table("days: 48 virtual hours, scripts drawn by seed", INCIDENTS)
+    for seed in seeds:
+        incidents, script = drawn(seed)
+        with tempfile.TemporaryDirectory(prefix="nettrace-days-") as folder:
+            table.add(f"script {seed}", _lived(Path(folder), 48, seed, incidents, script))
+    return table
+
+
+def drawn(seed: int) -> tuple[list[Incident], list[Mishap]]:
+    """One of each kind of incident, in the order and about as far apart as in `SCRIPT`."""
+    random, oracle = Random(seed), Oracle(load("world"))
+    hours = [hour + random.randint(-1, 1) for _, hour, _ in INCIDENTS]
+    usual = _ways(oracle)
+    busy = sorted(
+        cable
+        for cable in {cable for path in usual.values() for cable in path.cables}
+        if sum(cable in path.cables for path in usual.values()) >= _LEAST_CROSSING
+    )
+    slow, lossy = random.sample(busy, 2)
+    detours = [cable for cable in busy if cable not in {slow, lossy} and _is_detour(oracle, usual, cable)]
+    cut, target, node = random.choice(detours), random.choice(TARGETS), random.choice(VANTAGES)
+    minute = [HOUR * hour for hour in hours]
+    added, loss = round(random.uniform(8.0, 20.0), 1), round(random.uniform(0.1, 0.2), 2)
+    script = [
+        Mishap(minute=minute[0], event=Event(kind="congest", subject=slow, delay_ms=added)),
+        Mishap(minute=minute[0] + HOUR, event=Event(kind="clear", subject=slow)),
+        Mishap(minute=minute[1], event=Event(kind="cut", subject=cut)),
+        Mishap(minute=minute[1] + 2 * HOUR, event=Event(kind="restore", subject=cut)),
+        Mishap(minute=minute[2], down=target),
+        Mishap(minute=minute[2] + 40, up=target),
+        Mishap(minute=minute[3], silent=node),
+        Mishap(minute=minute[3] + HOUR, heard=node),
+        Mishap(minute=32 * HOUR, away=True),
+        Mishap(minute=33 * HOUR, back=True),
+        Mishap(minute=minute[4], event=Event(kind="congest", subject=lossy, loss=loss)),
+        Mishap(minute=minute[4] + HOUR, event=Event(kind="clear", subject=lossy)),
+    ]
+    print(
+        f"script {seed}: {slow} +{added} ms, {cut} cut, {target}, {node}, {lossy} loses {loss}",
+        file=sys.stderr,
+    )
+    return [(name, hour, kind) for (name, _, kind), hour in zip(INCIDENTS, hours, strict=True)], script
+
+
+def _ways(oracle: Oracle) -> dict[tuple[str, str], TruePath]:
+    return {pair: path for pair, path in ways(oracle, TARGETS).items() if pair[0] in VANTAGES}
+
+
+def _is_detour(oracle: Oracle, usual: dict[tuple[str, str], TruePath], cable: str) -> bool:
+    """Whether all is still reached without the cable, and two vantages at least go another way."""
+    after = _ways(Oracle(oracle.world, Conditions().after(Event(kind="cut", subject=cable))))
+    moved = {pair[0] for pair, path in after.items() if path.as_path != usual[pair].as_path}
+    return all(path.reaches for path in after.values()) and len(moved) > 1
+
+
+def _table(title: str, wanted: Sequence[Incident]) -> Table:
+    return Table(
+        title,
         [
             Column("told once", "incidents", float(len(wanted)), at_least=True),
             Column("other pages", "n", 0.0),
@@ -64,19 +144,20 @@ def run(runs: int, quick: bool) -> list[Table]:
         ],
         note="a cut cable is told when a second vantage has traced the way around it",
     )
-    for seed in range(1, runs + 1):
-        with tempfile.TemporaryDirectory(prefix="nettrace-days-") as folder:
-            table.add(OURS, _lived(Path(folder), hours, seed, wanted))
-    return [table]
 
 
 def _lived(
-    folder: Path, hours: int, seed: int, wanted: list[tuple[str, int, str]]
+    folder: Path, hours: int, seed: int, wanted: Sequence[Incident], script: Sequence[Mishap]
 ) -> dict[str, float | None]:
     started = monotonic()
-    days = Days(folder, TARGETS, RULES, SCRIPT, vantages=VANTAGES, seed=seed)
+    days = Days(folder, TARGETS, RULES, script, vantages=VANTAGES, seed=seed)
     try:
         days.run(hours * HOUR)
+        for each in days.opened():
+            print(
+                f"  {(each.opened_at - BEGIN) / MINUTE / HOUR:.2f} h: {each.cause} {each.state}",
+                file=sys.stderr,
+            )
         pages = [(each.cause.partition(":")[0], (each.opened_at - BEGIN) / MINUTE) for each in days.opened()]
         closed = sum(each.state is IncidentState.CLOSED for each in days.opened())
         events = days.reader.events(
@@ -98,3 +179,7 @@ def _lived(
         "events of one cause told more than once": float(max(0, opened - causes)),
         "took": monotonic() - started,
     }
+
+
+if __name__ == "__main__":
+    print(others([int(each) for each in sys.argv[1:]] or DRAWN).text())

@@ -73,3 +73,16 @@ def test_a_congested_cable_is_one_event_that_is_opened_and_closed(tmp_path: Path
         assert sorted(again, key=lambda each: (each.detected_at, each.id)) == believed
     finally:
         days.close()
+
+
+def test_a_cable_that_is_cut_and_mended_is_one_incident_however_late_pairs_come_home(tmp_path: Path) -> None:
+    script = (mishap(60, "cut", "sin-hkg"), mishap(180, "restore", "sin-hkg"))
+    days = Days(tmp_path, TARGETS, RULES, script, vantages=VANTAGES, seed=101)
+    try:
+        days.run(215)
+        (incident,) = (each for each in days.opened() if each.cause.startswith("route:"))
+        assert incident.state is IncidentState.CLOSED
+        ends = [body for _, body in told(days, "route_change_shared") if body["tier"] == "ended"]
+        assert len(ends) > 1 and {body["opened_by"] for body in ends} == {ends[0]["opened_by"]}
+    finally:
+        days.close()

@@ -76,6 +76,7 @@ def shared_at(reader: StoreReader, now: Instant, told: Iterable[Event]) -> list[
     names = {id(change): name for name, change in recent.items()}
     rates, made = _rates(reader, now), list[Event]()
     parents = {child: each.opened_by for each in known.values() for child in each.children}
+    ends = {child for each in known.values() if each.tier == "ended" for child in each.children}
     for group in _merged(shared_changes(recent.values(), rates, WINDOW_NS)):
         joined = _with_neighbours(group, recent.values())
         children = sorted(names[id(change)] for change in joined)
@@ -84,7 +85,10 @@ def shared_at(reader: StoreReader, now: Instant, told: Iterable[Event]) -> list[
             continue
         over = None if parent else _taken_back(joined, known.values())
         parts = {names[id(change)]: change for change in joined}
-        made.append(_event(group, parts, over.opened_by if over else parent, now, over=over is not None))
+        is_over = over is not None or not ends.isdisjoint(
+            children
+        )  # pairs that come home late open nothing anew
+        made.append(_event(group, parts, over.opened_by if over else parent, now, over=is_over))
     return made
 
 
