@@ -10,7 +10,7 @@ from tests.unit.placement import oracle
 from tests.unit.placement.instances import instance
 
 from nettrace.placement import search
-from nettrace.placement.conflict import Enumerated, irreducible_conflict
+from nettrace.placement.conflict import Enumerated, irreducible_conflict, no_larger
 from nettrace.placement.front import front
 from nettrace.placement.highs import Corrections
 from nettrace.placement.narrowing import narrowed
@@ -127,3 +127,39 @@ def test_the_front_is_every_undominated_trade_and_no_other(solver: Solver) -> No
         for trade in made:
             within = raw["limits"].get("budget_usd_month", float("inf"))
             assert trade.within_budget == (trade.cost_usd_month <= within)
+
+
+def test_a_conflict_of_a_large_request_is_irreducible_and_smallest_where_it_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        search, "MOST_SITES", 0
+    )  # what is done beyond the search, where enumeration can still judge
+    proven = 0
+    for seed in range(250):
+        raw = instance(seed, most_sites=6, most_venues=5)
+        plan = make_plan(request_of(raw), Solver.HIGHS)
+        if plan.status is not Status.INFEASIBLE or plan.conflict[0].endswith(" latency"):
+            continue
+        kept = set(plan.conflict)
+        assert not oracle.holds(raw, kept), seed
+        assert all(oracle.holds(raw, kept - {name}) for name in kept), seed
+        if plan.conflict_smallest:
+            assert len(kept) == oracle.smallest_conflict(raw), seed
+            proven += 1
+    assert proven > 30
+
+
+def test_a_proof_that_may_not_begin_says_that_nothing_is_proven() -> None:
+    reader = Reader(request_of(next(raw for raw in map(instance, range(100)) if _conflicting(raw))))
+    solved = Corrections(reader)
+    found = irreducible_conflict(reader, solved.holds)
+    assert no_larger(reader, solved.correct, found, lambda: False) == (found, False)
+    smallest, proven = no_larger(reader, solved.correct, found, lambda: True)
+    assert proven
+    assert len(smallest) <= len(found)
+
+
+def _conflicting(raw: Mapping[str, Any]) -> bool:
+    plan = make_plan(request_of(raw))
+    return plan.status is Status.INFEASIBLE and not plan.conflict[0].endswith(" latency")

@@ -16,24 +16,41 @@ Correct = Callable[[int], int | None]
 """mask of requirements that must hold -> mask of others to drop so that a plan exists, or None: they cannot hold."""
 
 
-class Unfinished(Exception):
-    """So many guesses were no conflict: a smallest one may take very long."""
+def unserved(reader: Reader) -> Requirement | None:
+    """A venue without any latency row, which cannot be served whatever is dropped: that alone is the conflict."""
+    pairs = zip(reader.request.venue, reader.rows, strict=True)
+    return next((Requirement("latency", f"venue {venue.name}") for venue, rows in pairs if not rows), None)
 
 
-def conflict_of(reader: Reader, correct: Correct, rounds: int | None = None) -> tuple[Requirement, ...]:
-    """A smallest set of requirements that cannot hold together; empty when all can.
+def no_larger(
+    reader: Reader, correct: Correct, found: tuple[Requirement, ...], going: Callable[[], bool]
+) -> tuple[tuple[Requirement, ...], bool]:
+    """A conflict no larger than `found`, and whether it is proven that none is smaller.
 
-    A venue without any latency row cannot be served whatever is dropped: then that alone is the answer.
-
-    Raises:
-        Unfinished: `rounds` guesses were not enough.
+    Every conflict meets every correction, so none has fewer members than the smallest set that meets those known: as soon
+    as that has as many as `found`, `found` is a smallest one. `going` says whether to look further.
     """
-    for venue, rows in zip(reader.request.venue, reader.rows, strict=True):
-        if not rows:
-            return (Requirement("latency", f"venue {venue.name}"),)
     known = requirements(reader.request)
     corrections: list[int] = []
-    while rounds is None or len(corrections) < rounds:
+    while going():
+        guess = smallest_hitting(corrections, len(known))
+        if guess.bit_count() >= len(found):
+            return found, True
+        broken = correct(guess)
+        if broken is None:
+            return tuple(each for at, each in enumerate(known) if guess >> at & 1), True
+        corrections.append(broken)
+    return found, False
+
+
+def conflict_of(reader: Reader, correct: Correct) -> tuple[Requirement, ...]:
+    """A smallest set of requirements that cannot hold together; empty when all can."""
+    alone = unserved(reader)
+    if alone is not None:
+        return (alone,)
+    known = requirements(reader.request)
+    corrections: list[int] = []
+    while True:
         guess = smallest_hitting(corrections, len(known))
         broken = correct(guess)
         if broken is None:
@@ -41,7 +58,6 @@ def conflict_of(reader: Reader, correct: Correct, rounds: int | None = None) -> 
         if not broken:
             return ()
         corrections.append(broken)
-    raise Unfinished
 
 
 def irreducible_conflict(reader: Reader, holds: Callable[[int], bool]) -> tuple[Requirement, ...]:

@@ -1,6 +1,7 @@
 """The plan: sites chosen, what each venue is served by, what it costs, and the proof that nothing costs less."""
 
 from enum import StrEnum
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -10,19 +11,20 @@ from nettrace.placement import highs, search
 from nettrace.placement.conflict import (
     Enumerated,
     Tried,
-    Unfinished,
     conflict_of,
     describe,
     explain,
     irreducible_conflict,
+    no_larger,
+    unserved,
 )
 from nettrace.placement.money import dollars
 from nettrace.placement.problem import Problem, Reader, Requirement, bits, cost_of, price_of, served
 from nettrace.placement.rented import Move, Rented, moves_of, rented_at
 from nettrace.placement.request import Evidence, Latency, Request
 
-_ROUNDS = 4
-"""Guesses at the smallest conflict of a large request before an irreducible one must do."""
+_PROOF_S = 20.0
+"""For so long a conflict smaller than an irreducible one of a large request is looked for, or the proof that there is none."""
 
 
 class Status(StrEnum):
@@ -221,9 +223,19 @@ def _conflict(reader: Reader, used: Solver, seconds: float) -> tuple[tuple[Requi
     if used is Solver.SEARCH:
         corrections = Tried(reader) if reader.request.service else Enumerated(reader)
         return conflict_of(reader, corrections.correct), True
-    corrections = highs.Corrections(reader, seconds)
-    many = len(reader.request.site) > search.MOST_SITES
+    if len(reader.request.site) <= search.MOST_SITES:
+        return conflict_of(reader, highs.Corrections(reader, seconds).correct), True
+    alone = unserved(reader)
+    if alone is not None:
+        return (alone,), True
+    found = irreducible_conflict(reader, highs.Corrections(reader, seconds).holds)
+    until = monotonic() + min(_PROOF_S, seconds)
     try:
-        return conflict_of(reader, corrections.correct, _ROUNDS if many else None), True
-    except Unfinished:
-        return irreducible_conflict(reader, corrections.holds), False
+        return no_larger(
+            reader,
+            highs.Corrections(reader, min(_PROOF_S, seconds)).correct,
+            found,
+            lambda: monotonic() < until,
+        )
+    except SolverStopped:
+        return found, False
