@@ -7,7 +7,7 @@ second, three loads; ICMP echo and UDP traces; root and an ordinary user.
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import ours, rivals
+from bench import ours, rivals, stretch
 from bench.capture import Capture, probes
 from bench.emulator import Emulator, scratch
 from bench.figure import Column, Table
@@ -52,7 +52,7 @@ def run(runs: int, quick: bool) -> list[Table]:
                     continue
                 for tool, ordinary, by_ttl in _tools(folder, "UDP trace", quick):
                     _measure(by_title[f"Truth: UDP trace, {load}"], tool, load, ordinary, by_ttl)
-    return tables
+    return [*tables, stretch.table(NET, TARGETS, runs)]
 
 
 def _tools(folder: Path, what: str, quick: bool) -> Iterator[tuple[Tool, bool, bool]]:
