@@ -11,6 +11,7 @@ from tests.api.conftest import NOW, Hub
 from nettrace.analysis.alerts.rule import ChannelSpec
 from nettrace.api.table import OPERATIONS
 from nettrace.hub.shelf import POSTED
+from nettrace.mcp.desk import TOOLS
 from nettrace.outside.notify import channel
 from nettrace.outside.notify.channel import Fate, deliver
 from nettrace.outside.notify.message import Message, example, notice_document
@@ -84,6 +85,22 @@ def test_the_table_of_places_is_complete() -> None:
         if any(word in name for word in _WORDS)
     }
     assert found == TAKEN, "a new field names a place: check it, and add it here"
+
+
+def test_assistants_tools_take_hosts_and_no_urls() -> None:
+    """`scan` and `diag` go there, and only to what the hub watches (`tests/mcp/test_acts.py`); the others read the store."""
+    found = {
+        tool.name: name
+        for tool in TOOLS
+        for _, name in fields(tool.asks)
+        if any(word in name for word in _WORDS)
+    }
+    reads = (
+        "latency_summary", "history", "path_at", "list_events", "list_signals", "route_changes", "explain_change", "blame",
+        "locate",
+    )  # fmt: skip
+    asks = {"compare": "hosts", "scan_remote": "target", "scan": "host", "diag": "host"}
+    assert found == {**dict.fromkeys(reads, "host"), **asks}
 
 
 @pytest.mark.parametrize("place", PLACES)
