@@ -73,6 +73,24 @@ def test_batches_arrive_whole_in_order_and_stamped_by_the_kernel(
     assert inbox.receive() == 0
 
 
+def test_an_inbox_can_be_used_again_after_any_number_of_messages(
+    calls: str, pair: tuple[socket.socket, socket.socket, bytes]
+) -> None:
+    sender, receiver, name = pair
+    assert stamp(receiver, RECEPTION_STAMPS)
+    outbox, inbox = Outbox(sender, batch=16, packet_bytes=40), Inbox(receiver, batch=16, packet_bytes=64)
+    blank = bytes(inbox.headers)
+    for size, count in enumerate((16, 1, 3, 16), 4):
+        for index in range(count):
+            outbox.load(index, name, bytes([index]) * size)
+        assert outbox.send(count) == count
+        found = drained(inbox, count)
+        assert [packet for packet, _ in found] == [bytes([index]) * size for index in range(count)]
+        assert all(at is not None for _, at in found)
+        assert inbox.receive() == 0
+        assert bytes(inbox.headers) == blank
+
+
 def test_part_of_a_batch_can_be_sent(calls: str, pair: tuple[socket.socket, socket.socket, bytes]) -> None:
     sender, receiver, name = pair
     outbox, inbox = Outbox(sender, batch=8), Inbox(receiver, batch=8)
