@@ -13,7 +13,7 @@ import msgspec
 from nettrace.errors import Invalid, SourceError
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Method, Outcome, Reason, Sample, SampleState
-from nettrace.model.path import Hop, Label, StopReason, Trace
+from nettrace.model.path import Hop, Label, Place, StopReason, Trace
 from nettrace.wire.atlas import Malformed, read_atlas
 
 SCHEMA = "nettrace.trace/1"
@@ -28,11 +28,22 @@ class _Label(msgspec.Struct):
     ttl: int = 0
 
 
+class _Place(msgspec.Struct):
+    name: str
+    lat: float
+    lon: float
+    radius_km: float
+    country: str | None = None
+    evidence: str = "given"
+
+
 class _Hop(msgspec.Struct):
     ttl: Annotated[int, msgspec.Meta(ge=1, le=255)]
     address: str | None = None
     rtt_ms: list[Rtt | None] = []
     asn: int | None = None
+    name: str | None = None
+    place: _Place | None = None
     also: list[str] = []
     mpls: list[_Label] | None = None
     inferred_from: int = 0
@@ -160,6 +171,13 @@ def _has_schema(text: str) -> bool:
     return isinstance(row, dict) and "schema" in row
 
 
+def _place(place: _Place) -> Place:
+    return Place(
+        name=place.name, latitude=place.lat, longitude=place.lon, country=place.country, radius_km=place.radius_km,
+        evidence=place.evidence,
+    )  # fmt: skip
+
+
 def _hop(hop: _Hop) -> Hop:
     samples = tuple(
         Sample(state=SampleState.LOST if rtt is None else SampleState.ANSWERED, rtt_ns=_ns(rtt))
@@ -173,6 +191,8 @@ def _hop(hop: _Hop) -> Hop:
         labels=tuple(Label(each.label, each.tc, each.s, each.ttl) for each in hop.mpls or ()),
         inferred_from=hop.inferred_from,
         asn=hop.asn,
+        name=hop.name,
+        place=None if hop.place is None else _place(hop.place),
     )
 
 

@@ -7,8 +7,10 @@ from nettrace.analysis.routes.blame import blame
 from nettrace.analysis.routes.forest import Link
 from nettrace.analysis.routes.roundtrip import single_fault
 from nettrace.analysis.routes.tomography import DELAY_MS, Fault, Observation
-from nettrace.model.path import Hop, Trace
+from nettrace.model.path import Hop, Place, Trace
 from nettrace.model.route import BlameVerdict
+from nettrace.wire.documents import document
+from nettrace.wire.traces import read_trace
 
 SLOW_MS = 12.0
 
@@ -80,3 +82,15 @@ def test_two_operators_between_two_places_have_a_link_each() -> None:
     found = blame([named(trace) for trace in measured(ways, slow)], SINCE)
     assert found.verdict is BlameVerdict.LEG
     assert all((leg.a, leg.b) in slow for leg in found.legs)
+
+
+def test_a_written_trace_is_read_with_its_hops_names_and_places() -> None:
+    place = Place(
+        name="Oslo", latitude=59.9, longitude=10.7, country="NO", radius_km=10.0, evidence="rdns: osl"
+    )
+    trace = next(iter(measured({("v0", "t0"): ["10.1.0.1", "198.18.0.1"]}, {})))
+    known = tuple(
+        msgspec.structs.replace(hop, name="ae0.cr1.osl.one.example", place=place) for hop in trace.hops
+    )
+    read = read_trace(msgspec.to_builtins(document(msgspec.structs.replace(trace, hops=known))))
+    assert [(hop.name, hop.place) for hop in read.hops] == [(hop.name, hop.place) for hop in known]
