@@ -1,6 +1,7 @@
 """The planner: equal to trying everything on 1,000 requests, and 600 venues x 120 sites to the proof.
 
-CBC and CP-SAT are not part of this project's environment, so the rival is HiGHS given the whole program at once.
+The rival is HiGHS given the whole program at once; CBC and CP-SAT run beside it where OR-Tools is installed
+(`pip install --target DIR ortools`, then `PYTHONPATH=DIR`): it is no part of this project's environment.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from bench import plan_peers
 from bench.figure import OURS, Column, Table
 
 INSTANCES = 1000
@@ -109,15 +111,18 @@ def _large(kind: str, runs: int) -> Table:
     table = Table(
         f"plan: 600 venues x 120 sites, {kind}",
         [Column("CPU", "s", 60), Column("peak memory", "MiB"), Column("gap", "", 1e-8)],
-        f"one thread, so CPU time is what it takes alone; requests: {runs}; CBC and CP-SAT are not installed here and were not run",
+        f"one thread, so CPU time is what it takes alone; requests: {runs}"
+        + ("" if plan_peers.there() else "; OR-Tools is not installed here: CBC and CP-SAT were not run"),
     )
     for seed in range(1, runs + 1):
         ours = _alone(kind, seed, OURS)
         table.add(OURS, ours)
         if not kind.startswith("no plan"):
-            theirs = _alone(kind, seed, RIVAL)
-            same = theirs["objective"] is not None and abs(ours["objective"] - theirs["objective"]) < 1e-4
-            table.add(RIVAL if same else f"{RIVAL} (other optimum!)", theirs)
+            rivals = (RIVAL, *((plan_peers.CBC, plan_peers.CP_SAT) if plan_peers.there() else ()))
+            for rival in rivals:
+                theirs = _alone(kind, seed, rival)
+                same = theirs["objective"] is not None and abs(ours["objective"] - theirs["objective"]) < 1e-4
+                table.add(rival if same else f"{rival} (no proof, or other optimum)", theirs)
     return table
 
 
@@ -143,6 +148,9 @@ def _solve(kind: str, seed: int, who: str) -> dict[str, Any]:
         objective, gap = plan.objective_usd_month, plan.gap or 0.0
     else:
         program = Placement(Reader(request).problem())
+    if who in {plan_peers.CBC, plan_peers.CP_SAT}:
+        objective, gap = plan_peers.solve(who, program.program, PATIENCE_S)
+    elif who != OURS:
         solver = highs.load(program.program, PATIENCE_S)
         _, bound, proven = highs.solve(solver, program.sites)
         objective = solver.getInfo().objective_function_value
