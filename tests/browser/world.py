@@ -7,6 +7,7 @@ no figure is of any real venue. What must show: a change, loss, silence, an addr
 import math
 import random
 from collections.abc import Iterator
+from functools import cache
 
 import msgspec
 from tests.api.conftest import give_key, ping, record
@@ -111,12 +112,16 @@ def enrol(store: StoreWriter, code: str, city: str, now: Instant) -> None:
     assert store.enrol(digest, vantage, b"k" * 32, now - 10**13)
 
 
+standing = cache(find)
+"""Where a city is; looking one up goes through the whole gazetteer."""
+
+
 def usual_ms(code: str, target: Target) -> float:
     """The round trip a pair has on a good day."""
     chance = random.Random(f"{code}{target.host}")
     if target.endpoints[0].fronted_by:
         return chance.uniform(1.5, 6)
-    here, there = find(CITIES[code]), find(target.tags[0].removeprefix("engine:"))
+    here, there = standing(CITIES[code]), standing(target.tags[0].removeprefix("engine:"))
     assert here is not None and there is not None
     turned = [math.radians(each) for each in (here.latitude, here.longitude, there.latitude, there.longitude)]
     cosine = math.sin(turned[0]) * math.sin(turned[2]) + math.cos(turned[0]) * math.cos(turned[2]) * math.cos(
