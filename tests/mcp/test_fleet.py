@@ -64,6 +64,11 @@ async def test_deploy_shows_what_the_fleet_file_would_make_at_what_price_and_mak
             ("create", "nettrace-nrt", 2.5)
         ]  # nyc is a node of the hub already
         assert found["usd_month"] == 2.5
+        store = open_writer(world.data)
+        report = Report(node="node-nyc", epoch="e", first_seq=1, sent_at=NOW, version="0.0.1")
+        store.heard("node-nyc", NOW, report, None)
+        store.close()
+        assert "1 nodes run another version than" in text(await client.call_tool("deploy", {}))
         (world.data.folder / "fleet.toml").write_text("hub = 3")
         assert text(await client.call_tool("deploy", {})).startswith("config: fleet.toml cannot be read")
     assert set(world.states().values()) == {"active"}

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import msgspec
 
+from nettrace import __version__
 from nettrace.errors import Conflict, NotFound
 from nettrace.hub.open import writer
 from nettrace.mcp.operating import folder_hub, known_nodes
@@ -77,7 +78,7 @@ def scaled(nodes: Sequence[Vantage], count: int) -> list[tuple[Vantage, VantageS
 
 
 async def deploy(call: Call) -> Answer:
-    """What `nettrace fleet apply` would do by the hub's fleet.toml, and what the fleet then costs a month."""
+    """What `nettrace fleet apply` would do by the hub's fleet.toml, what the fleet then costs, and who runs another version."""
     hub = folder_hub(call)
     nodes = await known_nodes(call)
     made = await asyncio.to_thread(_planned, hub.data.folder / FILE, nodes)
@@ -90,6 +91,13 @@ async def deploy(call: Call) -> Answer:
     ]  # fmt: skip
     unknown = f" and {made.unknown} machines of unknown price" if made.unknown else ""
     notes = "".join(f" {note}." for note in made.notes[:3])
+    other = [
+        each.code
+        for each in nodes
+        if each.state is not VantageState.REVOKED and each.version not in {"", __version__}
+    ]
+    if other:
+        notes += f" {len(other)} nodes run another version than {__version__}: a person runs nettrace fleet upgrade."
     return Answer(
         said=f"{len(rows)} steps; the fleet costs {made.usd:.2f} USD a month{unknown}. Nothing was made: a person runs "
         f"nettrace fleet apply --file {hub.data.folder / FILE}.{notes}",
