@@ -137,6 +137,9 @@ class Soak:
         if not node.enrolled:
             return
         old, began = node.identity(), self._set(node, VantageState.REVOKED)
+        began = self.gate.ledger.heard_at.get(
+            old.node, began
+        )  # what it had not handed over by then, nobody takes
         assert node.process is not None
         try:
             self.statuses[f"revoked node ended with {node.process.wait(PATIENCE_S)}"] += 1

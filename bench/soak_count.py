@@ -14,8 +14,8 @@ from nettrace.store.rows import Window
 
 Span = tuple[Instant, Instant]
 MESH = ".mesh"
-SLACK_NS = 4 * NS_PER_S
-"""Jitter of two rounds of a series, and what a busy machine adds."""
+JITTER_NS = 2 * NS_PER_S
+"""The most a moment of a series lies beside its interval (docs/guides/scheduling.md)."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,18 @@ def count(
 def find_holes(
     names: Iterable[Name], spans: Mapping[str, Sequence[Span]], intervals_ns: Mapping[str, int]
 ) -> tuple[int, list[str]]:
-    """How many stretches have no round although their schedule wants one, and those that nothing explains, in words.
+    """How many stretches have no round although their schedule wants one, and those that are not explained, in words.
 
-    A stated gap explains itself and one interval on either side: that is where a series has its next moment. A round
-    to another node is explained by that one's absence as well.
+    A moment without a round is explained by what happened while its round was being made: a stated gap or an absence
+    that touches the half interval behind the moment, nothing before it and nothing later. A round to another node is
+    explained by that one's absence as well.
 
     >>> s = 10**9
     >>> names = [("nyc", "t", "rest", "icmp", at * s) for at in (0, 10, 50, 60)]
-    >>> find_holes(names, {"nyc": [(11 * s, 45 * s)]}, {"icmp": 10 * s})
+    >>> find_holes(names, {"nyc": [(21 * s, 41 * s)]}, {"icmp": 10 * s})
     (1, [])
-    >>> find_holes(names, {"nyc": [(11 * s, 20 * s)]}, {"icmp": 10 * s})
-    (1, ['nyc t rest icmp: 40.0 s without a round, 30.0 s of them unexplained'])
+    >>> find_holes(names, {"nyc": [(21 * s, 34 * s)]}, {"icmp": 10 * s})
+    (1, ['nyc t rest icmp: 40.0 s without a round, 1 of 3 moments unexplained'])
     """
     series: dict[tuple[str, ...], list[Instant]] = {}
     for *who, due in names:
@@ -105,26 +106,28 @@ def find_holes(
             continue
         known = [*spans.get(who[0], ()), *spans.get(who[1].removesuffix(MESH), ())]
         for before, after in pairwise(sorted(dues)):
-            if after - before <= interval + SLACK_NS:
+            missing = round((after - before) / interval) - 1
+            if missing <= 0:
                 continue
             holes += 1
-            longest = max(uncovered((before, after), known))
-            if longest > interval + SLACK_NS:
-                words = f"{(after - before) / NS_PER_S:.1f} s without a round, {longest / NS_PER_S:.1f} s of them unexplained"
+            # A series' first round after a start comes early, so that only one end of a hole may lie on its moments.
+            there = [before + turn * interval for turn in range(1, missing + 1)]
+            back = [after - turn * interval for turn in range(1, missing + 1)]
+            bare = min(sum(not explained(each, interval, known) for each in way) for way in (there, back))
+            if bare:
+                words = f"{(after - before) / NS_PER_S:.1f} s without a round, {bare} of {missing} moments unexplained"
                 unexplained.append(f"{' '.join(who)}: {words}")
     return holes, unexplained
 
 
-def uncovered(whole: Span, spans: Iterable[Span]) -> list[int]:
-    """How long each part of a stretch is that lies in none of these.
+def explained(moment: Instant, interval_ns: int, spans: Iterable[Span]) -> bool:
+    """Whether one of these touches the round of a moment, which lasts half an interval; moments jitter by a twentieth.
 
-    >>> uncovered((0, 100), [(10, 30), (20, 40), (90, 200)])
-    [10, 0, 50, 0]
+    >>> explained(100, 40, [(0, 97)]), explained(100, 40, [(0, 98)]), explained(100, 40, [(122, 200)])
+    (False, True, True)
+    >>> explained(100, 40, [(123, 200)])
+    False
     """
-    found, reached = [], whole[0]
-    for since, until in sorted(spans):
-        if until <= reached or since >= whole[1]:
-            continue
-        found.append(max(0, since - reached))
-        reached = min(until, whole[1])
-    return [*found, whole[1] - reached]
+    jitter = min(JITTER_NS, interval_ns // 20)
+    last = moment + interval_ns // 2 + jitter
+    return any(since <= last and until >= moment - jitter for since, until in spans)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ class Ledger:
     Attributes:
         sent: rounds by node, epoch and number, as they were first seen.
         gaps: stated gaps, the same way.
+        heard_at: by node, when its newest report was acknowledged.
         acknowledged: by node and epoch, up to where the hub said that it has it.
         backlog: by node, what its newest report said of its spool, and the version it said it was.
     """
@@ -32,6 +34,7 @@ class Ledger:
     sent: dict[tuple[str, str, int], Name] = field(default_factory=dict)
     gaps: dict[tuple[str, str, int], Gap] = field(default_factory=dict)
     acknowledged: dict[tuple[str, str], int] = field(default_factory=dict)
+    heard_at: dict[str, Instant] = field(default_factory=dict)
     backlog: dict[str, int] = field(default_factory=dict)
     version: dict[str, str] = field(default_factory=dict)
     newest: dict[str, tuple[dict[str, str], bytes]] = field(default_factory=dict)
@@ -57,6 +60,7 @@ class Ledger:
         self.reports += 1
         self.went_back += ack.upto_seq < self.acknowledged.get(key, 0)
         self.acknowledged[key] = max(ack.upto_seq, self.acknowledged.get(key, 0))
+        self.heard_at[report.node] = time.time_ns()
         self.backlog[report.node] = report.backlog - len(report.entries)
 
     def safe(self) -> list[Name]:
