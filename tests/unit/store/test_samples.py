@@ -10,7 +10,7 @@ from nettrace.store.embedded.samples import LOST, pack, pack_stages, unpack, unp
 from nettrace.store.embedded.schema import STAGES
 
 rounds = st.tuples(
-    st.lists(st.one_of(st.none(), st.integers(0, 2**50)), max_size=9).map(tuple),
+    st.lists(st.one_of(st.none(), st.integers(-(2**50), 2**50)), max_size=9).map(tuple),
     st.one_of(st.none(), st.integers(0, 2**50)),
 )
 

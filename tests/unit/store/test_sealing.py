@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.unit.store.filled import DAY, EVER, HOUR, START, fill, keep_up, record, report, seen
 
+from nettrace.model.measurement import Outcome, WayTest
+from nettrace.model.target import RoundMethod
 from nettrace.store.embedded import sealing, segments
 from nettrace.store.embedded.database import open_writer
 from nettrace.store.embedded.reader import EmbeddedReader
@@ -17,6 +19,7 @@ from nettrace.store.embedded.sealing import Sealer
 from nettrace.store.embedded.writer import EmbeddedWriter
 from nettrace.store.port import Choice
 from nettrace.store.rows import Resolution, Window
+from nettrace.wire.frames import Record
 
 LATER = START + 5 * DAY
 
@@ -160,3 +163,28 @@ def test_rounds_page_through_hot_and_sealed_days_alike(tmp_path: Path) -> None:
                 after = (page[-1].due, page[-1].series)
         assert found == (before[::-1] if newest_first else before)
     writer.close()
+
+
+def test_a_delay_that_two_clocks_call_negative_is_kept_as_such_and_is_no_loss(tmp_path: Path) -> None:
+    delays = (-5_000, -1, 7_000)
+    way = WayTest(
+        target="a.example", address=None, at=START, outcome=Outcome.MEASURED, sent=4, received=3, delays_ns=delays
+    )  # fmt: skip
+    told = Record(
+        seq=1, target="a.example", endpoint="rest", method=RoundMethod.STAMP, due=START, measurement=way
+    )
+    writer = fill(tmp_path, days=0)
+    writer.accept(report([told], "ways"), START)
+
+    def kept() -> list[Any]:
+        with EmbeddedReader(tmp_path) as reader:
+            columns = reader.raw(Choice(), EVER, limit=9)
+        return [columns.rtt_ns, columns.min_ns, columns.max_ns, columns.samples_ns]
+
+    hot = kept()
+    assert hot[:3] == [[-1], [-5_000], [7_000]]
+    assert sorted(each for each in hot[3][0] if each is not None) == list(delays)
+    keep_up(writer, LATER)
+    writer.close()
+    assert list((tmp_path / "segments").iterdir()), "the day is sealed"
+    assert kept() == hot

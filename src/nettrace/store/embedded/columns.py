@@ -11,7 +11,7 @@ from nettrace.model.measurement import Outcome, Reason
 from nettrace.model.target import Series
 from nettrace.store.embedded.arrow import Table, pa
 from nettrace.store.embedded.rounds import Names, round_ids
-from nettrace.store.embedded.samples import extremes, tuples_of, unpack_hints, unpack_many, unpack_stages
+from nettrace.store.embedded.samples import LOST, extremes, tuples_of, unpack_hints, unpack_many, unpack_stages
 from nettrace.store.embedded.schema import CLOCKS, NS_PER_US, OUTCOMES, REASONS, STAGES
 from nettrace.store.embedded.segments import whole
 from nettrace.store.rows import RawColumns
@@ -153,7 +153,7 @@ def _sealed(field: str, table: Table) -> list[Any]:
 
 def _samples(table: Table, fields: Sequence[str]) -> Made:
     """What is made from samples: themselves, and the smallest and largest answered one."""
-    rtt = whole(table, "rtt_ns")
+    rtt = whole(table, "rtt_ns", LOST)
     column = table.column("samples_ns").combine_chunks()
     if column.null_count == len(column):
         values, sizes = rtt, np.ones(len(rtt), np.int64)
@@ -163,9 +163,9 @@ def _samples(table: Table, fields: Sequence[str]) -> Made:
         listed = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
         sizes = np.where(alone, 1, listed)
         owners = np.repeat(np.arange(len(rtt)), sizes)
-        values = np.where(alone[owners], rtt[owners], -1)
+        values = np.where(alone[owners], rtt[owners], LOST)
         values[~alone[owners]] = (
-            column.flatten().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+            column.flatten().fill_null(LOST).to_numpy(zero_copy_only=False).astype(np.int64)
         )
         low, high = extremes(values, owners, len(rtt))
     made: Made = {}
@@ -199,13 +199,13 @@ def _numbers(table: Table, name: str) -> list[int | None]:
     column = table.column(name)
     if column.null_count == table.num_rows:
         return [None] * table.num_rows
-    return whole(table, name).tolist() if not column.null_count else _or_none(whole(table, name))
+    return whole(table, name).tolist() if not column.null_count else _or_none(whole(table, name, LOST))
 
 
 def _or_none(values: Ints) -> list[int | None]:
-    """None for what is below 0."""
+    """None for what is not there."""
     found: list[int | None] = values.tolist()
-    for place in np.flatnonzero(values < 0).tolist():
+    for place in np.flatnonzero(values == LOST).tolist():
         found[place] = None
     return found
 

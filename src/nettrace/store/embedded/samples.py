@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from nettrace.errors import StoreCorrupt
 from nettrace.store.embedded.schema import STAGES
 
-LOST = -1
-"""A lost probe in the arrays of `unpack_many`; no RTT is negative."""
+LOST = -(2**63)
+"""A lost probe in arrays of samples. No delay is it; a one-way delay by two clocks may be below 0."""
 
 _UNREACHED = 2**62
 _hints = msgspec.json.Decoder(dict[str, str])
@@ -62,7 +62,7 @@ def unpack(blob: bytes | None, rtt_ns: int | None) -> tuple[int | None, ...]:
 def beside(low: int | None, high: int | None) -> tuple[int | None, int | None]:
     """Smallest and largest as they are kept beside a round's samples: not at all, for the samples tell them.
 
-    Negative ones are kept: arrays of samples have no room for what is below 0 (`LOST`).
+    Negative ones are kept, as folders of earlier versions have them.
 
     >>> beside(10_000, 12_000), beside(-5, 12_000)
     ((None, None), (-5, 12000))
@@ -71,16 +71,17 @@ def beside(low: int | None, high: int | None) -> tuple[int | None, int | None]:
 
 
 def extremes(values: NDArray[np.int64], owners: NDArray[np.int64], rounds: int) -> NDArray[np.int64]:
-    """Smallest and largest answered sample of each round, -1 where none was answered; `owners` is the round of each.
+    """Smallest and largest answered sample of each round, `LOST` where none was answered; `owners` is the round of each.
 
-    >>> extremes(np.array([7, LOST, 9, LOST]), np.array([0, 0, 0, 1]), 2).tolist()
-    [[7, -1], [9, -1]]
+    >>> low, high = extremes(np.array([7, LOST, -9, LOST]), np.array([0, 0, 0, 1]), 2)
+    >>> low.tolist() == [-9, LOST], high.tolist() == [7, LOST]
+    (True, True)
     """
-    answered = values >= 0
+    answered = values != LOST
     low, high = np.full(rounds, _UNREACHED), np.full(rounds, LOST)
     np.minimum.at(low, owners[answered], values[answered])
     np.maximum.at(high, owners[answered], values[answered])
-    return np.stack((np.where(high < 0, LOST, low), high))
+    return np.stack((np.where(high == LOST, LOST, low), high))
 
 
 def unpack_many(
@@ -112,11 +113,11 @@ def _numbers_of(blobs: Sequence[bytes | None]) -> tuple[NDArray[np.int64], NDArr
 def tuples_of(values: NDArray[np.int64], counts: NDArray[np.int64]) -> list[tuple[int | None, ...]]:
     """The samples of `unpack_many` round by round, None for a lost one.
 
-    >>> tuples_of(np.array([10_000, LOST, 7]), np.array([2, 0, 1]))
-    [(10000, None), (), (7,)]
+    >>> tuples_of(np.array([10_000, LOST, -7]), np.array([2, 0, 1]))
+    [(10000, None), (), (-7,)]
     """
     flat: list[int | None] = values.tolist()
-    for place in np.flatnonzero(values < 0).tolist():
+    for place in np.flatnonzero(values == LOST).tolist():
         flat[place] = None
     if len(counts) == len(flat) and (counts == 1).all():
         return list(zip(flat, strict=True))
