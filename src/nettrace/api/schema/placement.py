@@ -43,6 +43,9 @@ class AssignmentShape(msgspec.Struct, kw_only=True):
     backup_high_ms: float | None
     backup_evidence: str | None
     latency_usd_month: float
+    p95_ms: float | None = None
+    by: str | None = None
+    basis: list[str] = []
 
 
 class TradeShape(msgspec.Struct, kw_only=True):
@@ -59,6 +62,8 @@ class PlacementShape(msgspec.Struct, kw_only=True):
     """`nettrace.plan/1`, the same as `nettrace plan -o json`: with `document`, `measured` and more where these were asked for.
 
     Attributes:
+        rented: each chosen site with its machine and the services on it.
+        moves: what is set up and given up; `moving_usd_month` is its share of a month.
         status: `optimal`, or `feasible` when time ran out: then `gap` says how far from the bound.
     """
 
@@ -72,6 +77,9 @@ class PlacementShape(msgspec.Struct, kw_only=True):
     latency_usd_month: float
     sites: list[str]
     assignments: list[AssignmentShape]
+    moving_usd_month: float = 0.0
+    rented: list[dict[str, Any]] = []
+    moves: list[dict[str, Any]] = []
     pareto: list[TradeShape] = []
     sensitivity: list[dict[str, Any]] = []
     chance: dict[str, Any] = {}
