@@ -10,7 +10,7 @@ from nettrace.analysis.signals.suspect import BY_CHANCE, LONGEST
 from nettrace.hub.latest import Snapshot
 from nettrace.hub.suspicion import Pair, Suspected, cadence_s, suspected, suspected_leg
 from nettrace.model.account import Feature
-from nettrace.model.instant import NS_PER_MS
+from nettrace.model.instant import NS_PER_MS, NS_PER_S
 from nettrace.store.port import StoreReader
 from nettrace.web.badge import age
 from nettrace.web.causes import CauseRow, pair_href, standing_rows
@@ -36,7 +36,10 @@ async def suspected_page(visit: Visit) -> Response[Any]:
         found = suspicion(reader, visit, rows)
         if found is None:
             return rows, None, {}
-        key = ("suspected leg", visit.account, found)
+        turn = visit.now // round(
+            cadence_s(visit.snapshot) * NS_PER_S
+        )  # traces are read once a round at most
+        key = ("suspected leg", visit.account, found.since, turn)
         leg = kept(visit.hub, key, lambda: suspected_leg(reader, found.since, visit.now))
         return rows, found, {"leg": leg.blame, "where": leg.where}
 
