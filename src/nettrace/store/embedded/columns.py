@@ -11,7 +11,14 @@ from nettrace.model.measurement import Outcome, Reason
 from nettrace.model.target import Series
 from nettrace.store.embedded.arrow import Table, pa
 from nettrace.store.embedded.rounds import Names, round_ids
-from nettrace.store.embedded.samples import LOST, extremes, tuples_of, unpack_hints, unpack_many, unpack_stages
+from nettrace.store.embedded.samples import (
+    LOST,
+    extremes,
+    tuples_of,
+    unpack_hints,
+    unpack_many,
+    unpack_stages,
+)
 from nettrace.store.embedded.schema import CLOCKS, NS_PER_US, OUTCOMES, REASONS, STAGES
 from nettrace.store.embedded.segments import whole
 from nettrace.store.rows import RawColumns
