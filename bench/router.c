@@ -280,13 +280,14 @@ static int arp(int fd, uint8_t *frame, ssize_t got) { /* the gateway answers for
     if (write(fd, frame, 42) != 42) counted[UNWRITTEN]++;
     return 1;
 }
-static int take(int from, int to, uint64_t now) { /* reads a batch; bridge: passes on, net: answers */
+static int take(int from, int to) { /* reads a batch; bridge: passes on, net: answers. Each packet's time is its own: this process may be held up between two */
     uint8_t frame[PACKET_BYTES], *bytes = frame + (P.tap ? ETHERNET_BYTES : 0);
     int n = 0;
     for (; n < BATCH; n++) {
         ssize_t got = read(from, frame, sizeof frame) - (bytes - frame);
         if (got <= 0) break;
         if (arp(from, frame, got + (bytes - frame))) continue;
+        uint64_t now = now_ns();
         if (from == to) { handle(from, bytes, (unsigned)got, now); continue; }
         counted[SEEN]++;
         if (P.loss > 0 && uniform() < P.loss) { counted[LOST]++; continue; }
@@ -315,8 +316,8 @@ static void serve(int bridge) {
     fflush(stdout);
     uint64_t now = now_ns(), last = now;
     for (turned = now / SLOT_NS; !stopping; now = now_ns()) {
-        int n = take(a, b, now);
-        if (bridge) n += take(b, a, now);
+        int n = take(a, b);
+        if (bridge) n += take(b, a);
         turn(now_ns());
         if (n || (P.busy && pending)) last = now;
         else if (!P.busy || now - last > QUIET_NS) rest(fds, bridge ? 2 : 1, now_ns());
