@@ -20,6 +20,7 @@ from tests.browser.served import Served  # noqa: E402
 
 from nettrace.hub.open import open_writer  # noqa: E402
 from nettrace.hub.place import Data  # noqa: E402
+from nettrace.web.plan import Asked, example  # noqa: E402
 
 PAGES = {
     "overview": "/", "targets": "/targets", "target": f"/t/{world.MOVED}", "pair": f"/t/{world.MOVED}/from/lon",
@@ -27,7 +28,8 @@ PAGES = {
     "leaderboard": "/leaderboard?category=Crypto+Exchanges&from=lon", "compare": f"/compare?hosts={world.MOVED},api.bellwether.example&from=lon",
     "events": "/events", "event": "/events/ev_0", "suspected": "/events/suspected", "signals": "/signals?w=7d", "path-as": f"/t/{world.MOVED}/path?group=as", "fleet": "/fleet", "status": "/status", "status-of": f"/status/{world.MOVED}",
     "playground": f"/playground?op=getLatency&host={world.MOVED}", "pricing": "/pricing", "account": "/account", "login": "/login",
-    "embed": f"/status/{world.MOVED}?embed=1&v=lon",
+    "embed": f"/status/{world.MOVED}?embed=1&v=lon", "mesh": "/mesh", "mesh-pair": "/mesh/lon/nyc",
+    "claims": "/claims", "plan": "/plan", "plan-solved": Asked(text=example()).address(), "measurement": f"/measurements/{world.ASKED}",
 }  # fmt: skip
 
 
