@@ -46,6 +46,9 @@ FIRST, LAST, ESTIMATE = _buckets()
 
 BUCKETS: Final = len(FIRST)
 
+_VALUES: Final = np.append(ESTIMATE, -1)
+"""The estimate of each bucket; -1 for "bucket" -1, which is none."""
+
 
 def _cells() -> npt.NDArray[np.int16]:
     """The bucket of the smallest value with each exponent and leading mantissa bits: a cell is narrower than a bucket."""
@@ -107,14 +110,23 @@ def median_ranks(count: int) -> tuple[int, int] | None:
 class Sketches:
     """Many sketches at once: of each (`owners`, 0 to `size` - 1, in order) the buckets in order and their counts."""
 
-    __slots__ = ("_edges", "buckets", "counts", "owners", "size")
+    __slots__ = ("_edges", "_owners", "_sizes", "buckets", "counts", "size")
 
-    def __init__(self, owners: Ints, buckets: Ints, counts: Ints, size: int) -> None:
-        self.owners = owners
+    def __init__(self, owners: Ints | None, buckets: Ints, counts: Ints, size: int) -> None:
+        self._owners = owners
+        self._sizes: Ints | None = None
         self.buckets = buckets
         self.counts = counts
         self.size = size
         self._edges: tuple[Ints, Ints] | None = None
+
+    @property
+    def owners(self) -> Ints:
+        """Whose each bucket is; made when it is asked for."""
+        if self._owners is None:
+            assert self._sizes is not None  # noqa: S101 - one of both is always known
+            self._owners = np.repeat(np.arange(self.size), self._sizes)
+        return self._owners
 
     @classmethod
     def of_values(cls, values: Ints, owners: Ints, size: int) -> "Sketches":
@@ -130,9 +142,10 @@ class Sketches:
     @classmethod
     def of_sizes(cls, sizes: Ints, buckets: Ints, counts: Ints) -> "Sketches":
         """Sketches whose buckets and counts are known, so many of each."""
-        made = cls(np.repeat(np.arange(len(sizes)), sizes), buckets, counts, len(sizes))
-        before = np.concatenate(([0], np.cumsum(counts)))
-        made._edges = before, before[np.concatenate(([0], np.cumsum(sizes)))]
+        made = cls(None, buckets, counts, len(sizes))
+        made._sizes = sizes
+        before = _running(counts)
+        made._edges = before, before[_running(sizes)]
         return made
 
     @classmethod
@@ -143,15 +156,17 @@ class Sketches:
         numbers, starts = read_varints(data)
         if len(numbers) % 2:
             raise ValueError("a sketch is cut off in the middle of a bucket")
-        owners = np.repeat(np.arange(len(blobs)), lengths)[starts[::2]]
         gaps, counts = numbers[::2], numbers[1::2]
-        buckets = np.cumsum(gaps)
+        edges = starts[::2].searchsorted(_running(lengths))
+        sizes = edges[1:] - edges[:-1]
+        buckets = gaps.cumsum()
         if len(gaps):
-            first = np.flatnonzero(np.diff(owners, prepend=-1))
-            buckets -= np.repeat(buckets[first] - gaps[first], np.diff(first, append=len(gaps)))
+            some = sizes.nonzero()[0] if len(blobs) > 1 and not sizes.all() else slice(None)
+            first = edges[:-1][some]
+            buckets -= (buckets[first] - gaps[first]).repeat(sizes[some])
             if int(buckets.max()) >= BUCKETS or int(gaps.min()) < 0 or int(counts.min()) < 1:
                 raise ValueError("a sketch names a bucket that does not exist, or that is empty")
-        return cls(owners, buckets, counts, len(blobs))
+        return cls.of_sizes(sizes, buckets, counts)
 
     def encode(self) -> list[bytes]:
         """Each sketch as bytes: distance to the bucket before and count, LEB128: two bytes a bucket, mostly.
@@ -170,7 +185,12 @@ class Sketches:
 
     def merged(self, groups: Ints, size: int) -> "Sketches":
         """Sums: sketch `i` goes into group `groups[i]`, of 0 to `size` - 1; a negative group is left out."""
-        where = np.asarray(groups, np.int64)[self.owners]
+        where = np.asarray(groups, np.int64)
+        if size == 1 and not where.any():  # all of them into one
+            return _summed(self.buckets, self.counts, 1)
+        where = where[self.owners]
+        if int(where.min(initial=0)) >= 0:
+            return _summed(where * BUCKETS + self.buckets, self.counts, size)
         kept = where >= 0
         return _summed(where[kept] * BUCKETS + self.buckets[kept], self.counts[kept], size)
 
@@ -184,36 +204,61 @@ class Sketches:
 
     def totals(self) -> Ints:
         """How many values each sketch holds."""
-        return np.diff(self._summed_up()[1])
+        edges = self._summed_up()[1]
+        return edges[1:] - edges[:-1]
 
     def _summed_up(self) -> tuple[Ints, Ints]:
         """How many values lie before each entry, and before the first of each owner; made once."""
         if self._edges is None:
-            before = np.concatenate(([0], np.cumsum(self.counts)))
-            self._edges = before, before[np.searchsorted(self.owners, np.arange(self.size + 1), "left")]
+            before = _running(self.counts)
+            self._edges = before, before[self.owners.searchsorted(np.arange(self.size + 1))]
         return self._edges
 
     def at_ranks(self, ranks: Ints) -> Ints:
         """The bucket that holds each rank (from 1): `ranks` has a row an owner; -1 where an owner has no such rank."""
         before, edges = self._summed_up()
-        base, held = edges[:-1, None], np.diff(edges)[:, None]
-        known = (ranks >= 1) & (ranks <= held)
-        place = np.searchsorted(before, np.where(known, base + ranks, 1), "left") - 1
-        found = self.buckets[np.minimum(place, len(self.buckets) - 1)] if len(self.buckets) else place
-        return np.where(known, found, -1)
+        base = edges[:-1, None]
+        wanted = base + ranks
+        known = (wanted > base) & (wanted <= edges[1:, None])
+        if known.all():
+            return self.buckets[before.searchsorted(wanted) - 1]
+        if not len(self.buckets):
+            return np.full(ranks.shape, -1)
+        place = before.searchsorted(np.where(known, wanted, 1)) - 1
+        return np.where(known, self.buckets[place], -1)
+
+    def ranks(self, fractions: Sequence[float]) -> Ints:
+        """Nearest ranks of quantiles, a row an owner, a column a fraction; 0 in the rows of empty sketches."""
+        parts = np.array([_parts(fraction) for fraction in fractions], np.int64)
+        totals = self.totals()[:, None]
+        return np.maximum((parts * totals + (_PARTS - 1)) // _PARTS, totals > 0)
 
     def quantiles(self, fractions: Sequence[float]) -> Ints:
         """Nearest-rank quantiles, a row an owner, a column a fraction; -1 in the rows of empty sketches."""
-        parts = np.array([_parts(fraction) for fraction in fractions], np.int64)
-        totals = self.totals()[:, None]
-        found = self.at_ranks(np.where(totals > 0, np.maximum(1, -(-parts[None, :] * totals // _PARTS)), 0))
-        return np.where(found >= 0, ESTIMATE[found], -1)
+        return estimates(self.at_ranks(self.ranks(fractions)))
+
+
+def estimates(buckets: Ints) -> Ints:
+    """What stands for the values of these buckets; -1 for -1.
+
+    >>> import numpy as np
+    >>> estimates(np.array([3, -1])).tolist()
+    [3, -1]
+    """
+    return _VALUES[buckets]
 
 
 def _parts(fraction: float) -> int:
     if not 0 <= fraction <= 1:
         raise ValueError(f"a quantile is between 0 and 1, not {fraction}")
     return round(fraction * _PARTS)
+
+
+def _running(numbers: Ints) -> Ints:
+    """The sum before each number, and behind the last."""
+    sums = np.zeros(len(numbers) + 1, np.int64)
+    numbers.cumsum(out=sums[1:])
+    return sums
 
 
 def _summed(keys: Ints, counts: Ints, size: int) -> Sketches:
@@ -223,26 +268,37 @@ def _summed(keys: Ints, counts: Ints, size: int) -> Sketches:
     if size * BUCKETS <= 4 * len(keys):  # dense: one pass over all buckets is cheaper than sorting
         sums = np.zeros(size * BUCKETS, np.int64)
         np.add.at(sums, keys, counts)
-        unique = np.flatnonzero(sums)
-        return Sketches(unique // BUCKETS, unique % BUCKETS, sums[unique], size)
-    order = np.argsort(keys, kind="stable")
+        unique = sums.nonzero()[0]
+        return _of_keys(unique, sums[unique], size)
+    order = keys.argsort(kind="stable")
     sorted_keys = keys[order]
-    starts = np.flatnonzero(np.diff(sorted_keys, prepend=-1))
-    unique = sorted_keys[starts]
-    return Sketches(unique // BUCKETS, unique % BUCKETS, np.add.reduceat(counts[order], starts), size)
+    starts = np.concatenate(([0], (sorted_keys[1:] != sorted_keys[:-1]).nonzero()[0] + 1))
+    return _of_keys(sorted_keys[starts], np.add.reduceat(counts[order], starts), size)
+
+
+def _of_keys(keys: Ints, counts: Ints, size: int) -> Sketches:
+    """Sketches from different keys in order."""
+    if size == 1:
+        return Sketches.of_sizes(np.array([len(keys)]), keys, counts)
+    return Sketches(keys // BUCKETS, keys % BUCKETS, counts, size)
 
 
 def read_varints(data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:
     """LEB128 numbers of a byte array, and where each begins."""
-    ends = np.flatnonzero(data < 128)
+    ends = (data < 128).nonzero()[0]
     if len(data) and (not len(ends) or ends[-1] != len(data) - 1):
         raise ValueError("a sketch is cut off in the middle of a number")
-    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+    if len(ends) == len(data):
+        return data.astype(np.int64), ends
+    starts = np.zeros_like(ends)
+    np.add(ends[:-1], 1, out=starts[1:])
     numbers = (data[starts] & 127).astype(np.int64)
-    extra = ends - starts
-    for place in range(1, int(extra.max(initial=0)) + 1):
-        long = np.flatnonzero(extra >= place)
+    long = (ends > starts).nonzero()[0]
+    place = 1
+    while len(long):
         numbers[long] |= (data[starts[long] + place] & 127).astype(np.int64) << (7 * place)
+        place += 1
+        long = long[ends[long] - starts[long] >= place]
     return numbers, starts
 
 

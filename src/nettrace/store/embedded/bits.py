@@ -10,7 +10,7 @@ MOST_BITS = 62
 
 _AT_ONCE = 56
 """With up to seven bits before it in its first byte a number of so many still lies within eight bytes."""
-_EIGHT = np.arange(8)
+_ROOM = bytes(8)
 
 
 def widths_of(largest: Ints) -> Ints:
@@ -43,6 +43,7 @@ def read_bits(data: npt.NDArray[np.uint8], offsets: Ints, widths: Ints) -> Ints:
     if widths.size and int(widths.max()) > _AT_ONCE:
         low = read_bits(data, offsets, np.minimum(widths, 32))
         return low | read_bits(data, np.where(widths > 32, offsets + 32, 0), np.maximum(widths - 32, 0)) << 32
-    padded = np.concatenate((data, np.zeros(8, np.uint8)))
-    words = padded[(offsets >> 3)[..., None] + _EIGHT].view("<i8")[..., 0]
+    padded = data.tobytes() + _ROOM
+    eight = np.ndarray(len(data) + 1, "<i8", padded, strides=(1,))  # the eight bytes from each byte on
+    words = eight[offsets >> 3]
     return (words >> (offsets & 7)) & ((1 << widths) - 1)

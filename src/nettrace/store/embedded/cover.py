@@ -116,6 +116,11 @@ class Cover:
     def _take_days(self, series: list[int], low: Instant, high: Instant) -> None:
         days = fetch(self._connection, series, DAY_S, low // NS_PER_S, high // NS_PER_S)
         first, last = low // NS_PER_DAY, high // NS_PER_DAY
+        if len(days.series) == len(series) * (last - first) and not any(
+            first <= hour // 24 < last for hour in self._dirty
+        ):  # a day of every series, and nothing came since it was made
+            self._parts.append(days)
+            return
         place = {number: row for row, number in enumerate(series)}
         there = np.zeros((len(series), last - first), bool)
         rows = np.array([place[number] for number in days.series.tolist()], np.int64)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nettrace.analysis.sketches.quantile import FIRST, LAST, median_ranks
+from nettrace.analysis.sketches.quantile import FIRST, LAST, estimates, median_ranks
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.target import Series
 from nettrace.store.embedded import tally
@@ -236,13 +236,18 @@ def _columns(
     buckets: Tally, series: Mapping[int, Series], resolution: Resolution, quantiles: Sequence[float]
 ) -> list[Columns]:
     answered = buckets.sketches.totals()
-    mean = _or_none(np.where(answered > 0, buckets.total // np.maximum(answered, 1), -1))
-    low, high = _or_none(buckets.low), _or_none(buckets.high)
+    mean = buckets.total // np.maximum(answered, 1)
     found = _bounded(buckets, buckets.sketches.quantiles(quantiles))
-    values = {quantile_name(each): _or_none(found[:, place]) for place, each in enumerate(quantiles)}
+    known = np.array([buckets.low, buckets.high, mean, *found.T]).tolist()
+    for place in (answered == 0).nonzero()[0].tolist():
+        for column in known:
+            column[place] = None
+    low, high, mean, *rest = known
+    values = dict(zip(map(quantile_name, quantiles), rest, strict=True))
     plain = [each.tolist() for each in buckets[2:8]]
     starts = (buckets.start * NS_PER_S).tolist()
-    edges = np.flatnonzero(np.diff(buckets.series, prepend=-1, append=-1)).tolist()
+    turns = (buckets.series[1:] != buckets.series[:-1]).nonzero()[0] + 1
+    edges = [0, *turns.tolist(), len(starts)] if starts else []
     made = [
         Columns(
             series=series[int(buckets.series[a])], resolution=resolution, start=starts[a:b], rounds=plain[0][a:b],
@@ -258,19 +263,21 @@ def _columns(
 def _summaries(
     whole_of: Tally, series: Mapping[int, Series], window: Window, quantiles: Sequence[float]
 ) -> list[Summary]:
-    answered = whole_of.sketches.totals()
-    found = _bounded(whole_of, whole_of.sketches.quantiles(quantiles))
-    ranks = [median_ranks(count) or (0, 0) for count in answered.tolist()]
-    edges = whole_of.sketches.at_ranks(np.array(ranks, np.int64).reshape(-1, 2))
-    interval = np.column_stack((  # outwards to the buckets' ends: it holds the median at least as surely
-        np.where(edges[:, 0] >= 0, np.maximum(FIRST[edges[:, 0]], whole_of.low), -1),
-        np.where(edges[:, 1] >= 0, np.minimum(LAST[edges[:, 1]], whole_of.high), -1),
-    ))  # fmt: skip
+    sketches = whole_of.sketches
+    answered = sketches.totals()
+    totals = answered.tolist()
+    median = np.array([median_ranks(count) or (0, 0) for count in totals], np.int64).reshape(-1, 2)
+    at = sketches.at_ranks(np.concatenate((median, sketches.ranks(quantiles)), axis=1))
+    found, (first, last) = _bounded(whole_of, estimates(at[:, 2:])), at[:, :2].T
     names = [quantile_name(each) for each in quantiles]
     counts = [each.tolist() for each in whole_of[2:8]]
-    low, high, low_p50, high_p50 = map(_or_none, (whole_of.low, whole_of.high, *interval.T))
+    low, high, low_p50, high_p50 = map(_or_none, (
+        whole_of.low, whole_of.high,  # and outwards to the buckets' ends: that holds the median at least as surely
+        np.where(first >= 0, np.maximum(FIRST[first], whole_of.low), -1),
+        np.where(last >= 0, np.minimum(LAST[last], whole_of.high), -1),
+    ))  # fmt: skip
     values = _or_none(found.ravel())
-    totals, means = answered.tolist(), (whole_of.total // np.maximum(answered, 1)).tolist()
+    means = (whole_of.total // np.maximum(answered, 1)).tolist()
     made = [
         Summary(
             series=series[number], window=window, rounds=counts[0][row], measured=counts[1][row],
@@ -286,11 +293,11 @@ def _summaries(
 
 def _bounded(buckets: Tally, found: Ints) -> Ints:
     """Quantiles no smaller than the smallest value and no larger than the largest, which are known exactly."""
-    return np.where(found >= 0, np.clip(found, buckets.low[:, None], buckets.high[:, None]), -1)
+    return np.minimum(np.maximum(found, buckets.low[:, None]), buckets.high[:, None])  # all -1 of empty ones
 
 
 def _or_none(values: Ints) -> list[int | None]:
     found: list[int | None] = values.tolist()
-    for place in np.flatnonzero(values < 0).tolist():
+    for place in (values < 0).nonzero()[0].tolist():
         found[place] = None
     return found

@@ -14,6 +14,7 @@ sketches), three bytes with a bit for each place that has a bucket, and:
   bits set say that the rest follows behind the entries, LEB128.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -168,13 +169,13 @@ def decode(sheets: Sequence[Sheet], step: int) -> Tally:
     if not sheets:
         return tally.empty()
     try:
-        kinds = {body[1] & (NOW | NARROW) >> 8 for _, body in sheets}
+        kinds = [body[1] & (NOW | NARROW) >> 8 for _, body in sheets]
+        if kinds.count(kinds[0]) == len(kinds):
+            return _decode(sheets, step, kinds[0] << 8)
         made = [
-            _decode([each for each in sheets if each[1][1] & (NOW | NARROW) >> 8 == kind], step, kind << 8)
-            for kind in kinds
+            _decode([each for each, its in zip(sheets, kinds, strict=True) if its == kind], step, kind << 8)
+            for kind in set(kinds)
         ]
-        if len(made) == 1:
-            return made[0]
         both = tally.joined(made)
         return both.merged(both.start)
     except (ValueError, IndexError) as error:
@@ -192,8 +193,8 @@ def _decode(sheets: Sequence[Sheet], step: int, kind: int) -> Tally:
         sizes[:, 4] = sizes[:, 4] + 1 >> 1
     entries, runs, edges, packed, rest = _pieces(sheets, held, wide, sizes)
     run_numbers = read_varints(runs)[0].reshape(-1, 7)
-    place = np.flatnonzero(_PLACES[heads[:, 10:]].reshape(-1, SPAN))
-    sheet = np.repeat(np.arange(len(sheets)), held)
+    place = _PLACES[heads[:, 10:]].reshape(-1).nonzero()[0]
+    sheet = np.arange(len(sheets)).repeat(held)
     there = _answered(entries, sheet)
     if kind & NARROW:
         both, full = (
@@ -201,15 +202,25 @@ def _decode(sheets: Sequence[Sheet], step: int, kind: int) -> Tally:
             _SHORT_FULL,
         )
     else:
-        both, full = np.stack((packed >> 4, packed & _FULL)).astype(np.int64), _FULL
+        both, full = np.array((packed >> 4, packed & _FULL)), _FULL
+    gaps, counts = both.astype(np.int64)
     if len(rest):
-        long = np.flatnonzero(full == both.T)  # distance and count of the first, of the second, ...
-        both[long & 1, long >> 1] += read_varints(rest)[0]
-    sketches = Sketches.of_sizes(entries, _buckets(both[0], there), both[1] + 1)
+        behind = read_varints(rest)[0]
+        # distance and count of the first, of the second, ...
+        long = (both.T.reshape(-1) == full).nonzero()[0]
+        if len(long) != len(behind):
+            raise ValueError("it has more behind its entries than these say")
+        odd = long & 1 == 1
+        gaps[long[~odd] >> 1] += behind[~odd]
+        counts[long[odd] >> 1] += behind[odd]
+    counts += 1
+    sketches = Sketches.of_sizes(entries, _buckets(gaps, there), counts)
     low, high, total = _values(edges, sizes[:, 3], there, sketches)
     numbers = np.array([number for number, _ in sheets], np.int64)
-    start = ((numbers >> 32 & 0xFFFFFF) * SPAN * step)[sheet] + place % SPAN * step
-    alike = np.repeat(run_numbers[:, 1:].T, run_numbers[:, 0], axis=1)
+    # a place counts on from the sheet's row; its span from 1970
+    spans = (numbers >> 32 & 0xFFFFFF) - np.arange(len(sheets))
+    start = (spans[sheet] * SPAN + place) * step
+    alike = run_numbers[:, 1:].T.repeat(run_numbers[:, 0], axis=1)
     return Tally._make([(numbers & 0xFFFFFFFF)[sheet], start, *alike, low, high, total, sketches])
 
 
@@ -218,15 +229,14 @@ def _pieces(
 ) -> tuple[Ints, Bytes, Bytes, Bytes, Bytes]:
     """Sizes of the sketches, runs, edges, entries and what is behind them, each of all sheets in a row."""
     lengths = np.column_stack((held << wide, sizes[:, 2:]))
-    cuts = (np.cumsum(lengths, axis=1) + _HEADER).tolist()
-    parts: tuple[list[bytes], ...] = ([], [], [], [], [])
-    for (_, body), (a, b, c, d) in zip(sheets, cuts, strict=True):
-        if len(body) < d:
-            raise ValueError("it ends too early")
-        for part, piece in zip(
-            parts, (body[_HEADER:a], body[a:b], body[b:c], body[c:d], body[d:]), strict=True
-        ):
-            part.append(piece)
+    cuts = (lengths.cumsum(axis=1) + _HEADER).T.tolist()
+    bodies = [body for _, body in sheets]
+    if any(map(int.__lt__, map(len, bodies), cuts[3])):
+        raise ValueError("it ends too early")
+    parts = [
+        [body[a:b] for body, a, b in zip(bodies, begins, ends, strict=True)]
+        for begins, ends in itertools.pairwise([[_HEADER] * len(bodies), *cuts, [None] * len(bodies)])
+    ]
     data = [np.frombuffer(b"".join(part), np.uint8) for part in parts]
     if wide.any():
         each = zip(parts[0], wide.tolist(), strict=True)
@@ -251,10 +261,10 @@ class _Answered(NamedTuple):
 
 
 def _answered(entries: Ints, sheet: Ints) -> _Answered:
-    some = np.flatnonzero(entries)
+    some = entries.nonzero()[0]
     sizes, of = entries[some], sheet[some]
-    ends = np.cumsum(sizes)
-    opens = np.flatnonzero(np.concatenate(([len(some) > 0], of[1:] != of[:-1])))
+    ends = sizes.cumsum()
+    opens = np.concatenate(([len(some) > 0], of[1:] != of[:-1])).nonzero()[0]
     held = np.concatenate((opens[1:], [len(some)])) - opens
     return _Answered(some, ends - sizes, ends, opens, held, of[opens])
 
@@ -263,7 +273,7 @@ def _halves(packed: Bytes, lengths: Ints, entries: Ints) -> Ints:
     """Distance and count of every entry of `NARROW` sheets: a sheet of an odd number has one at its end that is none."""
     both = _PAIRS[packed].reshape(-1, 2).T
     odd = entries & 1 == 1
-    return np.delete(both, 2 * np.cumsum(lengths)[odd] - 1, axis=1) if odd.any() else both.copy()
+    return np.delete(both, 2 * np.cumsum(lengths)[odd] - 1, axis=1) if odd.any() else both
 
 
 def _buckets(gaps: Ints, there: _Answered) -> Ints:
@@ -277,7 +287,7 @@ def _buckets(gaps: Ints, there: _Answered) -> Ints:
     inside = np.add.reduceat(gaps, there.begins)
     gaps[there.begins] = begun
     gaps[there.begins[1:]] -= begun[:-1] + inside[:-1]
-    buckets = np.cumsum(gaps)
+    buckets = gaps.cumsum()
     if int(buckets.min()) < 0 or int(buckets.max()) >= BUCKETS:
         raise ValueError("a bucket that does not exist")
     return buckets
@@ -287,31 +297,31 @@ def _values(edges: Bytes, lengths: Ints, there: _Answered, sketches: Sketches) -
     """Minimum, maximum and sum of every rollup."""
     if not len(there.some):
         return np.full(sketches.size, NONE), np.full(sketches.size, NONE), np.zeros(sketches.size, np.int64)
-    outer = sketches.buckets[np.stack((there.begins, there.ends - 1))]
-    begins = (8 * (np.cumsum(lengths) - lengths))[there.sheets]
+    outer = sketches.buckets[np.array((there.begins, there.ends - 1))]
+    begins = (8 * (lengths.cumsum() - lengths))[there.sheets]
     widths = _INSIDE[outer]
     each = np.add.reduceat(widths, there.opens, axis=1)
-    behind = np.stack((begins, begins + each[0]))
-    offsets = np.cumsum(widths, axis=1) - widths
-    offsets += np.repeat(behind - offsets[:, there.opens], there.held, axis=1)
-    inside = read_bits(edges, offsets, widths) + FIRST[outer]
+    behind = np.array((begins, begins + each[0]))
+    offsets = widths.cumsum(axis=1) - widths
+    offsets += (behind - offsets[:, there.opens]).repeat(there.held, axis=1)
+    low, high = read_bits(edges, offsets, widths) + FIRST[outer]
     answered = sketches.totals()[there.some]
-    most = widths_of(_most(answered, *inside))
-    last = np.cumsum(most) - most
-    last += np.repeat(behind[1] + each[1] - last[there.opens], there.held)
-    found = np.concatenate((inside, [read_bits(edges, last, most) + answered * inside[0]]))
+    most = widths_of(_most(answered, low, high))
+    last = most.cumsum() - most
+    last += (behind[1] + each[1] - last[there.opens]).repeat(there.held)
+    total = read_bits(edges, last, most) + answered * low
     if len(there.some) == sketches.size:
-        return found[0], found[1], found[2]
+        return low, high, total
     made = np.zeros((3, sketches.size), np.int64)
     made[:2] = NONE
-    made[:, there.some] = found
+    made[:, there.some] = low, high, total
     return made[0], made[1], made[2]
 
 
 def _sums(values: Ints, first: Ints, sizes: Ints) -> Ints:
     """Running sums that begin anew at each of `first`."""
-    sums = np.cumsum(values)
-    return sums - np.repeat(sums[first] - values[first], sizes)
+    sums = values.cumsum()
+    return sums - (sums[first] - values[first]).repeat(sizes)
 
 
 def fetch(connection: Connection, series: Sequence[int], step: int, start: int, end: int) -> Tally:

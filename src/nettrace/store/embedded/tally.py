@@ -50,8 +50,9 @@ class Tally(NamedTuple):
 
     def merged(self, start: Ints) -> "Tally":
         """Sums by (series, start), where `start` is the new bucket of each old one; by series, then start."""
-        if _ascends(self.series, start):  # every bucket is its own sum
-            return self._replace(start=start)
+        new = _opens(self.series, start)
+        if new is not None:
+            return self._replace(start=start) if new.all() else self._added(start, new)
         series, starts, groups, size = _groups(self.series, start)
         low = np.full(size, _UNREACHED)
         np.minimum.at(low, groups, np.where(self.low >= 0, self.low, _UNREACHED))
@@ -62,6 +63,16 @@ class Tally(NamedTuple):
             series, starts, *counts, np.where(high >= 0, low, NONE), high, _sum(groups, self.total, size),
             self.sketches.merged(groups, size),
         ])  # fmt: skip
+
+    def _added(self, start: Ints, new: npt.NDArray[np.bool_]) -> "Tally":
+        """Sums of neighbours: each of `new` opens one."""
+        first = new.nonzero()[0]
+        sums = np.add.reduceat(np.array([*self[2:8], self.total]), first, axis=1)
+        low = np.minimum.reduceat(np.where(self.low >= 0, self.low, _UNREACHED), first)
+        high = np.maximum.reduceat(self.high, first)
+        sketches = self.sketches.merged(new.cumsum() - 1, len(first))
+        low = np.where(high >= 0, low, NONE)
+        return Tally._make([self.series[first], start[first], *sums[:6], low, high, sums[6], sketches])
 
 
 def empty() -> Tally:
@@ -126,10 +137,15 @@ def rows_of(tally: Tally, step: int) -> list[tuple[Any, ...]]:
     )  # fmt: skip
 
 
-def _ascends(series: Ints, start: Ints) -> bool:
-    """Whether (series, start) only grow, so that no two are the same."""
+def _opens(series: Ints, start: Ints) -> npt.NDArray[np.bool_] | None:
+    """Where another (series, start) begins than the one before; None when they are not in order."""
+    if not len(series):
+        return None
+    later, next_series = start[1:] > start[:-1], series[1:] > series[:-1]
     same = series[1:] == series[:-1]
-    return bool(((series[1:] > series[:-1]) | (same & (start[1:] > start[:-1]))).all())
+    if not (next_series | same & (start[1:] >= start[:-1])).all():
+        return None
+    return np.concatenate(([True], next_series | later))
 
 
 def _groups(series: Ints, start: Ints) -> tuple[Ints, Ints, Ints, int]:
