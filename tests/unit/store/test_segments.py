@@ -75,11 +75,11 @@ def test_one_series_is_read_without_the_others(path: Path, monkeypatch: pytest.M
     assert (due.min(), due.max()) == (START + HOUR, START + 3 * HOUR - HOUR // 4)
 
 
-def test_of_many_groups_what_a_column_says_throughout_is_not_read(
-    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("group_rows", [48, 10_000])
+def test_what_a_column_says_throughout_is_not_read(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group_rows: int
 ) -> None:
-    monkeypatch.setattr(segments, "GROUP_ROWS", 48)
-    monkeypatch.setattr(segments, "MANY_GROUPS", 2)
+    monkeypatch.setattr(segments, "GROUP_ROWS", group_rows)
     alike = {"status": 200, "ttfb_ns": 7, "grade": "K", "clock": None}
     for name, value in alike.items():
         column = pa.array([value] * table.num_rows, COLUMNS.field(name).type)

@@ -29,7 +29,7 @@ Ints = npt.NDArray[np.int64]
 
 GROUP_ROWS = 8_192
 MANY_GROUPS = 8
-"""Of more groups than this columns are read by several threads, and those that say one thing throughout not at all."""
+"""Of more groups than this columns are read by several threads."""
 
 PART = ".part"
 _WORD = pa.dictionary(pa.int32(), pa.string())
@@ -176,8 +176,8 @@ def generation_of(name: str) -> int:
 def whole(table: Table, name: str, missing: int = -1) -> Ints:
     """A column of whole numbers or times as int64, `missing` where there is nothing."""
     column = table.column(name)
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
+    if pa.types.is_timestamp(column.type) or column.null_count:
+        column = column.cast(pa.int64())  # `missing` may be wider than the column
     if column.null_count:
         column = column.fill_null(missing)
     return column.to_numpy().astype(np.int64, copy=False)
@@ -198,9 +198,18 @@ def samples_of(table: Table) -> tuple[Ints, Ints]:
     return np.concatenate((values[answered], rtt[single])), np.concatenate((owners[answered], single))
 
 
+class _File(NamedTuple):
+    """A file as it is now: another one of the same name differs."""
+
+    path: str
+    inode: int
+    mtime_ns: int
+
+
 class _Groups(NamedTuple):
     """What a file's footer says: row groups by series."""
 
+    file: _File
     metadata: Any
     first: Ints
     last: Ints
@@ -208,15 +217,15 @@ class _Groups(NamedTuple):
 
 def _groups(path: Path) -> _Groups:
     facts = path.stat()
-    return _read_groups(str(path), facts.st_ino, facts.st_mtime_ns)
+    return _read_groups(_File(str(path), facts.st_ino, facts.st_mtime_ns))
 
 
 @lru_cache(maxsize=800)
-def _read_groups(path: str, _inode: int, _mtime_ns: int) -> _Groups:
-    metadata = pq.read_metadata(path)
+def _read_groups(file: _File) -> _Groups:
+    metadata = pq.read_metadata(file.path)
     bounds = [metadata.row_group(number).column(0).statistics for number in range(metadata.num_row_groups)]
     return _Groups(
-        metadata, np.array([each.min for each in bounds], np.int64), np.array([each.max for each in bounds], np.int64)
+        file, metadata, np.array([each.min for each in bounds], np.int64), np.array([each.max for each in bounds], np.int64)
     )  # fmt: skip
 
 
@@ -240,11 +249,9 @@ def read_segment(
             {group for a, b in zip(low.tolist(), high.tolist(), strict=True) for group in range(a, b)}
         )
         with pq.ParquetFile(path, metadata=footer.metadata, memory_map=True) as file:
-            many = len(wanted) > MANY_GROUPS
-            said = _said(path, footer, wanted) if many else {}
-            all_names = COLUMNS.names if names is None else names
-            read = [name for name in all_names if name not in said] if many else names
-            table = file.read_row_groups(wanted, columns=read, use_threads=many)
+            said = _said(footer, wanted)
+            read = [name for name in names or COLUMNS.names if name not in said]
+            table = file.read_row_groups(wanted, columns=read, use_threads=len(wanted) > MANY_GROUPS)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path}: a sealed day is not there", "nettrace store check says what is missing"
@@ -256,34 +263,31 @@ def read_segment(
     return _with_all(_rows_of(table, series, start, end), names, said)
 
 
-def _said(path: Path, footer: _Groups, wanted: Sequence[int]) -> dict[str, Any]:
+def _said(footer: _Groups, wanted: Sequence[int]) -> dict[str, Any]:
     """The columns that say one thing, or nothing (None), in all of these groups: each costs a look into each group."""
-    found: dict[str, Any] = {}
-    for name, said in _alike(str(path), footer.metadata).items():
-        values = {said[group] for group in wanted} if said.keys() >= set(wanted) else ()
-        if len(values) == 1:
-            (found[name],) = values
+    if not wanted:
+        return {}
+    found = _says(footer.file, wanted[0])
+    for group in wanted[1:]:
+        others = _says(footer.file, group)
+        found = {name: said for name, said in found.items() if name in others and others[name] == said}
     return found
 
 
-@lru_cache(maxsize=64)
-def _alike(_path: str, metadata: Any) -> dict[str, dict[int, Any]]:
-    """Of each column the groups that hold one value alone, as far as the file says so; None for none.
-
-    Made only for those who read many groups.
-    """
-    found: dict[str, dict[int, Any]] = {}
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        for place in range(group.num_columns):
-            column = group.column(place)
-            said, name = column.statistics, column.path_in_schema
-            if said is None or name not in _SAYABLE or not said.has_null_count:
-                continue
-            if said.null_count == group.num_rows:
-                found.setdefault(name, {})[number] = None
-            elif not said.null_count and said.has_min_max and said.min == said.max:
-                found.setdefault(name, {})[number] = said.min
+@lru_cache(maxsize=4_096)
+def _says(file: _File, group: int) -> dict[str, Any]:
+    """The columns of which a group holds one value alone, as far as the file says so; None for none."""
+    found: dict[str, Any] = {}
+    held = _read_groups(file).metadata.row_group(group)
+    for place in range(held.num_columns):
+        column = held.column(place)
+        said, name = column.statistics, column.path_in_schema
+        if said is None or name not in _SAYABLE or not said.has_null_count:
+            continue
+        if said.null_count == held.num_rows:
+            found[name] = None
+        elif not said.null_count and said.has_min_max and said.min == said.max:
+            found[name] = said.min
     return found
 
 
