@@ -81,10 +81,14 @@ def request_stream(sock: socket.socket) -> bool:
     return request(sock, STREAM_FLAGS | OPT_ID_TCP) or request(sock, STREAM_FLAGS)
 
 
-def wish(*, acknowledgement: bool = False) -> list[tuple[int, int, bytes]]:
-    """The control message that asks for the departure stamp (and that of its ACK) of one send."""
-    flags = TX_SOFTWARE | (TX_ACK if acknowledgement else 0)
-    return [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("=I", flags))]
+def _wish(flags: int) -> tuple[tuple[int, int, bytes]]:
+    return ((socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("=I", flags)),)
+
+
+DEPARTURE_WISH = _wish(TX_SOFTWARE)
+"""The control message that asks for the departure stamp of one send."""
+ANSWER_WISH = _wish(TX_SOFTWARE | TX_ACK)
+"""The same, and for the stamp of the peer's ACK."""
 
 
 def received_at(ancillary: Ancillary) -> int | None:
@@ -97,10 +101,10 @@ def received_at(ancillary: Ancillary) -> int | None:
     return None
 
 
-def drain(sock: socket.socket) -> list[Sent]:
-    """Every departure and ACK stamp that waits in the error queue."""
+def drain(sock: socket.socket, most: int | None = None) -> list[Sent]:
+    """The departure and ACK stamps that wait in the error queue: `most` of them, or all."""
     found: list[Sent] = []
-    while True:
+    while most is None or len(found) < most:
         try:
             _, ancillary, _, _ = sock.recvmsg(1, ANCILLARY_BYTES, _DRAIN_FLAGS)
         except OSError:  # empty, or the connection is gone: reading the data will say which
@@ -116,6 +120,7 @@ def drain(sock: socket.socket) -> list[Sent]:
             _, origin, _, _, _, info, key = _EXTENDED_ERROR.unpack_from(data)
             if origin == _ORIGIN_TIMESTAMPING and info in (_LEFT, _ACKNOWLEDGED):
                 found.append(Sent(key, at_ns, info == _ACKNOWLEDGED))
+    return found
 
 
 def utc_ns() -> int:

@@ -160,7 +160,6 @@ class _Session:
     ) -> None:
         request = connection.send(self._request) or b""
         request += connection.send(h11.EndOfMessage()) or b""
-        sent_again = channel.stream.sent_again()
         try:
             mark = await channel.send(request)
             while not self._complete(connection, answer):
@@ -174,7 +173,7 @@ class _Session:
             raise _as_http(broken, answer) from None
         except h11.RemoteProtocolError as error:
             raise Broken(Reason.HTTP, _in_words(error, answer)) from None
-        if channel.stream.sent_again() > sent_again:
+        if channel.stream.sent_again(mark):
             timings.notes.append("part of the request was lost and had to be sent again")
         if answer.last and connection.their_state is not h11.SEND_BODY:
             timings.total_ns = timings.since_start_ns(answer.last)

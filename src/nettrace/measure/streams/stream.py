@@ -15,6 +15,7 @@ Stamps are software stamps at the device: where AF_PACKET, and so tcpdump, sees 
 import asyncio
 import errno
 import socket
+from contextlib import suppress
 from typing import NamedTuple
 
 from nettrace.measure.kernel import stamps
@@ -41,13 +42,15 @@ class Mark(NamedTuple):
         key: offset of its last byte on the connection: the kernel's name for its stamp.
         before: the clocks before the system call.
         after_ns: UTC after it.
-        segments: (all, with data) received so far, or None.
+        segments: (all, with data) received before it, or None.
+        sent_again: segments this connection had had to send more than once by then.
     """
 
     key: int
     before: Reading
     after_ns: int
-    segments: tuple[int, int] | None
+    segments: tuple[int, int] | None = None
+    sent_again: int = 0
 
 
 class Arrival(NamedTuple):
@@ -104,6 +107,7 @@ class Stream:
         self._acknowledged: dict[int, int] = {}
         self._empty_at_ns = 0
         self._segments: tuple[int, int] | None = None
+        self._counting = False
         self._segment_bytes = 536
 
     @property
@@ -123,9 +127,16 @@ class Stream:
             Broken: the peer is gone, or does not read for as long as the deadline.
         """
         self._awaiting = acknowledgement
-        wish = stamps.wish(acknowledgement=acknowledgement) if self._kernel_stamps else []
+        wish = (
+            (stamps.ANSWER_WISH if acknowledgement else stamps.DEPARTURE_WISH) if self._kernel_stamps else ()
+        )
         rest = memoryview(data)
-        segments = self._segments_now() if acknowledgement else None
+        segments, sent_again = None, 0
+        if acknowledgement:
+            self._counting = True
+            info = tcp_info(self._socket)
+            segments, sent_again = self._segments_of(info), info.retransmissions if info else 0
+            self._segments = segments or self._segments
         before = read_clocks()
         while rest:
             try:
@@ -143,7 +154,7 @@ class Stream:
             self._expected += 2 if acknowledgement else 1
         after_ns = utc_ns()
         self._collect()
-        return Mark(self._written - 1, before, after_ns, segments)
+        return Mark(self._written - 1, before, after_ns, segments, sent_again)
 
     async def receive(self, limit: int = READ_BYTES) -> Arrival:
         """What arrives next, with its stamp.
@@ -152,6 +163,7 @@ class Stream:
             Broken: timeout, reset or another error of the connection.
         """
         self._collect()
+        woken = False
         while True:
             looked_at_ns = utc_ns()
             try:
@@ -161,9 +173,11 @@ class Stream:
             except BlockingIOError:
                 self._empty_at_ns = looked_at_ns
                 self._in_a_row = 0
-                if not await self.deadline.readable(self._socket):
+                if woken:
+                    self._drain()  # also stamps nobody expected: left there they would wake every wait at once
+                woken = await self.deadline.readable(self._socket)
+                if not woken:
                     raise Broken(Reason.TIMEOUT, f"no answer within {self.deadline.timeout_s:g} s") from None
-                self._drain()  # also stamps nobody expected: left there they would wake every wait at once
                 continue
             except OSError as error:
                 raise broken_by(error.errno or 0) from None
@@ -204,10 +218,10 @@ class Stream:
         """The answer that was waited for has begun: from here on reads may be large."""
         self._awaiting = False
 
-    def sent_again(self) -> int:
-        """Segments this connection had to send more than once so far, the SYN included."""
+    def sent_again(self, mark: Mark) -> bool:
+        """Something had to be sent more than once since the mark (one of a send with `acknowledgement`)."""
         info = tcp_info(self._socket)
-        return info.retransmissions if info else 0
+        return info is not None and info.retransmissions > mark.sent_again
 
     def seen_leaving(self, mark: Mark) -> bool:
         """The kernel stamped the departure of the mark."""
@@ -219,6 +233,11 @@ class Stream:
         self._collect()
         return self._left.get(mark.key) or (mark.before.realtime + mark.after_ns) // 2
 
+    def send_last(self, data: bytes) -> None:
+        """Send what nobody waits for, if that is possible at once: a goodbye, an alert."""
+        with suppress(OSError):
+            self._socket.send(data)
+
     def close(self) -> None:
         """End the connection with a FIN; harmless when it has ended already."""
         if self._meter:
@@ -228,12 +247,12 @@ class Stream:
     def _collect(self) -> None:
         """Take the stamps that are there, if any are still to come."""
         if self._expected:
-            self._drain()
+            self._drain(self._expected)
 
-    def _drain(self) -> None:
+    def _drain(self, most: int | None = None) -> None:
         if not self._kernel_stamps:
             return
-        for sent in stamps.drain(self._socket):
+        for sent in stamps.drain(self._socket, most):
             known = self._acknowledged if sent.acknowledged else self._left
             if sent.key not in known:  # a retransmission stamps the same bytes again
                 known[sent.key] = sent.at_ns
@@ -244,9 +263,8 @@ class Stream:
         _, ancillary, _, _ = self._socket.recvmsg(1, stamps.ANCILLARY_BYTES, socket.MSG_PEEK)
         return stamps.received_at(ancillary)
 
-    def _segments_now(self) -> tuple[int, int] | None:
+    def _segments_of(self, info: TcpInfo | None) -> tuple[int, int] | None:
         """Counts that belong to exactly what was read so far: None while more waits (a FIN counts one)."""
-        info = tcp_info(self._socket)
         if info is None or info.segments_in is None or info.data_segments_in is None:
             return None
         if (info.bytes_received or 0) - self._read_bytes not in {0, 1}:
@@ -256,8 +274,10 @@ class Stream:
     def _arrival(self, data: bytes, stamp: int | None, first_stamp: int | None) -> Arrival:
         read = read_clocks()
         self._read_bytes += len(data)
-        before, self._segments = self._segments, self._segments_now()
-        single = bool(before and self._segments and self._segments[1] - before[1] <= 1)
+        single = False
+        if self._counting:  # before the first request nobody asks how many there were
+            before, self._segments = self._segments, self._segments_of(tcp_info(self._socket))
+            single = bool(before and self._segments and self._segments[1] - before[1] <= 1)
         if stamp is not None:
             waited_ns = read.realtime - stamp
             if waited_ns > 1_000_000:
@@ -304,7 +324,7 @@ class Stream:
             later_s = (by_user_ns - info.rtt_us * 1000) / NS_PER_S
             if info.retransmissions:
                 self.first_answered = later_s < FIRST_SYN_RETRY_S / 2 if info.rtt_us else None
-            self._segments = self._segments_now()
+            self._segments = self._segments_of(info)
         if info and info.rtt_us and not info.retransmissions:
             self.connect = Stage(
                 duration_ns=info.rtt_us * 1000, error_ns=CONNECT_ERROR_NS, grade=Grade.KERNEL

@@ -109,7 +109,7 @@ class TlsChannel:
             except ssl.SSLWantReadError:
                 done = False
             except ssl.SSLError as error:
-                await self._flush_quietly()
+                self._flush_quietly()
                 raise Broken(Reason.TLS, in_words(error)) from None
             finally:
                 cpu_ns += time.thread_time_ns() - started
@@ -172,7 +172,7 @@ class TlsChannel:
         # WantRead: our goodbye stands in the buffer; anything else: there is nobody to say it to.
         with suppress(ssl.SSLError, ValueError):
             self._tls.unwrap()
-        await self._flush_quietly()
+        self._flush_quietly()
         self.stream.close()
 
     def _decrypt(self) -> tuple[bytes, bool]:
@@ -190,10 +190,9 @@ class TlsChannel:
                 return b"".join(parts), True
             parts.append(part)
 
-    async def _flush_quietly(self) -> None:
+    def _flush_quietly(self) -> None:
         if out := self._outgoing.read():
-            with suppress(Broken):  # the peer may have gone already
-                await self.stream.send(out)
+            self.stream.send_last(out)
 
 
 class Record(NamedTuple):
