@@ -195,19 +195,19 @@ def vantage_row(snapshot: Snapshot, vantage: Vantage) -> schema.VantageRow:
     """A vantage with how it is."""
     own = [
         row.round
-        for rows in snapshot.newest.values()
+        for rows in (snapshot.lent if vantage.third_party else snapshot.newest).values()
         for series, row in rows.items()
         if series.vantage == vantage.code
     ]
     clock = vantage.clock
     return schema.VantageRow(
-        code=vantage.code, state=vantage.state, up=not snapshot.down(vantage.code),
+        code=vantage.code, state=vantage.state, up=not snapshot.down(vantage.code) and not vantage.third_party,
         last_seen=maybe(vantage.last_seen), city=vantage.city, country=vantage.country,
         latitude=vantage.latitude, longitude=vantage.longitude, version=vantage.version,
         methods=vantage.methods, problems=list(vantage.problems),
         clock_offset_ms=ms(clock.offset_ns) if clock else None, clock_error_ms=ms(clock.error_ns) if clock else None,
         lost_records=vantage.lost_records, newest_round_at=maybe(max((each.at for each in own), default=None)),
-        targets=len({each.series.target for each in own}),
+        targets=len({each.series.target for each in own}), third_party=vantage.third_party or None,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from nettrace.hub.open import open_reader
 from nettrace.hub.place import Data
+from nettrace.model.vantage import third_party
 from nettrace.store.rows import LiveKind
 
 
@@ -25,7 +26,7 @@ class Pulse:
             if not page.events:
                 break
             self._seq = page.events[-1].seq
-        latest = self._reader.latest()
+        latest = [entry for entry in self._reader.latest() if not third_party(entry.round.series.vantage)]
         seen = {entry.round.series.vantage for entry in latest if entry.round.outcome != "not_measured"}
         good = sum(entry.round.outcome == "measured" for entry in latest)
         words = [

@@ -165,6 +165,7 @@ class Vantage(Answer, frozen=True, kw_only=True):
     lost_records: int = 0
     newest_round_at: At | None = None
     targets: int = 0
+    third_party: str | None = None
 
 
 class Reading(Answer, frozen=True, kw_only=True):

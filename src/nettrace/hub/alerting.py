@@ -26,7 +26,7 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.signal import Direction, Severity
 from nettrace.model.target import Lifecycle, RoundMethod, Series
-from nettrace.model.vantage import VantageState, load_values
+from nettrace.model.vantage import VantageState, load_values, third_party
 from nettrace.outside.notify.message import notice_document
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Live, LiveKind, MeasurementRequest, Round, Window
@@ -305,10 +305,9 @@ def known_facts(reader: StoreReader, now: Instant, account: str | None = None) -
 
 
 def heard_facts(reader: StoreReader) -> list[Heard]:
-    """When each vantage was heard of; one with no active node is not waited for."""
+    """When each vantage was heard of; one with no active node is not waited for, nor are other people's."""
     found: dict[str, Heard] = {}
-    for row in reader.nodes():
-        node = row.vantage
+    for node in (row.vantage for row in reader.nodes() if not row.vantage.third_party):
         serving = node.state is VantageState.ACTIVE
         if serving or node.code not in found:
             found[node.code] = Heard(
@@ -326,6 +325,8 @@ def fact_of(event: Live, intervals: Mapping[Series, float]) -> Fact | None:
     if event.kind is not LiveKind.ROUND:
         return event_fact(body, event.target, event.vantage)
     if body.get("request") is not None or "outcome" not in body:
+        return None
+    if third_party(body["region"]):
         return None
     series = Series(body["region"], body["host"], body["endpoint"], RoundMethod(body["method"]))
     rtt_ms = body["rtt_ms"]

@@ -13,6 +13,7 @@ from contextlib import suppress
 import msgspec
 
 from nettrace.errors import Invalid
+from nettrace.model.vantage import third_party
 from nettrace.store.port import StoreReader
 from nettrace.store.rows import Live, LiveKind, LivePage
 
@@ -32,7 +33,7 @@ Straight = tuple[Pack, Callable[[bytes], bool]]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events a subscriber wants; empty is "all"."""
+    """Which events a subscriber wants; empty is "all", of vantages all of our own."""
 
     kinds: frozenset[LiveKind] = frozenset()
     targets: frozenset[str] = frozenset()
@@ -45,8 +46,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             event.account in {None, self.account}
             and (not self.kinds or event.kind in self.kinds)
             and (not self.targets or event.target is None or event.target in self.targets)
-            and (not self.vantages or event.vantage is None or event.vantage in self.vantages)
+            and (event.vantage is None or self._of(event.vantage))
         )
+
+    def _of(self, vantage: str) -> bool:
+        return vantage in self.vantages if self.vantages else not third_party(vantage)
 
 
 def wanted_from(query: Mapping[str, str], account: str) -> Wanted:

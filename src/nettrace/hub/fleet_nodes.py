@@ -52,7 +52,7 @@ class FleetNodes:
                 flagged=each.code in flagged, methods=frozenset(each.methods),
             )
             for each in sorted(nodes, key=lambda one: one.enrolled_at)
-            if each.state is not VantageState.REVOKED
+            if each.state is not VantageState.REVOKED and not each.third_party
         }  # fmt: skip
 
     def seen(self, code: str) -> Seen | None:

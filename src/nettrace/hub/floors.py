@@ -23,12 +23,14 @@ def engine_place(target: Target) -> Place | None:
 
 
 def vantage_place(vantage: Vantage) -> Place | None:
-    """Where a vantage says it stands, or None."""
+    """Where a vantage says it stands, or None; a stranger's is called by its code, which says whose it is."""
     if vantage.latitude is None or vantage.longitude is None:
         return None
+    lent = vantage.third_party
     return Place(
-        name=vantage.city or vantage.code, latitude=vantage.latitude, longitude=vantage.longitude, country=vantage.country,
-        radius_km=20.0, evidence="given: vantage",
+        name=vantage.code if lent else vantage.city or vantage.code, latitude=vantage.latitude,
+        longitude=vantage.longitude, country=vantage.country, radius_km=20.0,
+        evidence=f"given: {lent}, a third party" if lent else "given: vantage",
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Lifecycle, Series, Target
-from nettrace.model.vantage import Vantage, VantageState
+from nettrace.model.vantage import Vantage, VantageState, third_party
 from nettrace.store.port import StoreReader
 from nettrace.store.rows import Event, Latest, Window
 
@@ -36,7 +36,8 @@ class Snapshot:
         at: when.
         version: grows with every snapshot that differs.
         targets: by host, active ones of everybody and custom ones.
-        newest: by host, then by series.
+        vantages: our own, by code; `third_parties` the other people's, whose rounds are in `lent` and nowhere else.
+        newest: by host, then by series, of our own vantages.
         versions: by host, the version that last changed it.
         events_1h: signals and route changes of the last hour.
     """
@@ -47,6 +48,8 @@ class Snapshot:
     targets: Mapping[str, Target] = field(default_factory=dict[str, Target])
     vantages: Mapping[str, Vantage] = field(default_factory=dict[str, Vantage])
     newest: Mapping[str, Mapping[Series, Latest]] = field(default_factory=dict[str, Mapping[Series, Latest]])
+    third_parties: Mapping[str, Vantage] = field(default_factory=dict[str, Vantage])
+    lent: Mapping[str, Mapping[Series, Latest]] = field(default_factory=dict[str, Mapping[Series, Latest]])
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
     events_1h: tuple[Event, ...] = ()
     _kept: dict[tuple[str, Hashable], tuple[int, bytes]] = field(
@@ -133,7 +136,10 @@ class Newest:
             return False
         version = old.version + 1
         news = reader.latest(max(0, old.seq)) if head != old.seq else []
-        targets, vantages = old.targets, old.vantages
+        lent = [row for row in news if third_party(row.round.series.vantage)]
+        if lent:
+            news = [row for row in news if not third_party(row.round.series.vantage)]
+        targets, vantages, others = old.targets, old.vantages, old.third_parties
         versions = dict(old.versions)
         if stored != self._targets_version:
             targets = {
@@ -141,11 +147,13 @@ class Newest:
             }
             versions = dict.fromkeys(targets, version)
         if tick or stored != self._targets_version:
-            vantages = _vantages(reader)
+            known = _vantages(reader)
+            vantages = {code: each for code, each in known.items() if not each.third_party}
+            others = {code: each for code, each in known.items() if each.third_party}
         self._targets_version = stored
         self._tell(news, now)
         newest = _merged(old.newest, news)
-        changed = {row.round.series.target for row in news} | _aged(newest, old.at, now)
+        changed = {row.round.series.target for row in (*news, *lent)} | _aged(newest, old.at, now)
         versions.update(dict.fromkeys(changed, version))
         events = _events(reader, now) if tick or head != old.seq else old.events_1h
         if tick:
@@ -153,7 +161,7 @@ class Newest:
             self._forget(versions)
         self.snapshot = Snapshot(
             seq=head, at=now, version=version, targets=targets, vantages=vantages, newest=newest,
-            versions=versions, events_1h=events, _kept=self._kept,
+            versions=versions, events_1h=events, third_parties=others, lent=_merged(old.lent, lent), _kept=self._kept,
         )  # fmt: skip
         return True
 

@@ -46,7 +46,7 @@ def mesh_of(own: NodeRow, nodes: Iterable[NodeRow]) -> tuple[tuple[MeshPeer, ...
     tasks: list[Task] = []
     for row in sorted(nodes, key=lambda each: each.vantage.node):
         other = row.vantage
-        if other.node == own.vantage.node or other.state is not VantageState.ACTIVE:
+        if other.node == own.vantage.node or other.state is not VantageState.ACTIVE or other.third_party:
             continue
         peers.append(MeshPeer(target=mesh_target(other.code), key=pair_key(own, row)))
         host, _, port = other.reflector.rpartition(":")

@@ -13,6 +13,7 @@ from nettrace.hub.latest import Snapshot, stale
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.target import Endpoint, Role, RoundMethod, Series, Target
+from nettrace.model.vantage import third_party
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import (
     ROUND_FIELDS,
@@ -86,7 +87,7 @@ def check_regions(snapshot: Snapshot, regions: Iterable[str]) -> None:
     """
     known = known_regions(snapshot)
     for region in regions:
-        if region not in known:
+        if region not in known and region not in snapshot.third_parties:
             close = get_close_matches(region, known, n=1)
             hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(known) or 'none yet'}"
             raise Invalid(f"no region '{region[:50]}'", hint)
@@ -108,8 +109,10 @@ def endpoint_of(target: Target, name: str | None) -> Endpoint:
 
 
 def readings(snapshot: Snapshot, target: Target, regions: Sequence[str] = ()) -> list[Latest]:
-    """The newest round of every series of a target but its traces, by series."""
+    """The newest round of every series of a target but its traces, by series; a third party's where it is named."""
     rows = snapshot.newest.get(target.host, {})
+    if any(map(third_party, regions)):
+        rows = {**rows, **snapshot.lent.get(target.host, {})}
     return [
         rows[series]
         for series in sorted(rows)

@@ -47,7 +47,7 @@ class RankWatch(MinuteWatch):
     def look(self, now: Instant) -> list[Event]:
         """What is to be told of the vantages whose minute has just come."""
         minute = now // TURN_NS % HOUR_MINUTES
-        codes = sorted({row.vantage.code for row in self.reader.nodes()})
+        codes = sorted({row.vantage.code for row in self.reader.nodes() if not row.vantage.third_party})
         due = [code for code in codes if crc32(code.encode()) % HOUR_MINUTES == minute]
         return [event for code in due for event in ranks_at(self.reader, code, now)]
 

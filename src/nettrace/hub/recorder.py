@@ -12,7 +12,7 @@ from nettrace.errors import NetTraceError, NotAllowed, StoreFull
 from nettrace.hub.atlas import HopAtlas
 from nettrace.hub.hub_time import in_hub_time
 from nettrace.hub.link import Taken
-from nettrace.hub.watchers import everything
+from nettrace.hub.watchers import Watchers, everything
 from nettrace.hub.work import WorkBoard
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Series
@@ -72,13 +72,19 @@ class Recorder:
         return self._last
 
     def take_all(self, incoming: Sequence[Incoming]) -> list[Taken | NetTraceError]:
-        """Store several nodes' reports in one transaction; each one's answer, or why it was refused."""
+        """Store several nodes' reports in one transaction; each one's answer, or why it was refused.
+
+        Other people's vantages are watched by nobody, and are stored by themselves: a look they had once proves nothing.
+        """
         at = self.now()
         incoming = [(in_hub_time(report, clock, at), clock) for report, clock in incoming]
         answers: list[Taken | NetTraceError | None] = [self._refusal(report.node) for report, _ in incoming]
         good = [index for index, refused in enumerate(answers) if refused is None]
-        taken = self._accept([self._named(incoming[index][0]) for index in good], at)
-        for index, result in zip(good, taken, strict=True):
+        lent = [index for index in good if self._nodes[incoming[index][0].node].third_party]
+        ours = [index for index in good if index not in lent]
+        taken = self._accept([self._named(incoming[index][0]) for index in ours], at, self._watch)
+        taken += self._accept([self._named(incoming[index][0]) for index in lent], at, None)
+        for index, result in zip([*ours, *lent], taken, strict=True):
             if isinstance(result, Accepted):
                 self._note(*incoming[index], result.new, at)
                 answers[index] = Taken(upto_seq=result.upto_seq)
@@ -161,11 +167,13 @@ class Recorder:
             return NotAllowed(f"the node '{node}' of {known.code} is revoked", "Enrol it with a new token")
         return None
 
-    def _accept(self, reports: list[Report], at: Instant) -> Sequence[Accepted | NetTraceError]:
+    def _accept(
+        self, reports: list[Report], at: Instant, watch: Watchers | None
+    ) -> list[Accepted | NetTraceError]:
         if not reports:
             return []
         try:
-            return self._store.accept_all(reports, at, self._watch)
+            return list(self._store.accept_all(reports, at, watch))
         except StoreFull as full:
             self._watch.recall()
             return [full] * len(reports)
@@ -177,7 +185,7 @@ class Recorder:
             self._watch.recall()
             raise
         # One of them is at fault: the others shall not suffer with it.
-        return [result for report in reports for result in self._accept([report], at)]
+        return [result for report in reports for result in self._accept([report], at, watch)]
 
     def _note(self, report: Report, clock: Clock | None, new: Iterable[Record | Gap], at: Instant) -> None:
         vantage = self._nodes[report.node].code

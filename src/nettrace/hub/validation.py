@@ -92,6 +92,8 @@ def validation_document(judged: Judged) -> dict[str, Any]:
 def _meant(vantage: Vantage, expectation: Expectation, find: FindPlace, only: str | None) -> bool:
     if only is not None:
         return vantage.code == only
+    if vantage.third_party:  # a stranger's one look: judged by only where it is named
+        return vantage.code == expectation.vantage
     if expectation.vantage is None or vantage.code.lower() == expectation.vantage.lower():
         return True
     origin, place = find(expectation.vantage), vantage_place(vantage)

@@ -115,9 +115,12 @@ def seen_by_hub(reader: StoreReader, host: str, window: Window) -> list[Seen]:
     if not endpoints:
         return []
     places = {row.vantage.code: vantage_place(row.vantage) for row in reader.nodes()}
-    choice = Choice(
-        targets=tuple({target for target, _ in endpoints}), endpoints=tuple({name for _, name in endpoints})
-    )
+    if not places:
+        return []
+    choice = Choice(  # named, so that other people's vantages are there too: each is evidence by its own name
+        targets=tuple({target for target, _ in endpoints}), endpoints=tuple({name for _, name in endpoints}),
+        vantages=tuple(places),
+    )  # fmt: skip
     trips: dict[str, list[int]] = {}
     firsts: dict[str, list[int]] = {}
     for each in reader.summary(choice, window):

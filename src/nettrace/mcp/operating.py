@@ -37,10 +37,11 @@ async def machines(call: Call) -> Answer:
 
 
 async def known_nodes(call: Call) -> list[Vantage]:
-    """Every node that ever enrolled, by region and age."""
+    """Every node that ever enrolled, by region and age; other people's probes are none."""
     hub = folder_hub(call)
     rows = await hub.ask(lambda reader, _: reader.nodes())
-    return sorted((row.vantage for row in rows), key=lambda each: (each.code, each.enrolled_at))
+    ours = [row.vantage for row in rows if not row.vantage.third_party]
+    return sorted(ours, key=lambda each: (each.code, each.enrolled_at))
 
 
 def folder_hub(call: Call) -> Stored:

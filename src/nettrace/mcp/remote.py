@@ -132,9 +132,9 @@ class Remote:
         return page["data"], bool(page["has_more"])
 
     async def vantages(self, caller: Caller) -> list[Document]:
-        """The vantages and how they are."""
+        """Our own vantages and how they are."""
         del caller
-        return (await self._get("/vantages"))["data"]
+        return [each for each in (await self._get("/vantages"))["data"] if not each.get("third_party")]
 
     async def limits(self, caller: Caller) -> Document:
         """What the key may do."""

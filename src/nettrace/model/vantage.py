@@ -88,6 +88,16 @@ def _percent(used: int | None, total: int | None) -> float | None:
     return None if used is None or not total else round(100.0 * used / total, 2)
 
 
+def third_party(code: str) -> str:
+    """The service whose probe a vantage is; empty for a node of our own, whose code cannot hold a colon.
+
+    >>> third_party("globalping:tokyo-jp-as16509"), third_party("nyc")
+    ('globalping', '')
+    """
+    service, mark, _ = code.partition(":")
+    return service if mark else ""
+
+
 class Vantage(msgspec.Struct, frozen=True, kw_only=True):
     """A place we measure from.
 
@@ -123,3 +133,8 @@ class Vantage(msgspec.Struct, frozen=True, kw_only=True):
     resting: bool = False
     backlog: int = 0
     oldest_at: Instant | None = None
+
+    @property
+    def third_party(self) -> str:
+        """The service whose probe this is; empty for a node of our own."""
+        return third_party(self.code)

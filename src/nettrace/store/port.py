@@ -43,6 +43,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """Which series are meant: those that fit every field that is given; empty is "any".
 
     Attributes:
+        vantages: empty is any of our own; other people's (`globalping:...`) are meant only where they are named, so that
+            whoever ranks, watches or compares does not take a stranger's one look for a node's.
         account: custom targets of this account are included; None leaves out all custom ones.
     """
 
@@ -199,8 +201,8 @@ class StoreReader(Protocol):
         """What spools had to drop, by vantage: stretches that are "not measured", not "down"."""
         ...
 
-    def detector_state(self) -> dict[str, bytes]:
-        """The watchers' snapshots as last stored."""
+    def detector_state(self, prefix: str = "") -> dict[str, bytes]:
+        """The watchers' snapshots as last stored, those whose names begin so."""
         ...
 
     # -- control plane

@@ -189,4 +189,9 @@ async def fleet_page(visit: Visit) -> Response[Any]:
         )
         for line in lines
     ]
-    return visit.page("fleet.html", {"page": "fleet", "rows": rows})
+    shown = [row.round for found in visit.snapshot.lent.values() for row in found.values()]
+    lent = [
+        (each, max((one.at for one in shown if one.series.vantage == code), default=None))
+        for code, each in visit.snapshot.third_parties.items()
+    ]
+    return visit.page("fleet.html", {"page": "fleet", "rows": rows, "lent": lent})

@@ -114,14 +114,16 @@ def detail(found: Target, paused: str | None = None) -> schema.TargetDetail:
 
 
 async def vantages(call: Call) -> Answer:
-    """All vantages."""
-    rows = [shapes.vantage_row(call.snapshot, each) for each in call.snapshot.vantages.values()]
+    """All vantages: our own, then other people's."""
+    everybody = (*call.snapshot.vantages.values(), *call.snapshot.third_parties.values())
+    rows = [shapes.vantage_row(call.snapshot, each) for each in everybody]
     return Answer(content=schema.Page[schema.VantageRow](data=rows), fresh_s=EVERY_S)
 
 
 async def vantage(call: Call) -> Answer:
     """One vantage."""
-    found = call.snapshot.vantages.get(call.path["code"])
+    code = call.path["code"]
+    found = call.snapshot.vantages.get(code) or call.snapshot.third_parties.get(code)
     if found is None:
         close = get_close_matches(call.path["code"], call.snapshot.vantages, n=1)
         hint = f"Did you mean '{close[0]}'?" if close else "See /api/v1/vantages"

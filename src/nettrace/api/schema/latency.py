@@ -264,6 +264,7 @@ class VantageRow(msgspec.Struct, kw_only=True):
     """A place we measure from; `code` is what `region=` takes.
 
     Attributes:
+        third_party: the service that lent a probe (`globalping`, `atlas`); null for a node of our own. A lent one is in no ranking.
         up: it was heard within three minutes.
         methods: what its host permits, and how; `problems` what not, in words.
         clock_offset_ms: hub's clock minus its clock, +- `clock_error_ms`.
@@ -286,3 +287,4 @@ class VantageRow(msgspec.Struct, kw_only=True):
     lost_records: int
     newest_round_at: str | None
     targets: int
+    third_party: str | None

@@ -61,6 +61,8 @@ def list_(data: Path | None) -> None:
             last = "never heard of" if seen is None else f"heard of {rfc3339(seen)}"
             known = standing.get(row.vantage.node)
             worth = "" if known is None or seen is None else _worth(known)
+            if row.vantage.third_party:
+                worth = f"  THIRD PARTY: {row.vantage.third_party}'s probe, not a node of yours"
             click.echo(f"{row.vantage.code:<12} {row.vantage.node}  {row.vantage.state:<8}  {last}{worth}")
             told = _machine(row.vantage, now)
             if told:
@@ -85,7 +87,9 @@ def _worth(standing: "Standing") -> str:
 
 
 def _machine(vantage: "Vantage", now: int) -> str:
-    """How its machine is, and what waits in its spool; nothing for one that never told.
+    """How its machine is, and what waited in its spool when it was last heard; nothing for one that never told.
+
+    What a node says of itself is written down every ten seconds: by the clock on the wall everything would look ten older.
 
     >>> from nettrace.model.vantage import Load, Vantage
     >>> _machine(Vantage(code="nyc", node="n", load=Load(cpu_percent=7.0, memory_used_bytes=1, memory_bytes=4), backlog=3), 0)
@@ -101,7 +105,7 @@ def _machine(vantage: "Vantage", now: int) -> str:
         age = (
             ""
             if vantage.oldest_at is None
-            else f", the oldest for {max(0, now - vantage.oldest_at) / 1e9:.0f} s"
+            else f", the oldest for {max(0, (vantage.last_seen or now) - vantage.oldest_at) / 1e9:.0f} s then"
         )
         said.append(f"{vantage.backlog} entries wait{age}")
     return "; ".join(each for each in said if each)

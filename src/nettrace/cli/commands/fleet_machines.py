@@ -141,7 +141,8 @@ def _heard(data: Path | None) -> dict[str, str]:
 
     reader = open_reader(folder_of(data))
     try:
-        rows = [row.vantage for row in reader.nodes() if row.vantage.state is not VantageState.REVOKED]
+        nodes = [row.vantage for row in reader.nodes() if not row.vantage.third_party]
+        rows = [each for each in nodes if each.state is not VantageState.REVOKED]
     finally:
         reader.close()
     said: dict[str, str] = {}

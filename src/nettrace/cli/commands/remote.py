@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
 from nettrace.cli.facts import registry_option
+from nettrace.cli.folder import data_option
 from nettrace.cli.output import Document, note, output_options, verdict
+from nettrace.errors import Unreachable
 
 _Function = Callable[..., object]
 
@@ -56,6 +59,9 @@ def _shared(command: _Function) -> _Function:
     for decorate in (
         output_options,
         registry_option,
+        data_option,
+        click.option("--store", is_flag=True,
+                     help="Keep the rounds in the running hub, as a third party's: in no ranking, alert or signal."),
         click.option("--evidence-file", type=click.Path(path_type=Path, dir_okay=False),
                      help="Append rows for 'estimate' and 'plan' (--evidence FILE), marked as not your own."),
         click.option("--rtt-file", type=click.Path(path_type=Path, dir_okay=False),
@@ -146,6 +152,7 @@ def _run(kind: Any, target: str, shared: dict[str, Any], **asked: Any) -> None:
         kind=kind, target=target, places=places, probes=shared["probes"], family=shared["family"], **asked
     )
     there = service(shared["via"])
+    shelf = _shelf(shared["data"], errand) if shared["store"] else None
     _confirm(there.cost(errand), yes=shared["yes"])
     found = there.run(errand)
     with Report(shared["output"], RemoteView(), shared["fail_if"]) as report:
@@ -154,6 +161,40 @@ def _run(kind: Any, target: str, shared: dict[str, Any], **asked: Any) -> None:
         for text in found.notes:
             note(f"nettrace: {text}")
         _written(shared, found.results)
+        if shelf is not None:
+            shelf(found)
+
+
+def _shelf(data: Path | None, errand: Any) -> Callable[[Any], None]:
+    """How results get into the hub; that there is one and it watches the target is found out before anything is spent."""
+    import time
+
+    from nettrace.hub.open import folder_of
+    from nettrace.hub.third_party import keep, meant
+
+    place = folder_of(data)
+
+    def store(found: Any) -> None:
+        with closing(_hub(place)) as writer:
+            codes = keep(writer, where, found.results, found.number, time.time_ns())
+        note(
+            f"nettrace: stored under {where.target}/{where.endpoint} from {', '.join(codes) or 'no vantage'}"
+        )
+
+    with closing(_hub(place)) as writer:
+        where = meant(writer.known_targets(), errand)
+    return store
+
+
+def _hub(place: Any) -> Any:
+    from nettrace.hub.link import blocking_link
+
+    try:
+        return blocking_link(place.socket)
+    except Unreachable as error:
+        raise Unreachable(
+            f"no hub runs on {place.folder}: nothing was stored", "Start it: nettrace up --no-node"
+        ) from error
 
 
 def _confirm(cost: Any, *, yes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from nettrace.errors import StoreCorrupt
 from nettrace.model.target import RoundMethod, Series
+from nettrace.model.vantage import third_party
 from nettrace.store.embedded.database import RESTORE, Connection, value
 from nettrace.store.embedded.rounds import Names
 from nettrace.store.port import Choice
@@ -54,7 +55,7 @@ def fits(choice: Choice, series: Series) -> bool:
     """True for a series that is meant."""
     return (
         (not choice.targets or series.target in choice.targets)
-        and (not choice.vantages or series.vantage in choice.vantages)
+        and (series.vantage in choice.vantages if choice.vantages else not third_party(series.vantage))
         and (not choice.endpoints or series.endpoint in choice.endpoints)
         and (not choice.methods or series.method in choice.methods)
     )

@@ -11,7 +11,7 @@ from nettrace.model.instant import NS_PER_MS, Instant, rfc3339
 from nettrace.model.measurement import Outcome
 from nettrace.model.path import Trace
 from nettrace.model.target import Series
-from nettrace.model.vantage import Vantage
+from nettrace.model.vantage import Vantage, third_party
 from nettrace.store.arrival import numbers
 from nettrace.store.embedded.database import Connection, Row, value
 from nettrace.store.embedded.hot import INSERT_ROUND, Past
@@ -179,7 +179,9 @@ class Intake:
         self.tell(LiveKind.GAP, msgspec.json.encode(body), vantage=vantage.code)
 
     def _compare(self, place: tuple[str, str, str], record: Record, track: Track) -> None:
-        """An address this endpoint never had before, seen from there, is an event."""
+        """An address this endpoint never had before, seen from there, is an event; not of a stranger's resolver."""
+        if third_party(place[0]):
+            return
         resolved = record.measurement.resolved
         pool = self._memory.pools.get(place)
         added = [address for address in resolved if pool is None or address not in pool]
