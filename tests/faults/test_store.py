@@ -257,6 +257,28 @@ def test_a_backup_holds_the_market_data_and_every_test_ever_made(data: Path, tmp
         restore(tmp_path / "backup", again)
 
 
+def test_a_backup_holds_what_the_operator_wrote_and_no_secrets(data: Path, tmp_path: Path) -> None:
+    written = {"tiers.toml": b"# tiers", "alerts.toml": b"# rules", "fleet.toml": b"# machines"}
+    for name, text in written.items():
+        (data / name).write_bytes(text)
+    (data / "secrets").mkdir(exist_ok=True)
+    (data / "secrets" / "webhook").write_bytes(b"hidden")
+    (data / "cursor.key").write_bytes(b"hidden")
+    backed_up(data, tmp_path / "backup")
+    assert not [
+        path for path in (tmp_path / "backup").rglob("*") if path.is_file() and b"hidden" in path.read_bytes()
+    ]
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "alerts.toml").write_bytes(b"mine")
+    with pytest.raises(NetTraceError, match=r"has alerts\.toml already"):
+        restore(tmp_path / "backup", again)
+    assert (again / "alerts.toml").read_bytes() == b"mine"
+    (again / "alerts.toml").unlink()
+    restore(tmp_path / "backup", again)
+    assert {name: (again / name).read_bytes() for name in written} == written
+
+
 def test_a_manifest_that_names_files_elsewhere_is_no_backup(data: Path, tmp_path: Path) -> None:
     backed_up(data, tmp_path / "backup")
     path = tmp_path / "backup" / "manifest.json"

@@ -17,6 +17,7 @@ from nettrace.store.embedded.database import (
 )
 from nettrace.store.embedded.hot import INSERT_ROUND
 from nettrace.store.embedded.reader import EmbeddedReader
+from nettrace.store.embedded.retention import Forgetter
 from nettrace.store.embedded.samples import beside, pack
 from nettrace.store.embedded.schema import APPLICATION_ID, MIGRATIONS, NS_PER_DAY, SLOT_NS, VERSION
 from nettrace.store.port import Choice
@@ -68,6 +69,22 @@ def test_a_migration_goes_forward_and_keeps_what_was_there(tmp_path: Path) -> No
     before = apsw.Connection(str(tmp_path / f"hub.sqlite.before-{VERSION + 1}"))
     assert list(before.execute("SELECT name FROM setting")) == [("kept",)]
     before.close()
+
+
+def test_the_copy_an_upgrade_made_goes_after_a_month(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    writer = open_writer(path)
+    migrate(writer, path, NEXT)
+    copy, others = tmp_path / f"hub.sqlite.before-{VERSION + 1}", tmp_path / "hub.sqlite.mine"
+    others.write_bytes(b"kept")
+    made = copy.stat().st_mtime_ns
+    forget = Forgetter(writer, path, tmp_path / "segments")
+    for days, there in ((1, True), (29, True), (31, False)):
+        while forget.slice(made + days * NS_PER_DAY):
+            pass
+        assert copy.exists() == there
+    writer.close()
+    assert others.exists() and path.exists()
 
 
 def test_rounds_of_the_second_version_lie_in_their_slots_after_it(tmp_path: Path) -> None:

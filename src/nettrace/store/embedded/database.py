@@ -21,6 +21,8 @@ from nettrace.store.embedded.schema import APPLICATION_ID, MIGRATIONS, VERSION
 OLDEST_SAFE = (3, 51, 3)
 BUSY_MS = 5_000
 MEBIBYTE = 2**20
+BEFORE = ".before-"
+"""Behind a database's name, and before the number of the version it was brought to: the copy made first."""
 RESTORE = "Stop the hub, then: nettrace store restore BACKUP --data NEWFOLDER"
 
 Row = tuple[Any, ...]
@@ -192,7 +194,7 @@ def version(connection: Connection) -> int:
 def migrate(connection: Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> int:
     """Bring the schema up to date, all steps in one transaction; the version it had.
 
-    What was there is copied to `hub.sqlite.before-N` first, N being the new version.
+    What was there is copied to `hub.sqlite.before-N` first, N being the new version; `Forgetter` removes it after a month.
     """
     found = version(connection)
     if found > len(migrations):
@@ -200,7 +202,7 @@ def migrate(connection: Connection, path: Path, migrations: tuple[str, ...] = MI
     if found == len(migrations):
         return found
     if found:
-        copy(connection, path.with_name(f"{path.name}.before-{len(migrations)}"))
+        copy(connection, path.with_name(f"{path.name}{BEFORE}{len(migrations)}"))
     connection.execute("BEGIN IMMEDIATE")
     try:
         for script in migrations[found:]:

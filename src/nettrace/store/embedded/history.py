@@ -85,6 +85,8 @@ class History:
             return of_hot(hot, asked.fields, self._names)
         table = self._sealed(series, day, span, asked)
         sealed = of_table(table, asked.fields, series)
+        if not hot["due"]:
+            return sealed
         keys = set(zip(whole(table, "series").tolist(), sealed["due"], strict=True))
         places = [at for at, key in enumerate(zip(hot["series"], hot["due"], strict=True)) if key not in keys]
         if not places:

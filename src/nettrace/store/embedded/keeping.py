@@ -1,4 +1,4 @@
-"""Backups: a copy of the database, the sealed days it names, the market folder, and a manifest with everybody's checksum."""
+"""Backups: the database, the sealed days it names, market data, what the operator wrote; a manifest with all checksums."""
 
 import fcntl
 import os
@@ -25,6 +25,8 @@ from nettrace.store.embedded.schema import DATABASE, LOCK, SEGMENTS, VERSION
 MANIFEST = "manifest.json"
 MARKET, LEDGER = "market", "ledger.ndjson"
 """Imported bars, and the tests ever made: no hub writes them, and without them no test can be judged again."""
+WRITTEN = ("tiers.toml", "alerts.toml", "fleet.toml")
+"""What the operator wrote into the folder. Secrets are named in it, not held: those stay out of a backup."""
 FORMAT = 1
 CHUNK = 2**20
 TRIES = 3
@@ -101,6 +103,7 @@ def _try_backup(folder: Path, to: Path) -> Manifest:
         files.append(made)
     flush_folder(to / SEGMENTS)
     files += _copy_market(folder / MARKET, to / MARKET)
+    files += [_copy_file(folder / name, to / name, name) for name in WRITTEN if (folder / name).is_file()]
     manifest = Manifest(FORMAT, VERSION, time.time_ns(), head, tuple(files))
     part = to / f"{MANIFEST}.part"
     with part.open("wb") as file:
@@ -142,6 +145,11 @@ def restore(backup: Path, folder: Path) -> Manifest:
         if (folder / DATABASE).exists() or any(any((folder / name).glob("*")) for name in (SEGMENTS, MARKET)):
             raise Conflict(
                 f"{folder}: has a store already", "Restore into a new folder, then move it into place"
+            )
+        if there := [each.name for each in manifest.files if (folder / each.name).exists()]:
+            raise Conflict(
+                f"{folder}: has {', '.join(there)} already",
+                "Restore into a new folder, then move it into place",
             )
         (folder / SEGMENTS).mkdir(exist_ok=True, mode=0o700)
         for wanted in sorted(manifest.files, key=lambda each: each.name == DATABASE):  # the database last

@@ -6,7 +6,7 @@ Deleted pages are used again by what is stored next, so the database stops growi
 from pathlib import Path
 
 from nettrace.model.instant import Instant
-from nettrace.store.embedded.database import Connection, transaction, value
+from nettrace.store.embedded.database import BEFORE, Connection, transaction, value
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, RAW_S, floor_s, set_floor
 from nettrace.store.embedded.schema import NS_PER_DAY, SLOT_NS
 from nettrace.store.embedded.sheet import sheet_id
@@ -17,6 +17,9 @@ SHEETS_AT_ONCE = 1_000
 ROUNDS_AT_ONCE = 5_000
 GRACE_NS = NS_PER_DAY
 """How long a file that was replaced stays for those who still read it."""
+
+COPY_NS = 30 * NS_PER_DAY
+"""How long the copy stays that an upgrade made of the database before it: whoever goes back does so within days."""
 
 
 class Forgetter:
@@ -31,6 +34,7 @@ class Forgetter:
         self._segments = segments
         self._given = retention
         self._series: dict[int, list[int]] = {}
+        self._looked = -1
 
     def slice(self, now: Instant, _budget_s: float = 0.0) -> bool:
         """Forget a little; True when more waits. Raises ConfigError for a setting that is none."""
@@ -42,6 +46,7 @@ class Forgetter:
             or self._forget_rollups(now, HOUR_S, kept.hour_days)
             or self._retire(now, kept.raw_days)
             or self._unlink(now)
+            or self._remove_copies(now)
             or self._forget_hot(now, kept.raw_days)
         )
 
@@ -103,6 +108,16 @@ class Forgetter:
             with transaction(self._connection, self._path):
                 self._connection.execute("DELETE FROM segment WHERE file = ?", (file,))
             return True
+        return False
+
+    def _remove_copies(self, now: Instant) -> bool:
+        """Remove what upgrades left (`hub.sqlite.before-N`) when it is old; looked for once a day."""
+        if self._looked == now // NS_PER_DAY:
+            return False
+        for copy in self._path.parent.glob(f"{self._path.name}{BEFORE}*"):
+            if copy.stat().st_mtime_ns <= now - COPY_NS:
+                copy.unlink(missing_ok=True)
+        self._looked = now // NS_PER_DAY
         return False
 
     def _forget_hot(self, now: Instant, days: int) -> bool:
