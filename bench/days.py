@@ -36,6 +36,7 @@ RULES: dict[str, object] = {
         {"name": "down", "preset": "down", "k": 2, "for": "2m"},
         {"name": "silent", "preset": "silent-node"},
         {"name": "route", "preset": "route-change"},
+        {"name": "loss", "preset": "loss"},
     ]
 }
 INCIDENTS = (
@@ -86,7 +87,10 @@ def others(seeds: Iterable[int]) -> Table:
 
 
 def drawn(seed: int) -> tuple[list[Incident], list[Mishap]]:
-    """One of each kind of incident, in the order and about as far apart as in `SCRIPT`."""
+    """One of each kind of incident, in the order and about as far apart as in `SCRIPT`.
+
+    A lossy cable behind which one target lies alone is that target's incident: nobody can tell its last leg from itself.
+    """
     random, oracle = Random(seed), Oracle(load("world"))
     hours = [hour + random.randint(-1, 1) for _, hour, _ in INCIDENTS]
     usual = _ways(oracle)
@@ -118,7 +122,11 @@ def drawn(seed: int) -> tuple[list[Incident], list[Mishap]]:
         f"script {seed}: {slow} +{added} ms, {cut} cut, {target}, {node}, {lossy} loses {loss}",
         file=sys.stderr,
     )
-    return [(name, hour, kind) for (name, _, kind), hour in zip(INCIDENTS, hours, strict=True)], script
+    behind = {pair[1] for pair, path in usual.items() if lossy in path.cables}
+    kinds = [kind for *_, kind in INCIDENTS[:-1]] + ["leg" if len(behind) > 1 else "target"]
+    return [
+        (name, hour, kind) for (name, *_), hour, kind in zip(INCIDENTS, hours, kinds, strict=True)
+    ], script
 
 
 def _ways(oracle: Oracle) -> dict[tuple[str, str], TruePath]:

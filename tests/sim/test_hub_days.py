@@ -22,6 +22,7 @@ RULES: dict[str, object] = {
         {"name": "down", "preset": "down", "k": 2, "for": "2m"},
         {"name": "silent", "preset": "silent-node"},
         {"name": "route", "preset": "route-change"},
+        {"name": "loss", "preset": "loss"},
     ]
 }
 
@@ -77,12 +78,42 @@ def test_a_congested_cable_is_one_event_that_is_opened_and_closed(tmp_path: Path
 
 def test_a_cable_that_is_cut_and_mended_is_one_incident_however_late_pairs_come_home(tmp_path: Path) -> None:
     script = (mishap(60, "cut", "sin-hkg"), mishap(180, "restore", "sin-hkg"))
-    days = Days(tmp_path, TARGETS, RULES, script, vantages=VANTAGES, seed=101)
+    rules = {"rule": [*RULES["rule"], {"name": "shared", "preset": "shared-route-change"}]}  # type: ignore[misc]
+    days = Days(tmp_path, TARGETS, rules, script, vantages=VANTAGES, seed=101)
     try:
         days.run(215)
         (incident,) = (each for each in days.opened() if each.cause.startswith("route:"))
         assert incident.state is IncidentState.CLOSED
+        assert set(incident.rules) >= {"route", "shared"} and len(incident.vantages) > 1
         ends = [body for _, body in told(days, "route_change_shared") if body["tier"] == "ended"]
         assert len(ends) > 1 and {body["opened_by"] for body in ends} == {ends[0]["opened_by"]}
+    finally:
+        days.close()
+
+
+def test_a_cable_that_loses_probes_before_one_target_is_told_once(tmp_path: Path) -> None:
+    script = (mishap(60, "congest", "ord-aur", loss=0.13), mishap(120, "clear", "ord-aur"))
+    days = Days(tmp_path, TARGETS, RULES, script, vantages=VANTAGES, seed=101)
+    try:
+        days.run(150)
+        (incident,) = days.opened()
+        assert incident.cause == "target:engine.cme.lab" and incident.rules == ("loss",)
+        assert incident.opened_at - BEGIN <= 80 * MINUTE and incident.state is IncidentState.CLOSED
+    finally:
+        days.close()
+
+
+def test_an_exchange_that_became_slow_from_everywhere_is_one_page_and_not_one_a_vantage(
+    tmp_path: Path,
+) -> None:
+    script = (mishap(7 * 60, "congest", "ord-aur", delay_ms=150.0),)
+    rules: dict[str, object] = {"rule": [{"name": "rank", "preset": "rank"}]}
+    days = Days(tmp_path, TARGETS[:1] + TARGETS[2:4], rules, script, vantages=("ewr", "lhr"))
+    try:
+        days.run(10 * 60)
+        fell = {(body["region"], body["target"]) for body in opened(days, "rank")}
+        assert fell == {("ewr", "engine.cme.lab"), ("lhr", "engine.cme.lab")}
+        (incident,) = days.opened()
+        assert incident.cause == "target:engine.cme.lab" and incident.vantages == ("ewr", "lhr")
     finally:
         days.close()

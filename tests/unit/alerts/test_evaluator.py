@@ -27,7 +27,7 @@ from nettrace.model.target import RoundMethod, Series
 
 CHANNEL = {"desk": {"kind": "webhook", "url": "https://desk.example/hook"}}
 PRESETS = ["down", "derived", "errors-critical", "errors-warning", "latency-critical", "silent-node", "blind-node",
-           "route-change", "shift", "degraded-leg"]  # fmt: skip
+           "route-change", "shift", "degraded-leg", "loss", "shared-route-change", "rank"]  # fmt: skip
 
 
 def book(*rules: dict[str, Any], **more: Any) -> RuleBook:
@@ -72,6 +72,9 @@ def test_48_hours_with_six_incidents_are_six_pages_with_stated_delays() -> None:
         events=[
             (leg + 2 * MINUTE, EventSeen(
                 id="sig_leg", kind="degraded_leg", target=None, vantage=None, severity=Severity.CRITICAL, confidence=0.95,
+                legs=(("192.0.2.1", "192.0.2.9"),), pairs=pairs)),
+            (leg + HOUR, EventSeen(
+                id="sig_leg_end", kind="degraded_leg", target=None, vantage=None, confidence=0.95, tier="ended", over=True,
                 legs=(("192.0.2.1", "192.0.2.9"),), pairs=pairs)),
             (rerouted, EventSeen(
                 id="rc_1", kind="route_change", target="api6.example", vantage="lon", confidence=0.9, klass="as_path")),
@@ -237,6 +240,94 @@ def test_two_rules_for_one_fault_are_one_incident_that_grows() -> None:
     assert said[1].incident.rules == ("warn", "down")
     assert said[1].incident.severity is Severity.CRITICAL
     assert said[-1].incident.state is IncidentState.CLOSED
+
+
+def lossy(target: str, vantage: str, **more: Any) -> EventSeen:
+    return EventSeen(id=f"sig_{vantage}_{target}", kind="loss", target=target, vantage=vantage, severity=Severity.WARNING, **more)  # fmt: skip
+
+
+def leg(**more: Any) -> EventSeen:
+    fields: dict[str, Any] = {
+        "id": "leg_1",
+        "subject": "leg:leg_1",
+        "severity": Severity.WARNING,
+        "confidence": 0.95,
+    } | more
+    return EventSeen(kind="degraded_leg", target=None, vantage=None, **fields)  # fmt: skip
+
+
+def test_a_target_that_loses_probes_is_told_once_for_as_long_as_it_does() -> None:
+    events = [
+        (START + HOUR + n * MINUTE, lossy("api1.example", v)) for n, v in enumerate(("nyc", "lon", "tok"))
+    ]
+    over = [
+        (START + 5 * HOUR, lossy("api1.example", v, over=True, tier="ended")) for v in ("nyc", "lon", "tok")
+    ]
+    turns = run(Evaluator(book(preset("loss"))), World(events=[*events, *over]), START, START + 6 * HOUR)
+
+    (page,), (end,) = notices(turns, NoticeKind.OPENED), notices(turns, NoticeKind.CLOSED)
+    assert page.incident.cause == "target:api1.example" and (page.at - START - HOUR) // MINUTE == 10
+    assert page.incident.vantages == ("lon", "nyc", "tok")
+    assert (end.at - START) // MINUTE == 5 * 60 + 10
+
+
+def test_loss_at_several_targets_waits_for_the_leg_that_explains_it() -> None:
+    pairs = (("nyc", "api1.example"), ("lon", "api2.example"))
+    began = [(START + HOUR, lossy(target, vantage)) for vantage, target in pairs]
+    named = [(START + HOUR + 25 * MINUTE, leg(pairs=pairs)), (START + 9 * HOUR, leg(pairs=pairs, over=True))]
+    over = [(START + 9 * HOUR, lossy(target, vantage, over=True)) for vantage, target in pairs]
+    world = World(events=[*began, *named, *over])
+    turns = run(Evaluator(book(preset("loss"), preset("degraded-leg"))), world, START, START + 10 * HOUR)
+
+    (page,), (end,) = notices(turns, NoticeKind.OPENED), notices(turns, NoticeKind.CLOSED)
+    assert page.incident.cause == "leg:leg_1" and (page.at - START - HOUR) // MINUTE == 25
+    assert end.at >= START + 9 * HOUR, "a leg is degraded until it is said that it is not"
+
+    unexplained = run(Evaluator(book(preset("loss"))), World(events=began), START, START + 3 * HOUR)
+    pages = notices(unexplained, NoticeKind.OPENED)
+    assert [(each.at - START - HOUR) // MINUTE for each in pages] == [30, 30]
+
+
+def test_a_shared_route_change_and_a_fallen_rank_are_told_once_and_not_by_vantage() -> None:
+    at, vantages = START + HOUR, ("fra", "lon", "nyc", "tok")
+    changes = [
+        EventSeen(
+            id=f"rc_{v}",
+            kind="route_change",
+            target="api1.example",
+            vantage=v,
+            confidence=0.9,
+            klass="as_path",
+        )
+        for v in vantages
+    ]
+    shared = EventSeen(
+        id="rs_1", kind="route_change_shared", target="api1.example", vantage=None, subject="route:rs_1", confidence=0.99,
+        severity=Severity.NOTICE, klass="as_path", pairs=tuple((v, "api1.example") for v in vantages),
+    )  # fmt: skip
+    ranks = [
+        EventSeen(
+            id=f"rk_{v}",
+            kind="rank",
+            target="api2.example",
+            vantage=v,
+            confidence=0.99,
+            severity=Severity.NOTICE,
+        )
+        for v in vantages
+    ]
+    events = [*((at + n * MINUTE, each) for n, each in enumerate([*changes, shared])),
+              *((at + 15 * n * MINUTE, each) for n, each in enumerate(ranks))]  # fmt: skip
+    rules = book(preset("route-change"), preset("shared-route-change"), preset("rank"))
+    turns = run(Evaluator(rules), World(events=events), START, START + 5 * HOUR)
+
+    assert len(notices(turns, NoticeKind.OPENED)) == 2
+    told = {each.cause: each for turn in turns for each in turn.incidents if each.closed_at is None}
+    assert told["route:rs_1"].rules == ("route-change", "shared-route-change")
+    assert told["route:rs_1"].vantages == vantages
+    assert told["target:api2.example"].rules == ("rank",)
+    alone = run(Evaluator(book(preset("shared-route-change"))), World(events=events), START, START + 5 * HOUR)
+    assert [each.incident.cause for each in notices(alone, NoticeKind.OPENED)] == ["route:rs_1"]
 
 
 def test_a_rule_that_is_taken_away_lets_go_of_its_incident() -> None:

@@ -4,6 +4,7 @@ Nothing here knows a clock: `now` comes with the facts. `snapshot` and `restore`
 stopped; a pause is met as a gap: every window begins anew, and nobody was silent while nobody listened.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -38,6 +39,8 @@ _ROUTE_KINDS = frozenset({"route_change", "route_change_shared"})
 _SHARED = frozenset({"leg", "route"})
 """Subjects that stand for a cause of several pairs: it takes over what these pairs hold."""
 _AGE_STEP_NS = 10 * NS_PER_S
+_PATIENCE = 3
+"""Signals of one rule at several targets at once are held so many times longer: what explains them all may yet be named."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -68,6 +71,7 @@ class Evaluator:
         self._by_target: dict[str, list[str]] = {}
         self._by_vantage: dict[str, list[str]] = {}
         self._touched: set[str] = set()
+        self._beset: Counter[str] = Counter()
         for key, gauge in self._state.gauges.items():
             self._index(key, gauge)
 
@@ -247,6 +251,9 @@ class Evaluator:
         for rule, subject in sorted(self._dirty):
             state.units.setdefault(f"{rule}|{subject}", Unit(rule=rule, subject=subject))
         self._dirty.clear()
+        self._beset = Counter(
+            unit.rule for unit in state.units.values() if unit.subject.startswith("target:")
+        )
         for key in sorted(state.units, key=_first_causes):
             unit = state.units[key]
             if unit.rule in self._rules:
@@ -271,13 +278,15 @@ class Evaluator:
         said, holding = self._judge(key, unit, rule, now)
         shared = unit.subject.partition(":")[0] in _SHARED
         hold_ns = 0 if shared else duration_ns(rule.hold)  # what several pairs saw was waited for already
+        alone = rule.metric is not Metric.SIGNAL or self._beset[rule.name] < 2
+        opens_ns = hold_ns if alone else _PATIENCE * hold_ns
         if said is Verdict.HELD:
             unit.pending_since = unit.clear_since = None
         elif said is Verdict.BAD:
             unit.clear_since = None
             if unit.pending_since is None:
                 unit.pending_since = now
-            if unit.cause is not None or (now - unit.pending_since >= hold_ns and not unit.muted):
+            if unit.cause is not None or (now - unit.pending_since >= opens_ns and not unit.muted):
                 self._hold(key, unit, holding, now)
         elif unit.cause is None:
             del self._state.units[key]

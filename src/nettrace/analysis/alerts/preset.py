@@ -29,7 +29,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
                      "severity": "notice"},
     "shift": {"metric": "signal", "kinds": ["shift"], "least_severity": "warning", "confidence": 0.8, "for": "0s",
               "severity": "warning"},
-    "degraded-leg": {"metric": "signal", "kinds": ["degraded_leg"], "confidence": 0.8, "for": "0s",
+    "loss": {"metric": "signal", "kinds": ["loss"], "confidence": 0.8, "for": "10m", "lasts": "1d", "severity": "warning"},
+    "degraded-leg": {"metric": "signal", "kinds": ["degraded_leg"], "confidence": 0.8, "for": "0s", "lasts": "25h",
                      "severity": "warning"},
+    "shared-route-change": {"metric": "signal", "kinds": ["route_change_shared"], "least_severity": "notice",
+                            "confidence": 0.8, "for": "0s", "severity": "notice"},
+    "rank": {"metric": "signal", "kinds": ["rank"], "least_severity": "notice", "confidence": 0.8, "for": "0s",
+             "lasts": "7d", "severity": "notice"},
 }  # fmt: skip
 """name -> fields of a rule; what the rule itself says goes before them."""
