@@ -1,13 +1,21 @@
 """Rankings, comparisons, routes, events: no mixing, honest ties, hops that belong to their route."""
 
+from collections.abc import Sequence
+
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.api.conftest import Hub
+from tests.api.conftest import NOW, Hub, entries, ping, record
 
 from nettrace.hub import query
 from nettrace.hub.query import Group
+from nettrace.hub.tally import Tally
+from nettrace.hub.watchers import Watchers
 from nettrace.model.target import Endpoint, Role, RoundMethod, Series, Target
-from nettrace.store.rows import Summary, Window
+from nettrace.model.vantage import Vantage
+from nettrace.store.port import Conclusion
+from nettrace.store.rows import Event, Summary, Window
+from nettrace.wire.frames import Gap, Record, Report
 
 
 async def test_an_edge_is_never_ranked_among_apis_or_engines(hub: Hub) -> None:
@@ -124,6 +132,38 @@ async def test_signals_are_filtered_and_paged_newest_first(hub: Hub) -> None:
     assert (await hub.json("/api/v1/events?limit=100"))["count"] == 41
     counted = await hub.json("/api/v1/signals/summary")
     assert counted["by_type"] == [{"name": "anomaly", "count": 20}, {"name": "shift", "count": 20}]
+
+
+class SaysOneShift:
+    """A watcher that says the same of every report: a shift that was confirmed at once."""
+
+    def recall(self) -> None:
+        """It remembers nothing."""
+
+    def conclude(self, node: Vantage, new: Sequence[Record | Gap], at: int) -> Conclusion:
+        body = msgspec.json.encode({"detector": "shift/1", "tier": "confirmed", "updates": False})
+        return Conclusion(events=(Event(id=f"sig_{at}", kind="shift", at=at, detected_at=at, body=body),))
+
+
+async def test_each_detectors_record_holds_its_hits_and_its_null_results(hub: Hub) -> None:
+    assert (await hub.json("/api/v1/signals/record"))["detectors"] == []
+    day = 86_400 * 10**9
+    with hub.reading() as reader:
+        watch, seq = Watchers([SaysOneShift()], Tally(reader.detector_state)), len(entries("nyc")) + 1
+        for number in range(2):
+            rounds = tuple(
+                record(seq + 3 * number + each, "api.example.com", "rest", NOW + number * day + each, ping("api.example.com", 9.0, NOW))
+                for each in range(3)
+            )  # fmt: skip
+            report = Report(node="node-nyc", epoch="e", first_seq=rounds[0].seq, entries=rounds, sent_at=NOW)
+            hub.store.accept(report, NOW + number * day, watch)
+    found = {row["detector"]: row for row in (await hub.json("/api/v1/signals/record"))["detectors"]}
+    shift, loss = found["shift"], found["loss"]
+    assert (shift["days"], shift["looked"], shift["said"], shift["hit_rate"]) == (2, 6, 2, 1.0)
+    assert (loss["looked"], loss["said"], loss["hit_rate"]) == (6, 0, None)
+    lately = (await hub.json("/api/v1/signals/record?days=1"))["detectors"]
+    assert {row["looked"] for row in lately} == {0, 3}  # traces, of which there were none, and rounds
+    assert (await hub.get("/api/v1/signals/record?days=0")).status_code == 400
 
 
 async def test_a_vantage_that_fell_silent_is_down(hub: Hub) -> None:

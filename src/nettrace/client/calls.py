@@ -188,6 +188,11 @@ def signal_summary(*, hours: int = 24) -> Call[judgements.SignalSummary]:
     )
 
 
+def signal_record(*, days: int | None = None) -> Call[judgements.SignalRecord]:
+    """How often each detector looked, spoke and was right, over the newest so many days or all."""
+    return Call(path=f"{API}/signals/record", shape=judgements.SignalRecord, query=query_of({"days": days}))
+
+
 def events(
     *, kind: Names | None = None, host: str | None = None, region: Names | None = None, start: When | None = None,
     end: When | None = None, as_of: When | None = None, limit: int = 1000, cursor: str | None = None,

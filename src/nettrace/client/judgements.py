@@ -103,6 +103,26 @@ class SignalSummary(Answer, frozen=True, kw_only=True):
     latest_signal_at: At | None = None
 
 
+class DetectorRecord(Answer, frozen=True, kw_only=True):
+    """How one detector has done; None where nothing was settled, counted or stated."""
+
+    detector: str
+    days: int
+    looked: int
+    said: int
+    confirmed: int
+    taken_back: int
+    hit_rate: float | None = None
+    said_a_week: float | None = None
+    stated: float | None = None
+
+
+class SignalRecord(Answer, frozen=True, kw_only=True):
+    """How every detector has done in this hub."""
+
+    detectors: tuple[DetectorRecord, ...] = ()
+
+
 class Cost(Answer, frozen=True, kw_only=True):
     """What a request would cost; nothing was done. None where nothing can be foreseen."""
 

@@ -139,6 +139,7 @@ class Offered:
     compare = One(calls.compare)
     signals = Listed(calls.signals)
     signal_summary = One(calls.signal_summary)
+    signal_record = One(calls.signal_record)
     events = Listed(calls.events)
     event = One(calls.event)
     mesh = One(fleets.mesh)

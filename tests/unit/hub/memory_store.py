@@ -105,7 +105,7 @@ class MemoryStore:
     def close(self):
         self.closed = True
 
-    def detector_state(self):
+    def detector_state(self, prefix=""):
         return {}
 
     def head(self):

@@ -13,6 +13,7 @@ from nettrace.api.given import Answer
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.errors import NotFound
 from nettrace.hub import query
+from nettrace.hub.tally import PREFIX, track_record
 from nettrace.model.account import Feature
 from nettrace.model.instant import Instant
 from nettrace.store.port import Choice
@@ -20,6 +21,7 @@ from nettrace.store.rows import Event, Window
 
 SIGNALS = ("anomaly", "shift", "trend", "loss", "divergence", "rank", "route_change_shared", "degraded_leg")
 FRESH_S = 5
+RECORD_FRESH_S = 60
 COUNTED = 10_000
 
 
@@ -135,6 +137,26 @@ async def summary(call: Call) -> Answer:
     )  # fmt: skip
 
 
+class RecordQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far back."""
+
+    days: (
+        Annotated[
+            int, msgspec.Meta(ge=1, le=36_500, description="The newest so many days; all when left out.")
+        ]
+        | None
+    ) = None
+
+
+async def record(call: Call) -> Answer:
+    """How often each detector looked, spoke and was right: of the whole hub, from what was counted day by day."""
+    stored = await call.service.readers.run(lambda reader: reader.detector_state(PREFIX))
+    found = [
+        schema.DetectorRow(**msgspec.to_builtins(each)) for each in track_record(stored, call.query.days)
+    ]
+    return Answer(content=schema.SignalRecord(detectors=found), fresh_s=RECORD_FRESH_S)
+
+
 def _counted(names: Iterable[str | None]) -> list[schema.CountRow]:
     counts = Counter(name for name in names if name is not None)
     return [schema.CountRow(name=name, count=count) for name, count in counts.most_common()]
@@ -151,6 +173,14 @@ OPERATIONS = (
         id="summariseSignals", method="GET", path="/api/v1/signals/summary", tag="Events", handler=summary,
         query=SummaryQuery, answer=schema.SignalSummary, feature=Feature.SIGNALS, summary="Signals, counted",
         example="/api/v1/signals/summary?hours=24",
+    ),
+    Operation(
+        id="getSignalRecord", method="GET", path="/api/v1/signals/record", tag="Events", handler=record,
+        query=RecordQuery, answer=schema.SignalRecord, feature=Feature.SIGNALS,
+        summary="How each detector has done: looked, spoke, was right",
+        description="Counted as things are stored, a day of UTC at a time and for as long as the hub: retention takes nothing away. "
+        "`looked` holds the null results; `stated` is what the catalogue promises for series in which nothing happens.",
+        example="/api/v1/signals/record?days=30",
     ),
     Operation(
         id="listEvents", method="GET", path="/api/v1/events", tag="Events", handler=events, query=EventsQuery,

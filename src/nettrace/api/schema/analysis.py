@@ -229,3 +229,32 @@ class SignalSummary(msgspec.Struct, kw_only=True):
     by_direction: list[CountRow]
     top_targets: list[CountRow]
     complete: bool
+
+
+class DetectorRow(msgspec.Struct, kw_only=True):
+    """How one detector has done.
+
+    Attributes:
+        looked: rounds or traces it judged; most are null results.
+        said: statements made, each once; `confirmed` and `taken_back` are what became of them.
+        hit_rate: confirmed of those that were confirmed or taken back; null when there was none.
+        said_a_week: statements in a week of one series with a round every four minutes.
+        stated: at most so many of those are false while nothing happens; null where nothing is stated.
+    """
+
+    detector: str
+    days: int
+    looked: int
+    said: int
+    confirmed: int
+    taken_back: int
+    hit_rate: float | None
+    said_a_week: float | None
+    stated: float | None
+
+
+class SignalRecord(msgspec.Struct, kw_only=True):
+    """How every detector has done in this hub."""
+
+    object: str = "signal_record"
+    detectors: list[DetectorRow]

@@ -139,11 +139,11 @@ def record(data: str | None, days: int | None, output: str | None) -> None:
     import msgspec
 
     from nettrace.hub.open import folder_of, open_reader
-    from nettrace.hub.tally import track_record
+    from nettrace.hub.tally import PREFIX, track_record
 
     reader = open_reader(folder_of(Path(data) if data else None))
     try:
-        found = track_record(reader.detector_state(), days)
+        found = track_record(reader.detector_state(PREFIX), days)
     finally:
         reader.close()
     emitter = Emitter(output, _RecordView())

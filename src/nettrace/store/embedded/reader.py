@@ -48,6 +48,8 @@ LATE_NS = 60 * NS_PER_S
 
 EVER = Window(0, 2**62)
 PAGE = 2_000
+_BEHIND_ALL = chr(0x10FFFF)
+"""Behind every name that begins alike."""
 
 
 class EmbeddedReader:
@@ -213,14 +215,15 @@ class EmbeddedReader:
         with self._reading():
             return gaps(self._connection, window, vantages)
 
-    def detector_state(self) -> dict[str, bytes]:
+    def detector_state(self, prefix: str = "") -> dict[str, bytes]:
         """See `StoreReader.detector_state`."""
         with self._reading():
-            return dict(self._pairs("SELECT name, value FROM detector_state"))
+            sql = "SELECT name, value FROM detector_state WHERE name >= ? AND name < ?"
+            return dict(self._pairs(sql, prefix, prefix + _BEHIND_ALL))
 
     # -- control plane
-    def _pairs(self, sql: str) -> Iterator[tuple[str, bytes]]:
-        return ((str(name), bytes(content)) for name, content in self._connection.execute(sql))
+    def _pairs(self, sql: str, *bindings: object) -> Iterator[tuple[str, bytes]]:
+        return ((str(name), bytes(content)) for name, content in self._connection.execute(sql, bindings))
 
     def _bodies(self, kind: type[T], sql: str, *bindings: object) -> list[T]:
         with self._reading():

@@ -183,7 +183,8 @@ def check_events_and_routes(engine: Engine) -> None:
     ]  # fmt: skip
     assert held[0].hops == ("192.0.2.9", None)
     assert [each.route for each in reader.rounds(Choice(), ALL, limit=9)] == ["rt_1", "rt_2", "rt_3"]
-    assert reader.detector_state() == {"cusum": b"3"}
+    assert reader.detector_state() == reader.detector_state("cu") == {"cusum": b"3"}
+    assert reader.detector_state("d") == reader.detector_state("cusum 2") == {}
     kinds = [each.kind for each in reader.live(0).events if each.kind is not LiveKind.VANTAGE]
     assert kinds.count(LiveKind.SIGNAL) == 3
     assert kinds.count(LiveKind.ROUND) == 3
