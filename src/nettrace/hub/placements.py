@@ -112,7 +112,7 @@ def ground_of(asked: str | Mapping[str, Any], sources: Sources, wanted: Wanted) 
                 "no venue has a latency to any site",
                 "Measure some: the hosts are in document.venue; --results, --data or --lab",
             )
-    plan = make_plan(request, wanted.solver, wanted.seconds)
+    plan = make_plan(request, wanted.solver, wanted.seconds, time.monotonic)
     extras = _extras(request, plan.sites, wanted.of(request)) if plan.status is Status.OPTIMAL else {}
     return Ground(
         request=request, asked=written, aside=aside, plan=plan, brief=brief, measured=measured,

@@ -1,7 +1,8 @@
 """Latency at the hours that count: what a hub's rounds say while a venue is open, and when nobody trades."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 
 import msgspec
 
@@ -10,6 +11,7 @@ from nettrace.analysis.alerts.rule import Session
 from nettrace.analysis.sketches.quantile import median_ranks, rank
 from nettrace.hub.market_hours import session_of
 from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.placement.document.seen import Sessions
 from nettrace.placement.registry.facts import Registry
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Window
@@ -39,6 +41,23 @@ def trading_session(venue: str, facts: Registry) -> Session | None:
     known = facts.venues.get(venue)
     calendar = facts.calendars.get(known.calendar) if known else None
     return None if calendar is None or calendar.always else session_of(calendar)
+
+
+def sessions(facts: Registry) -> Callable[[str], Sessions | None]:
+    """For results that say when they were taken: when each venue of the registry trades."""
+
+    def trades(venue: str) -> Sessions | None:
+        session = trading_session(venue, facts)
+        if session is None:
+            return None
+
+        def open_at(at: str) -> bool:
+            seconds = round(datetime.fromisoformat(at).timestamp())
+            return is_open(session, (seconds - seconds % 60) * NS_PER_S)
+
+        return Sessions(facts.venues[venue].calendar, cache(open_at))
+
+    return trades
 
 
 def by_session(

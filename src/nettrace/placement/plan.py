@@ -1,7 +1,7 @@
 """The plan: sites chosen, what each venue is served by, what it costs, and the proof that nothing costs less."""
 
+from collections.abc import Callable
 from enum import StrEnum
-from time import monotonic
 from typing import Any
 
 import msgspec
@@ -25,6 +25,11 @@ from nettrace.placement.request import Evidence, Latency, Request
 
 _PROOF_S = 20.0
 """For so long a conflict smaller than an irreducible one of a large request is looked for, or the proof that there is none."""
+
+
+def timeless() -> float:
+    """A clock that stands still: nothing is cut short by it."""
+    return 0.0
 
 
 class Status(StrEnum):
@@ -105,13 +110,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     explanation: str | None = None
 
 
-def make_plan(request: Request, solver: Solver = Solver.AUTO, seconds: float = float("inf")) -> Plan:
+def make_plan(
+    request: Request,
+    solver: Solver = Solver.AUTO,
+    seconds: float = float("inf"),
+    clock: Callable[[], float] = timeless,
+) -> Plan:
     """The best plan, or the conflict that rules every plan out.
 
     Args:
         request: what is asked.
         solver: `auto` searches up to 15 sites itself and asks HiGHS beyond; both give the same plan.
         seconds: how long HiGHS may take for one answer; when it is over the best plan found is `feasible`.
+        clock: in seconds; by it the search for a conflict smaller than an irreducible one of a large request is cut short.
 
     Raises:
         MissingExtra: HiGHS is needed and not installed.
@@ -129,7 +140,7 @@ def make_plan(request: Request, solver: Solver = Solver.AUTO, seconds: float = f
         return _planned(reader, solved.chosen, solved, used)
     if not solved.proven:
         raise SolverStopped("time ran out before any plan was found", "Allow more with --time-limit")
-    return _impossible(reader, used, seconds)
+    return _impossible(reader, used, seconds, clock)
 
 
 def chosen_solver(problem: Problem, solver: Solver) -> Solver:
@@ -204,8 +215,8 @@ def _planned(reader: Reader, chosen: int, solved: highs.Solved, used: Solver) ->
     )
 
 
-def _impossible(reader: Reader, used: Solver, seconds: float) -> Plan:
-    conflict, smallest = _conflict(reader, used, seconds)
+def _impossible(reader: Reader, used: Solver, seconds: float, clock: Callable[[], float]) -> Plan:
+    conflict, smallest = _conflict(reader, used, seconds, clock)
     if not conflict:
         raise LookupError("every requirement can hold, yet no plan was found: a solver was wrong")
     return Plan(
@@ -218,7 +229,9 @@ def _impossible(reader: Reader, used: Solver, seconds: float) -> Plan:
     )
 
 
-def _conflict(reader: Reader, used: Solver, seconds: float) -> tuple[tuple[Requirement, ...], bool]:
+def _conflict(
+    reader: Reader, used: Solver, seconds: float, clock: Callable[[], float]
+) -> tuple[tuple[Requirement, ...], bool]:
     """A conflict, and whether none is smaller."""
     if used is Solver.SEARCH:
         corrections = Tried(reader) if reader.request.service else Enumerated(reader)
@@ -229,13 +242,13 @@ def _conflict(reader: Reader, used: Solver, seconds: float) -> tuple[tuple[Requi
     if alone is not None:
         return (alone,), True
     found = irreducible_conflict(reader, highs.Corrections(reader, seconds).holds)
-    until = monotonic() + min(_PROOF_S, seconds)
+    until = clock() + min(_PROOF_S, seconds)
     try:
         return no_larger(
             reader,
             highs.Corrections(reader, min(_PROOF_S, seconds)).correct,
             found,
-            lambda: monotonic() < until,
+            lambda: clock() < until,
         )
     except SolverStopped:
         return found, False

@@ -12,7 +12,7 @@ from nettrace.analysis.alerts.rule import Session
 from nettrace.hub.open import open_reader, open_writer
 from nettrace.hub.place import Data
 from nettrace.hub.placements import Sources, Wanted, full_document, ground_of, history
-from nettrace.hub.trading_hours import longest_quiet, quiet_words, trading_session
+from nettrace.hub.trading_hours import longest_quiet, quiet_words, sessions, trading_session
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Grade, Method, Outcome, Ping, Sample, SampleState
 from nettrace.model.target import Endpoint, Role, RoundMethod, Target
@@ -42,7 +42,17 @@ def reader(tmp_path: Path) -> Iterator[StoreReader]:
     tokyo = trading_session("tse", built_in())
     assert tokyo is not None
     store = open_writer(Data(tmp_path / "hub"))
-    store.put_targets((Target(host=HOST, name=HOST, category="x", endpoints=(Endpoint(name="site", host=HOST, role=Role.WEB),)),), MONDAY)
+    store.put_targets(
+        (
+            Target(
+                host=HOST,
+                name=HOST,
+                category="x",
+                endpoints=(Endpoint(name="site", host=HOST, role=Role.WEB),),
+            ),
+        ),
+        MONDAY,
+    )
     enrol(store, "lon", "London, GB", MONDAY + 48 * HOUR)
     entries = tuple(_record(seq, MONDAY + seq * HOUR // 6, tokyo) for seq in range(1, 288))
     store.accept(Report(node="node-lon", epoch="e1", first_seq=1, entries=entries, sent_at=MONDAY + 48 * HOUR, version="1"), MONDAY + 48 * HOUR)  # fmt: skip
@@ -105,3 +115,14 @@ def test_the_quiet_stretch_is_outside_every_session() -> None:
     )
     assert longest_quiet([whole], MONDAY) is None
     assert quiet_words(["kraken-spot"], built_in(), MONDAY) is None
+
+
+def test_a_result_is_in_session_by_its_own_time() -> None:
+    trades = sessions(built_in())
+    tokyo = trades("tse")
+    assert tokyo is not None
+    assert tokyo.is_open("2026-06-08T01:00:30.123456789Z")  # Monday 10:00 in Tokyo
+    assert not tokyo.is_open("2026-06-08T09:00:00Z")
+    assert not tokyo.is_open("2026-06-07T01:00:00Z")  # Sunday
+    assert trades("kraken-spot") is None
+    assert trades("nobody-knows") is None

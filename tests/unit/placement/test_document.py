@@ -4,6 +4,7 @@ import re
 from datetime import date
 from typing import Any
 
+from msgspec import structs
 from tests.property.test_plan import request_of
 from tests.unit.placement.test_plan import raw
 
@@ -19,8 +20,8 @@ from nettrace.placement.document.sections.map import topology
 from nettrace.placement.document.sections.risk import losses
 from nettrace.placement.document.sections.trial import threshold_ms
 from nettrace.placement.document.sections.worth import saved_ms, scenario_row
-from nettrace.placement.document.seen import Result, gathered, with_measured
-from nettrace.placement.document.shape import Drawing
+from nettrace.placement.document.seen import Result, Sessions, gathered, with_measured
+from nettrace.placement.document.shape import Drawing, Table
 from nettrace.placement.plan import make_plan
 from nettrace.placement.registry.load import built_in
 
@@ -105,6 +106,60 @@ def test_lost_probes_are_no_latency() -> None:
     )
     assert seen is not None
     assert (seen.n, seen.lost, seen.p50_ms, seen.low_ms, seen.high_ms) == (6, 2, 2.1, 2.0, 2.3)
+
+
+def test_results_with_a_time_count_while_the_venue_is_open() -> None:
+    def at_hour(hour: int, rtt_ms: float, probes: int) -> Result:
+        return Result("nrt", {**ping("tse.example", [rtt_ms] * probes), "at": f"2026-11-20T{hour:02}:00:00Z"})
+
+    def trades(venue: str) -> Sessions | None:
+        return Sessions("XTKS", lambda at: at[11:13] < "06") if venue == "tse" else None
+
+    whole = gathered([at_hour(1, 3.0, 6), at_hour(9, 2.0, 12)], request_of(raw()), BRIEF, trades)
+    seen = whole.pairs["tse", "tokyo"]
+    assert (seen.hours, seen.n, seen.p50_ms, seen.closed_p50_ms, whole.unsplit) == ("XTKS", 6, 3.0, 2.0, {})
+    few = gathered([at_hour(1, 3.0, 5), at_hour(9, 2.0, 12)], request_of(raw()), BRIEF, trades)
+    seen = few.pairs["tse", "tokyo"]
+    assert (seen.hours, seen.n, seen.p50_ms, seen.closed_p50_ms) == (None, 17, 2.0, None)
+    assert few.unsplit == {("tse", "tokyo"): "5 of 17 answers came while XTKS was open, 6 are needed"}
+    ground = structs.replace(ground_of(raw(), (("nrt", ping("tse.example", [2.0] * 6)),)), measured=few)
+    assert "all hours count, because 5 of 17 answers came while XTKS was open" in markdown(composed(ground))
+    every = VenueNote(name="tse", host="tse.example", hours="all")
+    said = gathered([at_hour(1, 3.0, 6)], request_of(raw()), Brief(venue=(every,), site=BRIEF.site), trades)
+    assert (said.pairs["tse", "tokyo"].hours, said.unsplit) == (None, {})
+
+
+def test_another_zone_that_costs_no_more_is_free_where_both_were_measured() -> None:
+    request = raw()
+    zone = {"name": "singapore-b", "provider": "b", "country": "SG", "usd_month": 40.0, "move_hours": 2}
+    request["site"] = [*request["site"], zone]
+    rows = (("sin", ping("tse.example", [70.0] * 6)), ("singapore-b", ping("tse.example", [69.5] * 6)))
+    (found,) = options(ground_of(request, rows))
+    assert (found["saves_ms"], found["usd_month"]) == (0.5, 2.5)
+    assert found["what"].startswith(
+        "rent at singapore-b instead of singapore (same provider, no dearer); moving takes 2 hours"
+    )
+    zone["usd_month"] = 41.0
+    assert options(ground_of(request, rows)) == []
+
+
+def test_before_and_after_says_what_moving_takes() -> None:
+    request = raw()
+    request["limits"] = {**request.get("limits", {}), "usd_per_hour": 50.0}
+    for site in request["site"]:
+        site |= {"move_hours": 4, "move_usd": 30.0, "in_use": site["name"] == "singapore"}
+    ground = ground_of(request)
+    section = next(each for each in composed(ground).sections if each.id == "before-after")
+    shown = section.blocks[0]
+    assert isinstance(shown, Table)
+    moved = {move.site for move in ground.plan.moves if not move.gives_up}
+    assert moved
+    assert {(row["site"] in moved, row["move_hours"], row["move_usd"]) for row in shown.rows} <= {
+        (True, 4, 230.0),
+        (False, None, None),
+    }
+    total = len(ground.plan.moves)
+    assert f"Moving: {4 * total} hours and ${230 * total} once" in markdown(composed(ground))
 
 
 def test_a_phase_saves_what_latency_costs_less_with_it() -> None:

@@ -181,7 +181,7 @@ def _ground(text: str, facts: "Registry", own: _Sources, wanted: "Wanted") -> "G
     from nettrace.hub.placements import Sources, ground_of
 
     def measure(request: "Request", brief: "Brief") -> "Measured":
-        return _measured(request, brief, own)
+        return _measured(request, brief, own, facts)
 
     # what holds of the real internet does not of the lab's
     whose = "never" if own.lab else own.estimates
@@ -193,14 +193,15 @@ def _ground(text: str, facts: "Registry", own: _Sources, wanted: "Wanted") -> "G
     return ground
 
 
-def _measured(request: "Request", brief: "Brief", sources: _Sources) -> "Measured":
+def _measured(request: "Request", brief: "Brief", sources: _Sources, facts: "Registry") -> "Measured":
     from nettrace.cli.planning import from_lab, history, read_results
+    from nettrace.hub.trading_hours import sessions
     from nettrace.placement.document.seen import gathered
 
     found = list(read_results(sources.results, brief))
     if sources.lab is not None:
         found += from_lab(sources.lab, request, brief)
-    measured = gathered(found, request, brief)
+    measured = gathered(found, request, brief, sessions(facts))
     if sources.data is not None:
         measured.pairs.update(
             {

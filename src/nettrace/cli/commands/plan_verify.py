@@ -53,6 +53,8 @@ def command(
     Exit code 0: all kept. 6: some kept. 1: none kept. 5: nothing measured.
     """
     from nettrace.cli.planning import history, read_results
+    from nettrace.hub.facts import facts
+    from nettrace.hub.trading_hours import sessions
     from nettrace.placement.document.promise import promised, verdict_document, verified
     from nettrace.placement.document.seen import gathered
 
@@ -63,7 +65,7 @@ def command(
         )
     wanted, brief = promised(_read(plan_file))
     request = _pairs([(each.venue, each.site) for each in wanted])
-    pairs = gathered(read_results(results, brief), request, brief).pairs
+    pairs = gathered(read_results(results, brief), request, brief, sessions(facts())).pairs
     if data is not None:
         pairs = {**history(data, hours, request, brief), **pairs}
     made = [verdict_document(each) for each in verified(wanted, pairs)]

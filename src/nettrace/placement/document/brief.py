@@ -21,7 +21,7 @@ class VenueNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ws: a WebSocket of it.
         nearer: other hosts that lead to the same venue.
         today: `cold` (a new connection each time), `kept-alive` or `websocket`.
-        hours: `trading` (a hub's measurements count while the venue's calendar in the registry is open) or `all`.
+        hours: `trading` (measurements count while the venue's calendar in the registry is open) or `all`.
     """
 
     name: str

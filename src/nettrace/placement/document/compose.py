@@ -80,4 +80,8 @@ def _rests(ground: Ground) -> Section:
         lines.append(
             f"Measured between {min(each.since or '' for each in seen)} and {max(each.until or '' for each in seen)}."
         )
+    lines += [
+        f"{ground.title(venue)} from {site}: all hours count, because {why}."
+        for (venue, site), why in ground.measured.unsplit.items()
+    ]
     return Section("basis", "What this rests on", (Items(tuple(lines)),))

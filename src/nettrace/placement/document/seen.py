@@ -1,8 +1,8 @@
 """What was measured of each pair of site and venue: medians with intervals, and the stages of a request."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -12,6 +12,23 @@ from nettrace.placement.request import Evidence, Latency, Request
 
 _FEWEST = 6
 """With fewer values no two of them hold the median with 95 % confidence."""
+
+
+class Sessions(NamedTuple):
+    """When a venue trades.
+
+    Attributes:
+        calendar: its name in the registry.
+        is_open: whether it trades at an instant (RFC 3339).
+    """
+
+    calendar: str
+    is_open: Callable[[str], bool]
+
+
+def always(_venue: str) -> Sessions | None:
+    """No venue ever closes."""
+    return None
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -82,11 +99,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         hosts: medians of other hosts of a venue, by (venue, site, host).
+        unsplit: why all hours count of a pair whose venue closes, in words.
     """
 
     pairs: dict[tuple[str, str], Seen] = {}
     stages: dict[tuple[str, str], Stages] = {}
     hosts: dict[tuple[str, str, str], Seen] = {}
+    unsplit: dict[tuple[str, str], str] = {}
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -117,9 +136,15 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     return ordered[low - 1], ordered[count - low]
 
 
-def gathered(results: Iterable[Result], request: Request, brief: Brief) -> Measured:
+def gathered(
+    results: Iterable[Result],
+    request: Request,
+    brief: Brief,
+    sessions: Callable[[str], Sessions | None] = always,
+) -> Measured:
     """What results say about the request's pairs; those of other vantages and hosts are left aside.
 
+    Of a venue that closes (`sessions`) the answers while it is open count, where there are six or more; else all do.
     Read are `nettrace.ping/1`, `nettrace.http/1`, `nettrace.ws/1` and, where no packets may be sent, `nettrace.lab_truth/1`.
     """
     sites = {brief.of_site(site.name).vantage or site.name: site.name for site in request.site}
@@ -128,11 +153,12 @@ def gathered(results: Iterable[Result], request: Request, brief: Brief) -> Measu
         site, host = sites.get(result.vantage), _host(result.document)
         if site is not None and host is not None:
             heard.setdefault((site, host), []).append(result.document)
-    made = Measured(pairs={}, stages={}, hosts={})
+    made = Measured(pairs={}, stages={}, hosts={}, unsplit={})
     for venue in request.venue:
         note = brief.of_venue(venue.name)
+        trades = sessions(venue.name) if note.hours == "trading" else None
         for site in request.site:
-            _add(made, note, site.name, heard)
+            _add(made, note, site.name, heard, trades)
     return made
 
 
@@ -161,7 +187,11 @@ def set_aside(request: Request) -> tuple[Request, tuple[str, ...]]:
 
 
 def _add(
-    made: Measured, note: VenueNote, site: str, heard: Mapping[tuple[str, str], list[Mapping[str, Any]]]
+    made: Measured,
+    note: VenueNote,
+    site: str,
+    heard: Mapping[tuple[str, str], list[Mapping[str, Any]]],
+    trades: Sessions | None,
 ) -> None:
     asked = host_of_url(note.url)
     stages = _stages(
@@ -170,7 +200,10 @@ def _add(
     if stages is not None:
         made.stages[note.name, site] = stages
     own = asked if note.by == "request" else note.host
-    seen = _seen(note.name, site, own, note.by, heard.get((site, own or ""), []))
+    found = heard.get((site, own or ""), [])
+    seen = _seen(note.name, site, own, note.by, found)
+    if seen is not None and trades is not None and not seen.true:
+        seen = _at_hours(made, seen, found, trades)
     if seen is not None:
         made.pairs[note.name, site] = seen
     for host in (own, *note.nearer):
@@ -199,6 +232,22 @@ def _seen(
         mad_ms=round(median(abs(each - middle) for each in values), 3),
         low_ms=round(interval[0], 3) if interval else None, high_ms=round(interval[1], 3) if interval else None,
         since=times[0] if times else None, until=times[-1] if times else None, true=truth is not None,
+    )  # fmt: skip
+
+
+def _at_hours(made: Measured, seen: Seen, found: Sequence[Mapping[str, Any]], trades: Sessions) -> Seen:
+    """The same of the answers while the venue trades; all of them, and why, where those are too few."""
+    inside = [each for each in found if each.get("at") and trades.is_open(each["at"])]
+    outside = [each for each in found if each.get("at") and each not in inside]
+    own = _seen(seen.venue, seen.site, seen.host, seen.by, inside)
+    if own is None or own.n < _FEWEST:
+        few = f"{own.n if own else 0} of {seen.n} answers came while {trades.calendar} was open"
+        made.unsplit[seen.venue, seen.site] = f"{few}, {_FEWEST} are needed"
+        return seen
+    closed = _seen(seen.venue, seen.site, seen.host, seen.by, outside)
+    return replace(
+        own, hours=trades.calendar, closed_p50_ms=closed.p50_ms if closed else None,
+        closed_p95_ms=closed.p95_ms if closed else None,
     )  # fmt: skip
 
 

@@ -153,8 +153,10 @@ def costs(ground: Ground) -> Section:
 def before_after(ground: Ground) -> Section:
     """Each venue from today's site and from the plan's, with the interval of the difference."""
     now = ground.brief.now
+    moved = {move.site: move for move in ground.plan.moves if not move.gives_up}
     rows: list[dict[str, Any]] = []
     for each in ground.plan.assignments:
+        move = moved.get(each.site)
         old, new = ground.row(each.venue, now) if now else None, ground.row(each.venue, each.site)
         if now and ground.refuses(each.venue, now):
             old = None
@@ -163,13 +165,14 @@ def before_after(ground: Ground) -> Section:
                 "venue": ground.title(each.venue), "before": triple(old), "site": each.site, "after": triple(new),
                 "saved": _saved(triple(old), triple(new)), "by": ground.brief.of_venue(each.venue).by,
                 "evidence": basis(new), "n": seen.n if (seen := ground.seen(each.venue, each.site)) else None,
+                "move_hours": move.hours if move else None, "move_usd": move.usd_once if move else None,
             }
         )  # fmt: skip
     rows += [{"venue": ground.title(name), "site": "unknown", "evidence": "unknown"} for name in ground.aside]
     columns = [
         ("venue", "venue"), ("before", f"from {now}" if now else "before", Kind.MEDIAN), ("site", "served by"),
         ("after", "then", Kind.MEDIAN), ("saved", "saved", Kind.MEDIAN), ("by", "what is timed"), ("evidence", "evidence"),
-        ("n", "n", Kind.COUNT),
+        ("n", "n", Kind.COUNT), ("move_hours", "moving, hours once", Kind.COUNT), ("move_usd", "moving, once", Kind.USD),
     ]  # fmt: skip
     note = Words(
         "Medians in ms, in brackets the 95 % interval of the median over the answers that were counted; the interval of a "
@@ -177,7 +180,23 @@ def before_after(ground: Ground) -> Section:
         "hours bring. 'rtt' is one round trip to the host; 'request' is the first byte on an open connection, which goes through a "
         "content network's edge to the engine behind it."
     )
-    return Section("before-after", "Latency before and after", (table(columns, rows), note))
+    return Section(
+        "before-after", "Latency before and after", (table(columns, rows), note, Words(_moving(ground)))
+    )
+
+
+def _moving(ground: Ground) -> str:
+    """What moving costs over all sites, in words."""
+    moves = ground.plan.moves
+    if not moves:
+        return "Moving: the request names no effort (move_hours, move_usd of a site) for what the plan sets up or gives up; it counts as nothing."
+    hours, usd = sum(move.hours for move in moves), sum(move.usd_once for move in moves)
+    left = [move.site for move in moves if move.gives_up]
+    given = f", giving up {', '.join(left)} included" if left else ""
+    return (
+        f"Moving: {hours:g} hours and {money(usd)} once{given}; the dollars count the hours. A site is set up once for all the "
+        "venues it serves: its effort stands beside each of them and is paid once."
+    )
 
 
 def _saved(old: list[float | None] | None, new: list[float | None] | None) -> list[float | None] | None:
