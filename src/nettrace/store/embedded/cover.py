@@ -23,6 +23,9 @@ from nettrace.store.embedded.tally import Tally
 CLOSE_HOURS = 4
 """Between hours no further apart the rounds are read at once."""
 
+LONG_NS = 400 * NS_PER_DAY
+"""Of a longer window it is asked first in which part of it there can be anything: people ask for "ever"."""
+
 FINER = {DAY_S: HOUR_S, HOUR_S: QUARTER_S, QUARTER_S: 0}
 
 
@@ -38,18 +41,27 @@ class Cover:
         self._raw = Raw(connection, segments)
         self._bucket_s = bucket_s
         self._dirty: dict[int, set[int]] = {}
+        self._bounds: tuple[Instant, Instant] | None = None
         self._parts: list[Tally] = []
 
     def counts(self, series: Sequence[int], start: Instant, end: Instant, coarsest_s: int) -> Tally:
         """Buckets that together hold each round of [start, end) once; `coarsest_s` is the widest rollup to use."""
-        start, end = self._within(series, start, end)
+        self._bounds = None
+        if end - start > LONG_NS:
+            start, end = self._within(series, start, end)
         self._parts = []
         self._dirty = self._find_dirty(series, start, end)
         self._gather(list(series), start, end, coarsest_s)
         return tally.joined(self._parts)
 
     def _within(self, series: Sequence[int], start: Instant, end: Instant) -> tuple[Instant, Instant]:
-        """The part of a window in which there can be anything: people ask for "ever"."""
+        """The part of a window in which there can be anything."""
+        if self._bounds is None:
+            self._bounds = self._stored(series)
+        return max(start, self._bounds[0]), min(end, self._bounds[1])
+
+    def _stored(self, series: Sequence[int]) -> tuple[Instant, Instant]:
+        """The first day of which there may be anything, and behind the last thing there is."""
         wanted = msgspec.json.encode(list(series)).decode()
         bounds = list(
             self._connection.execute(
@@ -64,19 +76,16 @@ class Cover:
             )
         )
         low, high = bounds[0]
-        if low is None:
-            return start, start
-        return max(start, int(low) // NS_PER_DAY * NS_PER_DAY), min(end, int(high) + 1)
+        return (0, 0) if low is None else (int(low) // NS_PER_DAY * NS_PER_DAY, int(high) + 1)
 
     def _find_dirty(self, series: Sequence[int], start: Instant, end: Instant) -> dict[int, set[int]]:
         wanted = set(series)
-        floor = (
-            floor_s(self._connection, RAW_S) // HOUR_S
-        )  # of older hours rollups know more than the rounds that are left
         found: dict[int, set[int]] = defaultdict(set)
         for hour, number in self._connection.execute(
-            "SELECT hour, series FROM dirty WHERE hour >= ? AND hour <= ?",
-            (max(start // NS_PER_HOUR, floor), max(start, end - 1) // NS_PER_HOUR),
+            "SELECT hour, series FROM dirty WHERE hour >= max(?, "  # noqa: S608 - own words
+            # of older hours rollups know more than the rounds that are left
+            f"ifnull((SELECT value FROM meta WHERE name = 'rollup_floor_{RAW_S}'), 0) / {HOUR_S}) AND hour <= ?",
+            (start // NS_PER_HOUR, max(start, end - 1) // NS_PER_HOUR),
         ):
             if number in wanted:
                 found[int(hour)].add(int(number))
@@ -131,7 +140,8 @@ class Cover:
                 there[[place[number] for number in numbers], hour // 24 - first] = False
         self._parts.append(days.kept(there[rows, columns]))
         for some, begin, stop in _stretches(series, ~there):
-            self._gather(some, (first + begin) * NS_PER_DAY, (first + stop) * NS_PER_DAY, HOUR_S)
+            span = self._within(series, (first + begin) * NS_PER_DAY, (first + stop) * NS_PER_DAY)
+            self._gather(some, *span, HOUR_S)
 
     def _take_hours(self, series: list[int], low: Instant, high: Instant, step: int) -> None:
         """Rollups of a step, and rounds for the hours that these do not hold yet."""
