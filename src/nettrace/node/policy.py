@@ -6,6 +6,9 @@ from ipaddress import ip_address, ip_network
 from nettrace.errors import ConfigError, Forbidden
 from nettrace.model.address import Network, TargetPolicy
 
+MOST_REMEMBERED = 10_000
+"""Addresses already judged: a node asks about the same ones before every round."""
+
 
 class NodePolicy(TargetPolicy):
     """`TargetPolicy.for_others`, and the opt-outs.
@@ -17,10 +20,11 @@ class NodePolicy(TargetPolicy):
     ('among those who asked not to be measured', None)
     """
 
-    __slots__ = ("_names", "_networks")
+    __slots__ = ("_known", "_names", "_networks")
 
     _names: frozenset[str]
     _networks: tuple[Network, ...]
+    _known: dict[str, str | None]
 
     @classmethod
     def of(cls, *, open_networks: Iterable[str] = (), opted_out: Iterable[str] = ()) -> "NodePolicy":
@@ -45,11 +49,19 @@ class NodePolicy(TargetPolicy):
                 networks.append(ip_network(text))
             except ValueError:
                 names.add(text.lower().rstrip("."))
-        policy._names, policy._networks = frozenset(names), tuple(networks)
+        policy._names, policy._networks, policy._known = frozenset(names), tuple(networks), {}
         return policy
 
     def refuses(self, address: str) -> str | None:
         """Why this address may not be measured, in words; None when it may."""
+        known = self._known
+        if address not in known:
+            if len(known) >= MOST_REMEMBERED:
+                known.clear()
+            known[address] = self._judged(address)
+        return known[address]
+
+    def _judged(self, address: str) -> str | None:
         why = super().refuses(address)
         if why is not None:
             return why

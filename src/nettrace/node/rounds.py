@@ -149,10 +149,7 @@ class Rounds:
         self._region = region
         self._streams = asyncio.Semaphore(STREAMS_AT_ONCE)
         self._lengths: dict[tuple[str, str], int] = {}
-
-    async def make(self, job: Job, partial: Callable[[Done], None]) -> Done:
-        """The round's result, whatever happens to it; on being cancelled `partial` gets what is known so far."""
-        work = {
+        self._work = {
             RoundMethod.ICMP: self._ping,
             RoundMethod.UDP: self._ping,
             RoundMethod.TCP: self._connect,
@@ -161,7 +158,11 @@ class Rounds:
             RoundMethod.DNS: self._dns,
             RoundMethod.TRACE: self._trace,
             RoundMethod.STAMP: self._stamp,
-        }[job.method]
+        }
+
+    async def make(self, job: Job, partial: Callable[[Done], None]) -> Done:
+        """The round's result, whatever happens to it; on being cancelled `partial` gets what is known so far."""
+        work = self._work[job.method]
 
         def known(done: Done) -> None:
             partial(self._named(done))

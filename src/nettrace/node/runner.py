@@ -25,6 +25,9 @@ SIDE_BY_SIDE = 4
 LOOK_S = 0.5
 """How often the clock is looked at although nothing is due: it may have been set."""
 
+HANDFUL_S = 0.02
+"""Rounds that fall due within this of a look begin together at the next one: a look for each costs more than it."""
+
 STATE_MISSED_S = 10.0
 WORK_REMEMBERED = 1000
 
@@ -160,7 +163,7 @@ class Runner:
             upcoming = self._schedule.next_at()
             wait_s = LOOK_S if upcoming is None else (upcoming - time.time_ns()) / NS_PER_S
             try:
-                async with asyncio.timeout(min(LOOK_S, max(0.0, wait_s))):
+                async with asyncio.timeout(min(LOOK_S, max(HANDFUL_S, wait_s))):
                     await self._changed.wait()
             except TimeoutError:
                 continue

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from nettrace.measure.probing.engine import FEW_RUNS
+from nettrace.measure.tracing.ping import PingOptions, PingRound
 from nettrace.model.measurement import Method, Outcome, Ping, Reason
 from nettrace.model.target import Endpoint, Role, RoundMethod, Series
 from nettrace.node.driver import Driver
@@ -140,3 +142,39 @@ async def test_rounds_that_pile_up_are_not_made_and_an_end_hands_out_what_there_
     ] * 4
     assert {entry.measurement.outcome for entry in records} == {Outcome.NOT_MEASURED}
     assert len({entry.due for entry in records}) == SIDE_BY_SIDE + 2
+
+
+async def test_many_rounds_go_with_one_tick_few_at_once(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of the engine for every round that begins would cost a node ten times its packets."""
+    steps = 0
+    real = driver.engine.step
+
+    def counted() -> int:
+        nonlocal steps
+        steps += 1
+        return real()
+
+    monkeypatch.setattr(driver.engine, "step", counted)
+    machines = [PingRound("t", "127.0.0.1", PingOptions(count=1)) for _ in range(3 * FEW_RUNS)]
+    waiting = [asyncio.create_task(driver.measure(machine)) for machine in machines[: 2 * FEW_RUNS]]
+    for _ in range(2):
+        await asyncio.sleep(0)
+    before = steps
+    for machine in machines[2 * FEW_RUNS :]:
+        waiting.append(asyncio.create_task(driver.measure(machine)))
+        for _ in range(2):
+            await asyncio.sleep(0)
+    assert steps - before < FEW_RUNS // 2  # they wait for the tick that is set already
+    await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    assert all(machine.done for machine in machines)
+
+
+def test_an_address_is_judged_once_by_a_policy() -> None:
+    policy = NodePolicy.of(open_networks=["10.1.0.0/16"], opted_out=["10.1.2.0/24"])
+    for _ in range(2):
+        assert policy.refuses("10.1.3.3") is None
+        assert policy.refuses("10.1.2.3") == "among those who asked not to be measured"
+        assert policy.refuses("10.9.0.1") is not None
+    assert NodePolicy.of().refuses("10.1.3.3") is not None  # another assignment judges for itself

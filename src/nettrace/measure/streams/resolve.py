@@ -119,7 +119,7 @@ class AddressBook:
         return tuple(self._changes.get(host, ()))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def literal(host: str) -> str | None:
     """The address when `host` is one (brackets allowed around IPv6), else None.
 

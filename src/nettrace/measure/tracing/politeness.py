@@ -1,6 +1,5 @@
 """Who may be sent a packet now: budgets for the node, a target, its network and the router that will answer."""
 
-from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 import msgspec
@@ -84,7 +83,7 @@ class Politeness:
 
     def allow(self, now: Instant, target: str, router: str | None = None) -> bool:
         """Spend one packet to `target`, expected to be answered by `router` (None: unknown, or the target)."""
-        buckets = tuple(self._buckets(target, router))
+        buckets = self._buckets(target, router)
         for bucket in buckets:
             if bucket.next_at(now) > now:
                 return False
@@ -96,18 +95,22 @@ class Politeness:
 
     def next_at(self, now: Instant, target: str, router: str | None = None) -> Instant:
         """The earliest instant from `now` on at which `allow` would say yes if nothing else is sent."""
-        return max(bucket.next_at(now) for bucket in self._buckets(target, router))
+        at = now
+        for bucket in self._buckets(target, router):
+            at = bucket.next_at(at)
+        return at
 
     def __len__(self) -> int:
         """How many buckets are remembered."""
         return len(self._targets) + len(self._networks) + len(self._routers)
 
-    def _buckets(self, target: str, router: str | None) -> Iterator[TokenBucket]:
-        yield self._node
-        yield _bucket(self._targets, target, self.limits.target)
-        yield _bucket(self._networks, network_of(target), self.limits.network)
-        if router is not None and router != target:
-            yield _bucket(self._routers, router, self.limits.router)
+    def _buckets(self, target: str, router: str | None) -> tuple[TokenBucket, ...]:
+        limits = self.limits
+        narrow = _bucket(self._targets, target, limits.target)
+        wide = _bucket(self._networks, network_of(target), limits.network)
+        if router is None or router == target:
+            return self._node, narrow, wide
+        return self._node, narrow, wide, _bucket(self._routers, router, limits.router)
 
     def _forget(self, now: Instant) -> None:
         for known in (self._targets, self._networks, self._routers):
