@@ -11,6 +11,7 @@ from tests.faults.node_world import Double, Node, check_ledger, wait_for
 
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.target import Endpoint, Role, RoundMethod
+from nettrace.node.uplink import HEARTBEAT_S
 from nettrace.wire.frames import Assignment, Cadence, Task, Work
 
 OPEN = ("127.0.0.0/8",)
@@ -95,6 +96,20 @@ def test_it_measures_what_is_assigned_and_nothing_it_must_not(double: Double, no
     assert last["methods"]["tcp"] == "connect"
     assert abs(last["clock"]["offset_ns"]) <= last["clock"]["error_ns"] + 1_000_000
     assert "this host permits" in node.words()
+
+
+def test_a_question_for_work_that_ends_without_any_is_a_reason_to_report(double: Double, node: Node) -> None:
+    double.start()
+    node.start()
+    wait_for(lambda: [each for each in double.reports() if each["assignment"] == 1])
+    double.assign(Assignment(version=2, tasks=()))
+    fresh = double.folder / "work.new"
+    fresh.write_bytes(msgspec.msgpack.encode(()))
+    before = len(double.reports())
+    fresh.replace(double.folder / "work.msgpack")
+    wait_for(lambda: [each for each in double.reports() if each["assignment"] == 2])
+    sent = [each["sent_at"] for each in double.reports()[before - 1 :]]
+    assert min(b - a for a, b in pairwise(sent)) < HEARTBEAT_S * NS_PER_S, "no heartbeat was waited for"
 
 
 def test_work_is_done_at_once_and_once(double: Double, node: Node) -> None:

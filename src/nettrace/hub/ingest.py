@@ -94,6 +94,7 @@ class NodeDoors:
         self._reader: StoreReader | None = None
         self._register = Register()
         self._assignments: dict[str, Assignment] = {}
+        self._renewed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
         self._hurried = 0.0
@@ -161,21 +162,39 @@ class NodeDoors:
     ) -> tuple[Work, ...]:
         """On-demand rounds for the node that asks, waited for as long as it says and until it has gone.
 
+        Nothing, at once, when it is to measure something else: it reports then, and the answer has its new assignment.
+
         Raises:
             Unauthenticated, NotAllowed: not a node of ours.
         """
         row = await self._sender(request, headers, b"")
-        if row.vantage.state is not VantageState.ACTIVE:
-            return ()
         wait_s = min(max(wait_s, 0.0), MOST_WAIT_S)
-        claim = asyncio.create_task(self._link.call(HubWriter.claim, row.vantage.code, wait_s))
-        enough = asyncio.create_task(self._enough(gone))
+        otherwise = asyncio.create_task(self._otherwise(row.vantage.node))
+        waits = [otherwise, asyncio.create_task(self._enough(gone))]
+        claim = None
+        if row.vantage.state is VantageState.ACTIVE:
+            claim = asyncio.create_task(self._link.call(HubWriter.claim, row.vantage.code, wait_s))
         try:
-            await asyncio.wait([claim, enough], return_when=asyncio.FIRST_COMPLETED)
-            return await claim if claim.done() else ()
+            every = waits if claim is None else [claim, *waits]
+            limit_s = wait_s if claim is None else None
+            await asyncio.wait(every, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            return await claim if claim is not None and claim.done() else ()
         finally:
-            claim.cancel()
-            enough.cancel()
+            for each in (claim, *waits):
+                if each is not None:
+                    each.cancel()
+
+    async def _otherwise(self, node: str) -> None:
+        """Returns when a node is to measure something else than now."""
+        before = self._assignment(node).version
+        while True:
+            await self._renewed.wait()
+            with contextlib.suppress(
+                Unauthenticated
+            ):  # it is gone: whoever waits for it is told so next time
+                if self._assignment(node).version == before:
+                    continue
+            return
 
     async def _enough(self, gone: Callable[[], Awaitable[None]]) -> None:
         """Returns when it makes no sense to wait on: the node has gone, or this hub is ending."""
@@ -235,6 +254,8 @@ class NodeDoors:
         found = await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
         if found is not None:
             self._register, self._assignments = found, {}
+            self._renewed.set()
+            self._renewed = asyncio.Event()
 
     def _read(self) -> Register | None:
         if self._reader is None:

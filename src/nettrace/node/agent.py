@@ -304,6 +304,8 @@ class _Node:
         self.say(f"assignment {assignment.version}: {what}")
 
     def _make(self, work: tuple[Work, ...]) -> None:
+        if not work and self._uplink is not None:
+            self._uplink.hurry()
         for each in work:
             if self._runner is not None:
                 self._runner.request(each, self._hub_ahead_ns())

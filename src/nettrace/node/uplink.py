@@ -55,7 +55,7 @@ class Agent(Protocol):
         ...
 
     def asked(self, work: tuple[Work, ...]) -> None:
-        """Somebody wants rounds now."""
+        """Somebody wants rounds now; without any, the hub may want something else measured, and a report asks for it."""
         ...
 
     def dismissed(self, error: NetTraceError) -> None:
@@ -326,9 +326,7 @@ class Errands:
             return max(self._pauses.next_s(), min(answer.seconds("Retry-After") or 0.0, LONGEST_PAUSE_S))
         self._pauses.ended()
         if answer.status == 200 and answer.body:
-            work = msgspec.msgpack.decode(answer.body, type=tuple[Work, ...])
-            if work:
-                self._agent.asked(work)
+            self._agent.asked(msgspec.msgpack.decode(answer.body, type=tuple[Work, ...]))
         return 0.0
 
 

@@ -224,6 +224,29 @@ async def test_a_node_that_hangs_up_is_waited_for_no_longer(doors):
         assert await doors.work(WORK, headers(request=WORK), 25.0, hang_up) == ()
 
 
+async def test_who_is_to_measure_something_else_is_let_go_at_once_to_hear_of_it(doors, store, link):
+    await link.call(HubWriter.set_state, "node_sfo", VantageState.DRAINED, NOW)
+    await answered_when(doors, lambda given: len(given.peers) == 1)
+    signed_by = {each: headers(each, request=WORK, key=store.node_rows[each].key) for each in store.node_rows}
+    waiting = {
+        each: asyncio.create_task(doors.work(WORK, told, 25.0, for_ever)) for each, told in signed_by.items()
+    }
+    await asyncio.sleep(0)
+    row = store.node_rows["node_lon"]
+    heir = msgspec.structs.replace(row.vantage, reflector="192.0.2.1:862")
+    store.node_rows["node_lon"] = msgspec.structs.replace(row, vantage=heir)
+    store.version += 1  # as the store does when a report names a reflector
+    async with asyncio.timeout(5):
+        assert await waiting["node_nyc"] == ()
+    ack = await send(doors, report("node_nyc"))
+    assert [task.target for task in ack.assignment.tasks] == ["lon.mesh"]
+    assert not waiting["node_lon"].done() and not waiting["node_sfo"].done(), "nothing changes for these"
+    await link.call(HubWriter.set_state, "node_sfo", VantageState.ACTIVE, NOW)
+    async with asyncio.timeout(5):
+        assert await waiting["node_sfo"] == (), "it is drained no more"
+        assert await waiting["node_lon"] == (), "it has a peer more"
+
+
 async def test_work_reaches_only_the_vantage_it_is_for(doors, link):
     from tests.unit.hub.test_work import request as asked
 

@@ -224,7 +224,12 @@ async def test_the_fleet_tells_how_its_machines_are_and_what_waits_on_page_and_c
     pages.hub.clock = NOW + 60 * NS_PER_S
     await pages.hub.service.refresh()
     text = unescape(re.sub(r"<[^>]+>", " ", await pages.page("/fleet")))
-    for words in ("CPU 12 %", "memory 25 %", "pg-sin lags 1.25 s", "7 entries, the oldest of"):
+    for words in (
+        "CPU 12 %",
+        "memory 25 %",
+        "pg-sin lags 1.25 s",
+        "7 entries, the oldest for 90 s when last heard",
+    ):
         assert words in text
     assert "disk" not in text, "what was not measured is not shown"
     rows = {row["region"]: row for row in (await pages.hub.json("/api/v1/fleet"))["data"]}
