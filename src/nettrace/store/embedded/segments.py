@@ -248,7 +248,7 @@ def read_segment(
         wanted = sorted(
             {group for a, b in zip(low.tolist(), high.tolist(), strict=True) for group in range(a, b)}
         )
-        with pq.ParquetFile(path, metadata=footer.metadata, memory_map=True) as file:
+        with pq.ParquetFile(path, metadata=footer.metadata, memory_map=True, pre_buffer=False) as file:
             said = _said(footer, wanted)
             read = [name for name in names or COLUMNS.names if name not in said]
             table = file.read_row_groups(wanted, columns=read, use_threads=len(wanted) > MANY_GROUPS)
@@ -296,10 +296,11 @@ def _with_all(table: Table, names: Sequence[str] | None, said: Mapping[str, Any]
     wanted = COLUMNS.names if names is None else names
     if len(table.column_names) == len(wanted):
         return table
-    for name in wanted:
-        if name not in table.column_names:
-            table = table.append_column(name, _one_thing(said.get(name), name, table.num_rows))
-    return table.select(wanted)
+    there = dict(zip(table.column_names, table.columns, strict=True))
+    arrays = [
+        there[name] if name in there else _one_thing(said.get(name), name, table.num_rows) for name in wanted
+    ]
+    return pa.Table.from_arrays(arrays, names=list(wanted))
 
 
 def _one_thing(value: Any, name: str, rows: int) -> Array:
