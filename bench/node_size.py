@@ -119,18 +119,7 @@ def measure(python: Path, folder: Path, seconds: int) -> dict[str, float]:
         data = Data(folder / "hub")
         bind, token = f"127.0.0.1:{_free()}", furnish(data, port)
         (folder / "token").write_text(token)
-        hub = [
-            sys.executable,
-            "-m",
-            "nettrace",
-            "up",
-            "--no-node",
-            "--workers",
-            "1",
-            "--bind",
-            bind,
-            "--data",
-        ]
+        hub = [sys.executable, *"-m nettrace up --no-node --workers 1 --bind".split(), bind, "--data"]
         node = [str(python), "-m", "nettrace", "node", "--hub", f"http://{bind}", "--region", "bench"]
         node += ["--token-file", str(folder / "token"), "--data", str(folder / "node")]
         with started([*hub, str(data.folder)], folder / "hub.log"):

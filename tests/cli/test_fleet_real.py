@@ -43,19 +43,8 @@ def hub(tmp_path: Path) -> Iterator[tuple[Data, str]]:
     orders = Orders(cadence=cadence(1.0), open_networks=("127.0.0.0/8",), mesh=False)
     store.put_setting(SETTING, msgspec.json.encode(orders), time.time_ns())
     store.close()
-    command = [
-        sys.executable,
-        "-m",
-        "nettrace",
-        "up",
-        "--no-node",
-        "--workers",
-        "1",
-        "--bind",
-        bind,
-        "--data",
-        str(data.folder),
-    ]
+    asked = f"-m nettrace up --no-node --workers 1 --bind {bind} --data"
+    command = [sys.executable, *asked.split(), str(data.folder)]
     log = tmp_path / "hub.log"
     with log.open("wb") as out:
         running = subprocess.Popen(command, stdout=out, stderr=out)

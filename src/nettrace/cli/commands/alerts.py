@@ -117,40 +117,26 @@ def deliveries(incident: str | None, limit: int, output: str | None, data: Path 
     emitter.close()
 
 
-@command.command("ack")
-@click.argument("id", metavar="INCIDENT_ID")
-@data_option
-def ack(id: str, data: Path | None) -> None:  # noqa: A002
-    """Say that an incident is somebody's: it is neither repeated nor escalated from now on."""
-    _order(data, "ack", id)
-    note(f"nettrace: {id} is acknowledged within a second of the hub's running")
+def _verb(name: str, of: str, meaning: str, done: str) -> click.Command:
+    """A command that orders one thing of the hub."""
+
+    @click.command(name, help=meaning)
+    @click.argument("id", metavar=of)
+    @data_option
+    def order(id: str, data: Path | None) -> None:  # noqa: A002
+        _order(data, name, id)
+        note(f"nettrace: {id} is {done} within a second of the hub's running")
+
+    return order
 
 
-@command.command("close")
-@click.argument("id", metavar="INCIDENT_ID")
-@data_option
-def close(id: str, data: Path | None) -> None:  # noqa: A002
-    """End an incident by hand; what still holds opens no other one before it was over."""
-    _order(data, "close", id)
-    note(f"nettrace: {id} is closed within a second of the hub's running")
-
-
-@command.command("replay")
-@click.argument("id", metavar="DELIVERY_ID")
-@data_option
-def replay(id: str, data: Path | None) -> None:  # noqa: A002
-    """Send a notice again, under the same id."""
-    _order(data, "replay", id)
-    note(f"nettrace: {id} is sent again within a second of the hub's running")
-
-
-@command.command("enable")
-@click.argument("channel")
-@data_option
-def enable(channel: str, data: Path | None) -> None:
-    """Ask a disabled channel again; what waited for it is sent."""
-    _order(data, "enable", channel)
-    note(f"nettrace: {channel} is asked again within a second of the hub's running")
+for _words in (
+    ("ack", "INCIDENT_ID", "Say that an incident is somebody's: it is neither repeated nor escalated from now on.", "acknowledged"),
+    ("close", "INCIDENT_ID", "End an incident by hand; what still holds opens no other one before it was over.", "closed"),
+    ("replay", "DELIVERY_ID", "Send a notice again, under the same id.", "sent again"),
+    ("enable", "CHANNEL", "Ask a disabled channel again; what waited for it is sent.", "asked again"),
+):  # fmt: skip
+    command.add_command(_verb(*_words))
 
 
 @command.command("preview")
