@@ -9,6 +9,7 @@ from tests.unit.routes.paths import EAST, START, STEP, WEST, trace
 
 from nettrace.errors import Conflict, Invalid
 from nettrace.hub.alerting import heard_facts
+from nettrace.hub.enrolment import valid_region
 from nettrace.hub.latest import Newest
 from nettrace.hub.link import HubWriter
 from nettrace.hub.mesh import mesh_of
@@ -123,6 +124,11 @@ def test_whoever_does_not_name_it_does_not_get_it(writer, reader):
     hour = range(60)
     watch = RankWatch(reader, lambda _: None)
     assert not [event for minute in hour for event in watch.look(LATER + minute * 60_000_000_000)]
+
+
+def test_no_node_can_take_a_strangers_name():
+    with pytest.raises(Invalid, match="cannot be a region's code"):
+        valid_region(CODE)
 
 
 def test_strangers_are_no_peers_of_the_mesh(writer, reader):
