@@ -9,6 +9,7 @@ import msgspec
 from nettrace.analysis.alerts.calendar import is_open
 from nettrace.analysis.alerts.rule import Session
 from nettrace.analysis.sketches.quantile import median_ranks, rank
+from nettrace.errors import Invalid
 from nettrace.hub.market_hours import session_of
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.placement.document.seen import Sessions
@@ -52,12 +53,24 @@ def sessions(facts: Registry) -> Callable[[str], Sessions | None]:
             return None
 
         def open_at(at: str) -> bool:
-            seconds = round(datetime.fromisoformat(at).timestamp())
+            seconds = int(_moment(at).timestamp())
             return is_open(session, (seconds - seconds % 60) * NS_PER_S)
 
         return Sessions(facts.venues[venue].calendar, cache(open_at))
 
     return trades
+
+
+def _moment(at: str) -> datetime:
+    try:
+        read = datetime.fromisoformat(at)
+    except (TypeError, ValueError):
+        read = None
+    if read is None or read.tzinfo is None:
+        raise Invalid(
+            f"a result's time {at!r} is no instant", "Results say it as 2026-06-08T01:00:00Z"
+        ) from None
+    return read
 
 
 def by_session(

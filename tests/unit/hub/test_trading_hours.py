@@ -9,6 +9,7 @@ from tests.browser.world import enrol
 
 from nettrace.analysis.alerts.calendar import is_open
 from nettrace.analysis.alerts.rule import Session
+from nettrace.errors import Invalid
 from nettrace.hub.open import open_reader, open_writer
 from nettrace.hub.place import Data
 from nettrace.hub.placements import Sources, Wanted, full_document, ground_of, history
@@ -126,3 +127,6 @@ def test_a_result_is_in_session_by_its_own_time() -> None:
     assert not tokyo.is_open("2026-06-07T01:00:00Z")  # Sunday
     assert trades("kraken-spot") is None
     assert trades("nobody-knows") is None
+    for no_instant in ("yesterday", "2026-06-08T01:00:00"):
+        with pytest.raises(Invalid, match="is no instant"):
+            tokyo.is_open(no_instant)
