@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 from bench import rivals
 from bench.bridge import https_server
@@ -12,6 +13,7 @@ from bench.process import run as run_program
 
 NET = Net(hops_min=8, hops_max=20, hop_us=2000.0)
 TARGETS = 1000
+SPREAD = 60
 
 
 def run(runs: int, quick: bool) -> list[Table]:
@@ -51,4 +53,35 @@ def run(runs: int, quick: bool) -> list[Table]:
                 "HTTPS": float(said["exchanges"]),
             }
             table.add("nettrace", values)
-    return [table]
+        return [table, _rounds(folder / "spread", runs, seconds)]
+
+
+def _rounds(file: Path, runs: int, seconds: int) -> Table:
+    """The same pings and traces as rounds of a node, each with its task, policy, budgets and record."""
+    table = Table(
+        f"Node: the pings and traces of {TARGETS} targets as rounds of its schedule",
+        [
+            Column("CPU", "% of a core", goal=4.0),
+            Column("pings", "a second"),
+            Column("traces", "a second"),
+            Column("not measured", "rounds", goal=0.0),
+            Column("latest start", "ms"),
+        ],
+        "four targets a /24, as its budgets allow; traces begin within 30 s of the start, so twice as often as later",
+    )
+    rivals.write_targets(file, NET.targets(SPREAD * TARGETS)[::SPREAD])
+    for _ in range(min(runs, 3)):
+        with Emulator(NET):
+            ran = run_program(
+                [sys.executable, "-m", "bench.node_rounds", str(seconds), str(file)], limit_s=60
+            )
+        if ran.code:
+            print(f"bench: node ended with {ran.code}: {ran.err.strip()[-300:]}", file=sys.stderr)
+            table.add("nettrace", {})
+            continue
+        said = json.loads(ran.out)
+        names = ("cpu_percent", "pings_per_s", "traces_per_s", "unmeasured", "latest_start_ms")
+        table.add(
+            "nettrace", {column.name: said[name] for column, name in zip(table.columns, names, strict=True)}
+        )
+    return table
