@@ -15,6 +15,8 @@ from bench.signals_data import Series, labelled, stepped
 from bench.signals_fleet import QUICK, fleet_tables
 from bench.signals_fleet import SERIES as SERIES_AT_ONCE
 from bench.signals_forecast import forecast_tables
+from bench.signals_live import SERIES as SERIES_LIVE
+from bench.signals_live import live_tables
 from bench.signals_nab import nab_tables
 from bench.signals_noise import SERIES, noise_tables, pairs_table
 from bench.signals_peers import PEERS
@@ -57,6 +59,7 @@ def run(runs: int, quick: bool) -> list[Table]:
     tables += [] if quick else nab_tables()
     tables += noise_tables(int(environ.get("NETTRACE_SERIES", "24" if quick else SERIES)))
     tables += fleet_tables(int(environ.get("NETTRACE_FLEET", QUICK if quick else SERIES_AT_ONCE)), 1)
+    tables += [] if quick else live_tables(SERIES_LIVE, [0])
     return [*tables, _cost(series, runs)]
 
 

@@ -24,7 +24,7 @@ EVERY = [
     calls.targets(), calls.target(HOST), calls.custom_targets(), calls.add_custom_target("a.example"), calls.remove_custom_target("id"), calls.vantages(), calls.vantage("nyc"), calls.latency(HOST),
     calls.history(HOST), calls.rounds(), calls.round("ms_1"), calls.raw(HOST), calls.routes(HOST),
     calls.route_changes(HOST), calls.rankings(), calls.compare([HOST, "b.example.com"]), calls.signals(),
-    calls.signal_summary(), calls.events(), calls.event("id"), calls.measurements(), calls.measurement("id"),
+    calls.signal_summary(), calls.signal_record(), calls.events(), calls.event("id"), calls.measurements(), calls.measurement("id"),
     calls.create_measurement(HOST), calls.exports(), calls.export_state("id"),
     calls.create_export(BEGIN, BEGIN + timedelta(hours=1)), calls.limits(), calls.usage(), calls.keys(),
     calls.create_key(), calls.revoke_key("id"), alerts.alert_rules(), alerts.alert_rule("n"), alerts.put_alert_rule("n"),
