@@ -98,7 +98,8 @@ def _explained(seen: Sequence[Observation], scale: Scale, trunks: Sequence[Trunk
         made = _rated(faults(seen, scale, differential=sure), sure=sure, is_loss=scale is LOSS)
         if made:
             break
-    alone = _alone(seen, trunks, made[0].fault.amount) if made and scale is DELAY_MS else None
+    one = bool(made) and scale is DELAY_MS and _may_be_one(made)
+    alone = _alone(seen, trunks, made[0].fault.amount) if one else None
     if alone is not None and (alone.sure or not _crossed_by_half(made, seen)):
         return [alone]
     if not made or any(each.sure for each in made):
@@ -109,6 +110,13 @@ def _explained(seen: Sequence[Observation], scale: Scale, trunks: Sequence[Trunk
     return [
         each._replace(fault=msgspec.structs.replace(each.fault, link=link)) for each, link in named if link
     ] or made
+
+
+def _may_be_one(found: Sequence[_Explained]) -> bool:
+    """Whether legs told apart add the same, or half of it: one link, crossed once or twice, does; chance seldom."""
+    amounts = [each.fault.amount for each in found if each.sure]
+    most = max(amounts, default=0.0)
+    return all(min(abs(each - most), abs(2 * each - most)) <= _SAME * most for each in amounts)
 
 
 def _alone(seen: Sequence[Observation], trunks: Sequence[Trunks], amount: float) -> _Explained | None:
