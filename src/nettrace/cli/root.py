@@ -1,5 +1,6 @@
 """The `nettrace` command: loads a subcommand only when it is called, and ends with the contract's exit codes."""
 
+import gc
 import os
 import signal
 import sys
@@ -95,6 +96,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command = import_module(COMMANDS[cmd_name][0]).command
+        _loaded()
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -134,6 +136,7 @@ def group(ctx: click.Context, here: str | None, output: str | None, fail_if: str
     if ctx.invoked_subcommand is None:
         from nettrace.cli.commands.snapshot import command
 
+        _loaded()
         ctx.invoke(command, here=here, output=output, fail_if=fail_if)
     elif output or fail_if:
         raise click.UsageError(f"Options of '{ctx.invoked_subcommand}' stand behind its name")
@@ -161,6 +164,13 @@ def main() -> NoReturn:
         _complain(f"{error.filename}: {error.strerror}")
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _loaded() -> None:
+    """Collect garbage again, which `nettrace.__main__` put off: modules live for ever, so no collection looks at them."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _open_streams() -> None:
