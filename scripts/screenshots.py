@@ -23,7 +23,7 @@ from nettrace.hub.place import Data  # noqa: E402
 from nettrace.web.plan import Asked, example  # noqa: E402
 
 PAGES = {
-    "overview": "/", "targets": "/targets", "target": f"/t/{world.MOVED}", "pair": f"/t/{world.MOVED}/from/lon",
+    "overview": "/", "targets": "/targets", "target": f"/t/{world.MOVED}?w=24h", "pair": f"/t/{world.MOVED}/from/lon",
     "path": f"/t/{world.MOVED}/path", "matrix": "/matrix", "change": "/matrix?diff=1&w=3h", "map": "/map",
     "leaderboard": "/leaderboard?category=Crypto+Exchanges&from=lon", "compare": f"/compare?hosts={world.MOVED},api.bellwether.example&from=lon",
     "events": "/events", "event": "/events/ev_0", "suspected": "/events/suspected", "signals": "/signals?w=7d", "path-as": f"/t/{world.MOVED}/path?group=as", "fleet": "/fleet", "status": "/status", "status-of": f"/status/{world.MOVED}",
