@@ -41,14 +41,8 @@ class _Method:
         return self._does if client is None else MethodType(self._does, client)
 
 
-class One(_Method, Generic[P, T]):
-    """One request and its answer."""
-
-    def __init__(self, described: Callable[P, Call[T]]) -> None:
-        def does(client: "Offered", *args: P.args, **named: P.kwargs) -> Any:
-            return client.run(exchange.answered(client.link, described(*args, **named)))
-
-        super().__init__(described, does)
+class _Answered(_Method, Generic[P, T]):
+    """What comes to one answer: at once of a `Client`, awaited of an `AsyncClient`."""
 
     @overload
     def __get__(self, client: None, owner: type) -> Callable[..., Any]: ...
@@ -61,6 +55,16 @@ class One(_Method, Generic[P, T]):
     def __get__(self, client: Any, owner: type) -> Any:
         """Bound, as any method is."""
         return self.bound(client)
+
+
+class One(_Answered[P, T]):
+    """One request and its answer."""
+
+    def __init__(self, described: Callable[P, Call[T]]) -> None:
+        def does(client: "Offered", *args: P.args, **named: P.kwargs) -> Any:
+            return client.run(exchange.answered(client.link, described(*args, **named)))
+
+        super().__init__(described, does)
 
 
 class Listed(_Method, Generic[P, Row]):
@@ -85,7 +89,7 @@ class Listed(_Method, Generic[P, Row]):
         return self.bound(client)
 
 
-class Job(_Method, Generic[P, T]):
+class Job(_Answered[P, T]):
     """Several requests that come to one thing."""
 
     def __init__(self, described: Callable[Concatenate[Link, P], Program[T]]) -> None:
@@ -93,18 +97,6 @@ class Job(_Method, Generic[P, T]):
             return client.run(described(client.link, *args, **named))
 
         super().__init__(described, does)
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Callable[..., Any]: ...
-    @overload
-    def __get__(self, client: "blocking.Client", owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(
-        self, client: "asynchronous.AsyncClient", owner: type
-    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bound, as any method is."""
-        return self.bound(client)
 
 
 class Offered:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from nettrace.analysis.signals.control import q_values, shift_p_value
-from nettrace.hub.minute_watch import TURN_NS, MinuteWatch
+from nettrace.hub.minute_watch import TURN_NS, MinuteWatch, minutes_of
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Grade
 from nettrace.model.signal import Kind
@@ -78,14 +78,8 @@ def believed_at(reader: StoreReader, now: Instant, told: Sequence[Event] | None 
 
 def replayed(reader: StoreReader, window: Window) -> list[Event]:
     """The updates the hub made in a window, concluded anew from what had been stored at each of its minutes."""
-    commits: dict[Instant, Instant] = {}
-    for page in reader.scan(Choice(), Window(window.start - DAY_NS, window.end)):
-        for each in page:
-            if window.start <= each.stored_at < window.end:
-                turn = each.stored_at // TURN_NS * TURN_NS
-                commits[turn] = min(each.stored_at, commits.get(turn, each.stored_at))
     told: list[Event] = []
-    for turn, stored_at in sorted(commits.items()):
+    for turn, stored_at in minutes_of(reader, window, DAY_NS):
         told += [
             msgspec.structs.replace(each, stored_at=stored_at) for each in believed_at(reader, turn, told)
         ]

@@ -15,7 +15,7 @@ from nettrace.analysis.routes.blame import blame
 from nettrace.analysis.routes.forest import Pair, Side
 from nettrace.hub.cause import Cause, causes
 from nettrace.hub.leg_event import Told, closed, opened, standing, updated
-from nettrace.hub.minute_watch import TURN_NS, MinuteWatch
+from nettrace.hub.minute_watch import TURN_NS, MinuteWatch, minutes_of
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade
 from nettrace.model.path import Trace
@@ -80,14 +80,8 @@ def replayed(reader: StoreReader, window: Window) -> list[Event]:
 
     `stored_at` is that of the first report behind each minute, as it was live.
     """
-    commits: dict[Instant, Instant] = {}
-    for page in reader.scan(Choice(), Window(window.start - LASTING_NS, window.end)):
-        for each in page:
-            if window.start <= each.stored_at < window.end:
-                turn = each.stored_at // TURN_NS * TURN_NS
-                commits[turn] = min(each.stored_at, commits.get(turn, each.stored_at))
     told: list[Event] = []
-    for turn, stored_at in sorted(commits.items()):
+    for turn, stored_at in minutes_of(reader, window, LASTING_NS):
         made = legs_at(reader, turn, told)
         told += [msgspec.structs.replace(each, stored_at=stored_at) for each in made]
     return told

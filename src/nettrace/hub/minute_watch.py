@@ -5,11 +5,25 @@ from collections.abc import Callable, Sequence
 
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.vantage import Vantage
-from nettrace.store.port import Conclusion, StoreReader
-from nettrace.store.rows import Event
+from nettrace.store.port import Choice, Conclusion, StoreReader
+from nettrace.store.rows import Event, Window
 from nettrace.wire.frames import Gap, Record
 
 TURN_NS = 60 * NS_PER_S
+
+
+def minutes_of(reader: StoreReader, window: Window, early_ns: int) -> list[tuple[Instant, Instant]]:
+    """The minutes at whose beginning a hub looked, each with when the first report behind it was stored, oldest first.
+
+    What was stored in the window may have been due up to `early_ns` before it.
+    """
+    commits: dict[Instant, Instant] = {}
+    for page in reader.scan(Choice(), Window(window.start - early_ns, window.end)):
+        for each in page:
+            if window.start <= each.stored_at < window.end:
+                turn = each.stored_at // TURN_NS * TURN_NS
+                commits[turn] = min(each.stored_at, commits.get(turn, each.stored_at))
+    return sorted(commits.items())
 
 
 class MinuteWatch(ABC):

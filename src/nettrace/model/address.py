@@ -69,6 +69,24 @@ _SIX_TO_FOUR = IPv6Network("2002::/16")
 _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
+def networks_of(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Networks as an operator writes them.
+
+    Raises:
+        ConfigError: an entry is not a network.
+
+    >>> networks_of(["10.1.0.0/16"])
+    (IPv4Network('10.1.0.0/16'),)
+    """
+    networks: list[Network] = []
+    for text in texts:
+        try:
+            networks.append(ip_network(text))
+        except ValueError as error:
+            raise ConfigError(f"{text!r} is not a network: {error}", "Write it like 10.1.0.0/16") from None
+    return tuple(networks)
+
+
 class TargetPolicy:
     """What may be measured. Immutable; made by `for_others` or taken as `UNRESTRICTED`.
 
@@ -95,15 +113,7 @@ class TargetPolicy:
         Raises:
             ConfigError: an entry is not a network.
         """
-        networks: list[Network] = []
-        for text in allowed:
-            try:
-                networks.append(ip_network(text))
-            except ValueError as error:
-                raise ConfigError(
-                    f"{text!r} is not a network: {error}", "Write it like 10.1.0.0/16"
-                ) from None
-        return cls(tuple(networks), restricted=True)
+        return cls(networks_of(allowed), restricted=True)
 
     def refuses(self, address: str) -> str | None:
         """Why this address may not be measured, in words; None when it may.

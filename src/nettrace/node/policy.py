@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
-from nettrace.errors import ConfigError, Forbidden
-from nettrace.model.address import Network, TargetPolicy
+from nettrace.errors import Forbidden
+from nettrace.model.address import Network, TargetPolicy, networks_of
 
 MOST_REMEMBERED = 10_000
 """Addresses already judged: a node asks about the same ones before every round."""
@@ -33,15 +33,7 @@ class NodePolicy(TargetPolicy):
         Raises:
             ConfigError: an open network is none. Of the opt-outs whatever is no network is a name.
         """
-        allowed: list[Network] = []
-        for text in open_networks:
-            try:
-                allowed.append(ip_network(text))
-            except ValueError as error:
-                raise ConfigError(
-                    f"{text!r} is not a network: {error}", "Write it like 10.1.0.0/16"
-                ) from None
-        policy = cls(tuple(allowed), restricted=True)
+        policy = cls(networks_of(open_networks), restricted=True)
         networks: list[Network] = []
         names: set[str] = set()
         for text in opted_out:

@@ -111,7 +111,7 @@ async def event_page(visit: Visit) -> Response[Any]:
             for each in mine[:6]
         ]  # fmt: skip
     alike = {each.vantage for each in others if each.vantage and each.kind == event.kind}
-    seen_by = sorted(alike if host else cause.vantages)
+    seen_by = sorted(alike - {event.vantage} if host else cause.vantages)
     row = event_row(event)
     told = {
         "reasons": reasons(row["body"]), "meaning": MEANINGS.get(event.kind, "as its detector states it"), "stated": stated(event),

@@ -136,6 +136,11 @@ async def test_an_event_of_many_pairs_says_which_and_why_in_words_people_read(pa
     assert ">null<" in html and ">None<" not in html
 
 
+async def test_a_vantage_is_not_among_who_else_sees_its_event(pages: Pages) -> None:
+    html = await pages.page("/events/sig_002")
+    assert "<h2>Who else sees it</h2><p>nobody else</p>" in html
+
+
 async def test_the_path_page_names_a_degraded_leg_by_place_until_it_is_over_or_taken_back(
     pages: Pages,
 ) -> None:
