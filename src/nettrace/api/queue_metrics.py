@@ -140,8 +140,12 @@ def _spools(live: list[Vantage], now: Instant) -> Iterable[bytes]:
         [({"region": each.code}, each.backlog) for each in live if each.last_seen is not None],
     )  # fmt: skip
     yield family(
-        "nettrace_vantage_spool_age_seconds", "gauge", "Age of the oldest of them.",
-        [({"region": each.code}, _age(each.oldest_at, now)) for each in live if each.backlog],
+        "nettrace_vantage_spool_age_seconds", "gauge",
+        "Age of the oldest of them when that report came; nettrace_vantage_report_age_seconds says how long ago that is.",
+        [
+            ({"region": each.code}, _age(each.oldest_at, each.last_seen))
+            for each in live if each.backlog and each.last_seen is not None
+        ],
     )  # fmt: skip
     yield family(
         "nettrace_vantage_report_age_seconds", "gauge", "Since a vantage was last heard of, to ten seconds.",
