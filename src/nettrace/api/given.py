@@ -65,17 +65,24 @@ def tag_of(body: bytes) -> str:
 
 
 async def json_bytes(content: Any) -> bytes:
-    """The content as JSON.
-
-    Long lists are encoded in a thread, a few hundred rows at a time: one long encoding would hold the interpreter,
-    and with it the event loop, for as long as it takes.
-    """
+    """The content as JSON; long lists are encoded in a thread."""
     if isinstance(content, bytes):
         return content
+    return await asyncio.to_thread(encoded, content) if _long(content) else _encode(content)
+
+
+def encoded(content: Any) -> bytes:
+    """The content as JSON, for whoever is in a thread already.
+
+    Long lists go a few hundred rows at a time: one long encoding would hold the interpreter, and with it the event
+    loop, for as long as it takes.
+    """
+    return _in_pieces(content, content.data) if _long(content) else _encode(content)
+
+
+def _long(content: Any) -> bool:
     rows: object = getattr(content, "data", None)
-    if not isinstance(rows, list) or len(cast("list[object]", rows)) <= ROWS_AT_ONCE:
-        return _encode(content)
-    return await asyncio.to_thread(_in_pieces, content, cast("list[object]", rows))
+    return isinstance(rows, list) and len(cast("list[object]", rows)) > ROWS_AT_ONCE
 
 
 def _in_pieces(page: msgspec.Struct, rows: list[object]) -> bytes:

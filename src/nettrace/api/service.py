@@ -4,16 +4,14 @@ import asyncio
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from nettrace.api.kept import Answers
 from nettrace.api.metrics import Histogram
-from nettrace.errors import StoreBusy
+from nettrace.api.reader import Readers
 from nettrace.hub.access import Access
 from nettrace.hub.feed import Feed
 from nettrace.hub.latest import Newest, Snapshot
@@ -26,56 +24,10 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.outside.notify.channel import deliver
 from nettrace.store.port import StoreReader
 
-T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
-READERS = 3
 POLL_S = 0.05
-QUEUE = 200
 _RESOLVE_S = 5.0
-
-
-class Readers:
-    """A few threads, each with a reader of its own: blocking reads that never stop the event loop."""
-
-    def __init__(self, open_reader: Callable[[], StoreReader], number: int = READERS) -> None:
-        self._open = open_reader
-        self._own = threading.local()
-        self._opened: list[StoreReader] = []
-        self._waiting = 0
-        self._pool = ThreadPoolExecutor(number, "reader")
-
-    async def run(self, question: Callable[[StoreReader], T]) -> T:
-        """What `question` finds, asked in a thread.
-
-        Raises:
-            StoreBusy: too many questions wait already.
-        """
-        if self._waiting >= QUEUE:
-            raise StoreBusy("too many questions wait for the store", "Try again, or ask for shorter windows")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
-        finally:
-            self._waiting -= 1
-
-    @property
-    def waiting(self) -> int:
-        """Questions that wait or are being asked."""
-        return self._waiting
-
-    def _ask(self, question: Callable[[StoreReader], T]) -> T:
-        reader: StoreReader | None = getattr(self._own, "reader", None)
-        if reader is None:
-            reader = self._own.reader = self._open()
-            self._opened.append(reader)
-        return question(reader)
-
-    def close(self) -> None:
-        """Wait for the threads and let go of the readers."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        for reader in self._opened:
-            reader.close()
 
 
 class Writer(Protocol):
