@@ -9,7 +9,7 @@ import msgspec
 from nettrace.api import asked, schema, shapes
 from nettrace.api.asked import HOUR_NS, AsOf, Region, Tabled, Windowed
 from nettrace.api.call import Call
-from nettrace.api.given import Answer, Format
+from nettrace.api.given import Answer, Format, encoded
 from nettrace.api.operation import NoQuery, Operation
 from nettrace.api.points import FIELDS, bucket_points, points
 from nettrace.api.problems import BadRequest, Fault
@@ -106,57 +106,52 @@ async def _history(call: Call, target: Target) -> Answer:
         choice=_choice(call, target), window=window, resolution=resolution,
         quantiles=_quantiles(wanted.percentiles), as_of=known_by, limit=wanted.limit,
     )  # fmt: skip
-    if resolution is Resolution.RAW:
-        rows, more, last = await _raw(call, question, place)
-    else:
-        if wanted.order != "asc":
-            raise _wrong("order", "buckets come in ascending order; resolution=raw knows desc")
-        rows, more, last = await _buckets(call, question, place)
-    cursor = asked.sealed(call, (window.start, window.end, *last)) if more and last is not None else None
-    days = call.caller.tier.history_days
-    page = schema.HistoryPage(
-        data=[] if wanted.columnar and call.form is Format.JSON else rows, host=target.host,
-        window=shapes.window_shape(window), resolution=resolution.value, as_of=shapes.maybe(known_by),
-        history_days=days, tier=call.caller.tier.name, clamped=found.clamped, data_points=len(rows),
-        series=_columns(rows) if wanted.columnar else None, has_more=more, next_cursor=cursor,
-    )  # fmt: skip
-    return Answer(
-        content=page, next_cursor=cursor, immutable=asked.closed(call, window, known_by),
-        row_type=schema.RawRow if resolution is Resolution.RAW else _shape(tuple(wanted.percentiles)),
-        fresh_s=asked.until_next(query.readings(call.snapshot, target), call.now),
-    )  # fmt: skip
+    if wanted.order not in {"asc", "desc"}:
+        raise _wrong("order", "order is asc or desc")
+    if wanted.order != "asc" and resolution is not Resolution.RAW:
+        raise _wrong("order", "buckets come in ascending order; resolution=raw knows desc")
+    read = _raw if resolution is Resolution.RAW else _buckets
+
+    def page(reader: StoreReader) -> Answer:
+        rows, more, last = read(call, reader, question, place)
+        cursor = asked.sealed(call, (window.start, window.end, *last)) if more and last is not None else None
+        made = schema.HistoryPage(
+            data=[] if wanted.columnar and call.form is Format.JSON else rows, host=target.host,
+            window=shapes.window_shape(window), resolution=resolution.value, as_of=shapes.maybe(known_by),
+            history_days=call.caller.tier.history_days, tier=call.caller.tier.name, clamped=found.clamped,
+            data_points=len(rows), series=_columns(rows) if wanted.columnar else None, has_more=more,
+            next_cursor=cursor,
+        )  # fmt: skip
+        return Answer(
+            content=encoded(made) if call.form is Format.JSON else made, next_cursor=cursor,
+            immutable=asked.closed(call, window, known_by),
+            row_type=schema.RawRow if resolution is Resolution.RAW else _shape(tuple(wanted.percentiles)),
+            fresh_s=asked.until_next(query.readings(call.snapshot, target), call.now),
+        )  # fmt: skip
+
+    return await call.service.readers.run(page)
 
 
 Rows = tuple[list[Any], bool, tuple[Instant, Series] | None]
 
 
-async def _raw(call: Call, question: query.Question, place: Place | None) -> Rows:
-    if call.query.order not in {"asc", "desc"}:
-        raise _wrong("order", "order is asc or desc")
+def _raw(call: Call, reader: StoreReader, question: query.Question, place: Place | None) -> Rows:
     after = None if place is None else (place[2], place[3])
-
-    def read(reader: StoreReader) -> Rows:
-        found, more = query.raw_page(
-            reader, question, after, fields=FIELDS, newest_first=call.query.order == "desc"
-        )
-        last = (found.due[-1], found.series[-1]) if found.due else None
-        return list(points(found)), more, last
-
-    return await call.service.readers.run(read)
+    found, more = query.raw_page(
+        reader, question, after, fields=FIELDS, newest_first=call.query.order == "desc"
+    )
+    last = (found.due[-1], found.series[-1]) if found.due else None
+    return points(found), more, last
 
 
-async def _buckets(call: Call, question: query.Question, place: Place | None) -> Rows:
+def _buckets(call: Call, reader: StoreReader, question: query.Question, place: Place | None) -> Rows:
     after = None if place is None else (place[2], place[3])
     make = _shape(tuple(call.query.percentiles))
-
-    def read(reader: StoreReader) -> Rows:
-        found, more = query.buckets(reader, question, after)
-        last = (found[-1].start, found[-1].columns.series) if found else None
-        made = {id(each.columns): each.columns for each in found}
-        rows = {number: bucket_points(columns, make) for number, columns in made.items()}
-        return [rows[id(each.columns)][each.index] for each in found], more, last
-
-    return await call.service.readers.run(read)
+    found, more = query.buckets(reader, question, after)
+    last = (found[-1].start, found[-1].columns.series) if found else None
+    made = {id(each.columns): each.columns for each in found}
+    rows = {number: bucket_points(columns, make) for number, columns in made.items()}
+    return [rows[id(each.columns)][each.index] for each in found], more, last
 
 
 @cache
