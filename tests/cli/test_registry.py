@@ -76,6 +76,54 @@ def test_the_audit_gives_a_verdict_the_floors_and_the_reasons() -> None:
     assert "Singapore (light 102.3 ms, fibre 150.1 ms)" in told
 
 
+OWN_CLAIM = """
+[[claim]]
+id = "brochure"
+kind = "latency"
+quote = "1 ms to Tokyo from our Singapore racks"
+document = "brochure, 2026-03"
+line = 2
+date = "2026-03"
+origin = "Singapore"
+venue = "binance-spot"
+said = ["Tokyo"]
+low_ms = 1
+high_ms = 1
+"""
+
+
+def test_claims_of_ones_own_are_audited_with_those_that_ship_or_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(OWN_CLAIM + OWN_CLAIM.replace("brochure", "plan-binance", 1))
+    shipped = len(nettrace("claim", "list").rows)
+    rows = {row["id"]: row for row in nettrace("claim", "audit", "--claims", str(file)).rows}
+    assert len(rows) == shipped + 1, "one replaces the one that ships"
+    assert (rows["brochure"]["source"], rows["brochure"]["verdict"]) == ("mine.toml", "impossible")
+    assert rows["plan-binance"]["source"] == "mine.toml"
+    assert {row["source"] for row in rows.values()} == {"nettrace", "mine.toml"}
+    assert [row["id"] for row in nettrace("claim", "list", "-f", str(file)).rows] == [
+        "brochure",
+        "plan-binance",
+    ]
+
+
+def test_claims_that_nobody_could_judge_are_found_and_a_hub_refuses_them(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        OWN_CLAIM.replace("binance-spot", "no-such-venue").replace('date = "2026-03"', 'date = "soon"')
+    )
+    done = nettrace("registry", "check", "--claims", str(file))
+    assert done.code == 1
+    assert [(row["of"], row["what"].split(",")[0]) for row in done.rows] == [
+        ("claim brochure", "its date 'soon' is none (2025"),
+        ("claim brochure", "names the venue 'no-such-venue'"),
+    ]
+    refused = nettrace("up", "--no-node", "--data", str(tmp_path / "hub"), "--claims", str(file))
+    assert refused.code == 2
+    assert "mine.toml: claim brochure its date 'soon' is none" in refused.err
+    assert "nettrace registry check --claims FILE" in refused.err
+
+
 def test_a_request_that_names_registry_venues_is_held_against_light() -> None:
     text = b"""
     venue = [{name = "binance-spot", usd_per_ms_month = 1.0}]

@@ -6,16 +6,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from bench.plan import request_of as large_request_of
 from tests.unit.placement import oracle
 from tests.unit.placement.instances import instance
 
 from nettrace.placement import search
 from nettrace.placement.conflict import Enumerated, irreducible_conflict, no_larger
+from nettrace.placement.correcting import Widened
 from nettrace.placement.front import front
 from nettrace.placement.highs import Corrections
 from nettrace.placement.narrowing import narrowed
 from nettrace.placement.plan import Plan, Solver, Status, make_plan
-from nettrace.placement.problem import Reader, cost_of
+from nettrace.placement.problem import Reader, cost_of, requirements
 from nettrace.placement.request import Request, check_request
 
 BATCHES = 5
@@ -144,20 +146,53 @@ def test_a_conflict_of_a_large_request_is_irreducible_and_smallest_where_it_says
         kept = set(plan.conflict)
         assert not oracle.holds(raw, kept), seed
         assert all(oracle.holds(raw, kept - {name}) for name in kept), seed
-        if plan.conflict_smallest:
-            assert len(kept) == oracle.smallest_conflict(raw), seed
-            proven += 1
-    assert proven > 30
+        assert plan.conflict_smallest, seed
+        assert len(kept) == plan.conflict_at_least == oracle.smallest_conflict(raw), seed
+        proven += 1
+    assert proven > 100
+
+
+def test_of_a_large_request_the_smallest_conflict_is_found_and_proven() -> None:
+    raw = large_request_of("no plan: at most 3 sites, hard limits", 6, venues=200, sites=60)
+    plan = make_plan(request_of(raw))
+    assert (plan.conflict_smallest, plan.conflict_at_least, len(plan.conflict)) == (True, 3, 3)
+    limit, *venues = plan.conflict
+    price = {site["name"]: site["usd_month"] for site in raw["site"]}
+    near = {venue["name"]: {row["site"] for row in raw["latency"] if row["venue"] == venue["name"] and row["p50_ms"] <= 60} for venue in raw["venue"]}  # fmt: skip
+    one, other = (near[name.removeprefix("venue ").removesuffix(" max_ms")] for name in venues)
+    assert limit == "budget_usd_month"
+    assert not one & other
+    assert sum(min(price[site] for site in sites) for sites in (one, other)) > 90, "it is a conflict"
+    assert all(min(price[site] for site in sites) <= 90 for sites in near.values()), "none of two is one"
+
+
+def test_what_a_correction_leaves_out_can_be_left_out_and_the_rest_holds() -> None:
+    made = 0
+    for seed in range(120):
+        raw = instance(seed, most_sites=6, most_venues=5)
+        reader = Reader(request_of(raw))
+        if not all(reader.rows) or oracle.smallest_conflict(raw) is None:
+            continue
+        names = [each.name for each in requirements(reader.request)]
+        correct = Widened(reader, Corrections(reader).holding).correct
+        for held in (0, 1, 2, 3):
+            for broken in correct(held & (1 << len(names)) - 1) or ():
+                assert not broken & held, seed
+                assert oracle.holds(raw, {name for at, name in enumerate(names) if not broken >> at & 1}), (
+                    seed
+                )
+                made += 1
+    assert made > 200
 
 
 def test_a_proof_that_may_not_begin_says_that_nothing_is_proven() -> None:
     reader = Reader(request_of(next(raw for raw in map(instance, range(100)) if _conflicting(raw))))
     solved = Corrections(reader)
     found = irreducible_conflict(reader, solved.holds)
-    assert no_larger(reader, solved.correct, found, lambda: False) == (found, False)
-    smallest, proven = no_larger(reader, solved.correct, found, lambda: True)
-    assert proven
-    assert len(smallest) <= len(found)
+    correct = Widened(reader, solved.holding).correct
+    assert no_larger(reader, correct, found, lambda: False) == (found, 1)
+    smallest, least = no_larger(reader, correct, found, lambda: True)
+    assert least == len(smallest) <= len(found)
 
 
 def _conflicting(raw: Mapping[str, Any]) -> bool:

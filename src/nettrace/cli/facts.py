@@ -1,6 +1,6 @@
 """`--registry FILE`: a user's own facts on top of those that ship, the same on every command that uses them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ import click
 from nettrace.errors import ConfigError
 
 if TYPE_CHECKING:
+    from nettrace.placement.registry.claims import RegisteredClaim
     from nettrace.placement.registry.facts import Registry
 
 
@@ -34,13 +35,54 @@ def registry_with(file: Path | None) -> "Registry":
     return built_in() if file is None else facts_with(file)
 
 
+def claims_option(command: Callable[..., object]) -> Callable[..., object]:
+    """Adds `--claims FILE`."""
+    return click.option(
+        "--claims",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="NETTRACE_CLAIMS",
+        help="Your own claims (TOML): they add to those that ship, or replace those of the same id.",
+    )(command)
+
+
+def claims_known(file: Path | None) -> "tuple[RegisteredClaim, ...]":
+    """What ships, with a user's claims.
+
+    Raises:
+        ConfigError: the file cannot be read or states what cannot be.
+    """
+    from nettrace.hub.facts import claims_with
+    from nettrace.placement.registry.claims import built_in_claims
+
+    return built_in_claims() if file is None else claims_with(file)
+
+
+def refuse_unsound(claims: "Iterable[RegisteredClaim]", registry: "Registry") -> None:
+    """Return when every claim of a user's is one that can be judged.
+
+    Raises:
+        ConfigError: with the first finding of the linter.
+    """
+    import time
+
+    from nettrace.outside.places import find
+    from nettrace.placement.registry.claims import SHIPPED
+    from nettrace.placement.registry.lint import lint_claims
+
+    own = [claim for claim in claims if claim.source != SHIPPED]
+    for each in lint_claims(own, registry, find, time.strftime("%Y-%m-%d", time.gmtime())):
+        raise ConfigError(
+            f"{own[0].source}: {each.of} {each.what}",
+            "`nettrace registry check --claims FILE` names all findings",
+        )
+
+
 def read_text(file: Path) -> str:
     """A user's file.
 
     Raises:
         ConfigError: it cannot be read.
     """
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {file}: {error}") from error
+    from nettrace.runtime.named_file import read_text as text_of
+
+    return text_of(file)

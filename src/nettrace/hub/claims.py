@@ -10,12 +10,13 @@ from nettrace.analysis.expectation import Verdict as Measured
 from nettrace.analysis.geo.claim import Claim, Judgement, Verdict, judge
 from nettrace.analysis.geo.sphere import nearest_km
 from nettrace.errors import ConfigError
+from nettrace.hub.facts import claims as known_claims
 from nettrace.hub.facts import facts as known_facts
 from nettrace.hub.validation import validate_all
 from nettrace.model.instant import NS_PER_MS, ms
 from nettrace.model.path import Place
 from nettrace.outside.places import find as find_place
-from nettrace.placement.registry.claims import ClaimKind, RegisteredClaim, built_in_claims
+from nettrace.placement.registry.claims import ClaimKind, RegisteredClaim
 from nettrace.placement.registry.facts import Protocol, Registry
 from nettrace.placement.registry.places import engine_of
 from nettrace.store.port import StoreReader
@@ -74,7 +75,10 @@ def audit(claim: RegisteredClaim, registry: Registry, find: FindPlace) -> Audit:
     if claim.venue is not None:
         venue = registry.venues.get(claim.venue)
         if venue is None:
-            raise ConfigError(f"claim '{claim.id}' names the venue '{claim.venue}', which the registry lacks")
+            raise ConfigError(
+                f"claim '{claim.id}' names the venue '{claim.venue}', which the registry lacks",
+                "`nettrace registry list` names those it has; --registry FILE adds your own",
+            )
     engine = engine_of(venue, find) if venue else None
     said = tuple((name, find(name)) for name in claim.said)
     if claim.kind is ClaimKind.LOCATION:
@@ -128,6 +132,7 @@ def audit_document(made: Audit, evidence: Evidence | None) -> dict[str, Any]:
         "as_known": _judgement(made.as_known) if made.as_known else None, "said": list(claim.said),
         "registry": _registry(made),
         "measured": _evidence(evidence), "why": " ".join(_why(made, evidence)), "note": claim.note,
+        "source": claim.source,
     }  # fmt: skip
 
 
@@ -154,10 +159,10 @@ def finding(document: dict[str, Any]) -> str:
 
 
 def audit_all(reader: StoreReader, window: Window, visible: Callable[[str], bool]) -> list[dict[str, Any]]:
-    """Every claim that ships, with what a hub measured of it where whoever asks may see the host; `finding` beside it."""
+    """Every claim that ships and the operator's own, with what a hub measured of it where whoever asks may see the host; `finding` beside it."""
     facts = known_facts()
     made: list[dict[str, Any]] = []
-    for claim in built_in_claims():
+    for claim in known_claims():
         host = _host(claim, facts)
         seen = measured(claim, facts, reader, window, find_place) if host and visible(host) else None
         document = audit_document(audit(claim, facts, find_place), seen)

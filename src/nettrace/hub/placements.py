@@ -13,6 +13,7 @@ from nettrace.analysis.geo.sphere import between_km
 from nettrace.errors import Infeasible, Invalid
 from nettrace.hub.claims import audit, audit_document
 from nettrace.hub.estimating import Table, with_estimates
+from nettrace.hub.facts import claims as known_claims
 from nettrace.hub.facts import facts
 from nettrace.hub.trading_hours import by_session, quiet_words, trading_session
 from nettrace.model.instant import ms, rfc3339
@@ -29,7 +30,6 @@ from nettrace.placement.pairs import with_pairs
 from nettrace.placement.physics import check_physics
 from nettrace.placement.plan import Plan, Solver, Status, assignments_of, make_plan, plain, plan_document
 from nettrace.placement.problem import Reader, Requirement
-from nettrace.placement.registry.claims import built_in_claims
 from nettrace.placement.registry.facts import Registry
 from nettrace.placement.registry.naming import completed
 from nettrace.placement.request import Request, parse_request, read_request
@@ -258,9 +258,9 @@ def audits(brief: Brief, request: Request, facts: Registry) -> tuple[Mapping[str
     """
     if brief.quoted is None:
         return ()
-    claims = [claim for claim in built_in_claims() if claim.document == brief.quoted.document]
+    claims = [claim for claim in known_claims() if claim.document == brief.quoted.document]
     if not claims:
-        known = sorted({claim.document for claim in built_in_claims()})
+        known = sorted({claim.document for claim in known_claims()})
         raise Invalid(
             f"no claim of '{brief.quoted.document}' is on record", f"There are claims of: {'; '.join(known)}"
         )
@@ -314,7 +314,8 @@ def refuse(plan: Mapping[str, Any], request: Mapping[str, Any]) -> None:
     hint = (
         "This is a smallest set of requirements that cannot hold together: change one of them"
         if plan["conflict_smallest"]
-        else "All of these are needed for the conflict, though a smaller one may exist: change one of them"
+        else "All of these are needed for the conflict, though a smaller one, of "
+        f"{plan['conflict_at_least']} or more, is not excluded: change one of them"
     )
     pairs = zip(plan["conflict"], plan["reasons"], strict=True)
     conflict = tuple((_pointer(name, request), words) for name, words in pairs)

@@ -7,7 +7,9 @@ them, and what that one breaks is a further correction.
 
 from collections.abc import Callable, Sequence
 
+from nettrace.errors import SolverStopped
 from nettrace.placement import search
+from nettrace.placement.correcting import smallest_of
 from nettrace.placement.hitting import smallest_hitting
 from nettrace.placement.problem import Reader, Requirement, requirements
 from nettrace.placement.service import Service
@@ -23,24 +25,34 @@ def unserved(reader: Reader) -> Requirement | None:
 
 
 def no_larger(
-    reader: Reader, correct: Correct, found: tuple[Requirement, ...], going: Callable[[], bool]
-) -> tuple[tuple[Requirement, ...], bool]:
-    """A conflict no larger than `found`, and whether it is proven that none is smaller.
+    reader: Reader,
+    correct: Callable[[int], list[int] | None],
+    found: tuple[Requirement, ...],
+    going: Callable[[], bool],
+) -> tuple[tuple[Requirement, ...], int]:
+    """A conflict no larger than `found`, and how many members every conflict has at least: as many when it is a smallest one.
 
     Every conflict meets every correction, so none has fewer members than the smallest set that meets those known: as soon
-    as that has as many as `found`, `found` is a smallest one. `going` says whether to look further.
+    as that has as many as `found`, `found` is a smallest one. `correct` gives any number of corrections at a time;
+    `going` says whether to look further.
+
     """
     known = requirements(reader.request)
     corrections: list[int] = []
+    least = 0
     while going():
-        guess = smallest_hitting(corrections, len(known))
-        if guess.bit_count() >= len(found):
-            return found, True
-        broken = correct(guess)
+        try:
+            guess = smallest_hitting(corrections, len(known), going, max(least, 1))
+            least = guess.bit_count()
+            broken = correct(guess) if least < len(found) else []
+        except SolverStopped:
+            break
+        if least >= len(found):
+            return found, len(found)
         if broken is None:
-            return tuple(each for at, each in enumerate(known) if guess >> at & 1), True
-        corrections.append(broken)
-    return found, False
+            return tuple(each for at, each in enumerate(known) if guess >> at & 1), least
+        corrections = smallest_of([*corrections, *broken])
+    return found, max(least, 1)
 
 
 def conflict_of(reader: Reader, correct: Correct) -> tuple[Requirement, ...]:

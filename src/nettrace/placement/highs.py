@@ -191,6 +191,7 @@ class Corrections:
     def __init__(self, reader: Reader, seconds: float = INFINITE) -> None:
         cover = Cover(reader)
         self._count = len(cover.known)
+        self._sites = len(reader.request.site)
         self._highs = load(cover.program, seconds)
 
     def correct(self, held: int) -> int | None:
@@ -201,7 +202,7 @@ class Corrections:
         """
         for at in range(self._count):
             self._highs.changeColBounds(at, 0.0, 0.0 if held >> at & 1 else 1.0)
-        return self._answer()
+        return self._answer(self._count)
 
     def holds(self, held: int) -> bool:
         """Whether the requirements in a mask can hold together: much quicker than to correct.
@@ -209,16 +210,25 @@ class Corrections:
         Raises:
             SolverStopped: time ran out.
         """
+        return self.holding(held) is not None
+
+    def holding(self, held: int) -> int | None:
+        """Sites with which the requirements in a mask hold together, all others dropped; None when there are none.
+
+        Raises:
+            SolverStopped: time ran out.
+        """
         for at in range(self._count):
             value = 0.0 if held >> at & 1 else 1.0
             self._highs.changeColBounds(at, value, value)
-        return self._answer() is not None
+        found = self._answer(self._count + self._sites)
+        return None if found is None else found >> self._count
 
-    def _answer(self) -> int | None:
-        dropped, _, proven = solve(self._highs, self._count)
+    def _answer(self, columns: int) -> int | None:
+        found, _, proven = solve(self._highs, columns)
         if not proven:
             raise SolverStopped("time ran out before the conflict was found", "Allow more with --time-limit")
-        return dropped
+        return found
 
 
 def optimum(problem: Problem, seconds: float = INFINITE) -> int | None:

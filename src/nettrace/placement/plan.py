@@ -18,6 +18,7 @@ from nettrace.placement.conflict import (
     no_larger,
     unserved,
 )
+from nettrace.placement.correcting import Widened
 from nettrace.placement.money import dollars
 from nettrace.placement.problem import Problem, Reader, Requirement, bits, cost_of, price_of, served
 from nettrace.placement.rented import Move, Rented, moves_of, rented_at
@@ -89,6 +90,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         conflict: a smallest set of requirements that cannot hold together.
         conflict_smallest: False for a conflict of a large request that may not be the smallest, though each of its
             members is needed; None without a conflict.
+        conflict_at_least: no conflict has fewer members than this: as many as `conflict` when that is a smallest one.
         reasons: the same with their values, in words.
     """
 
@@ -106,6 +108,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     assignments: tuple[Assignment, ...] = ()
     conflict: tuple[str, ...] = ()
     conflict_smallest: bool | None = None
+    conflict_at_least: int | None = None
     reasons: tuple[str, ...] = ()
     explanation: str | None = None
 
@@ -216,14 +219,15 @@ def _planned(reader: Reader, chosen: int, solved: highs.Solved, used: Solver) ->
 
 
 def _impossible(reader: Reader, used: Solver, seconds: float, clock: Callable[[], float]) -> Plan:
-    conflict, smallest = _conflict(reader, used, seconds, clock)
+    conflict, least = _conflict(reader, used, seconds, clock)
     if not conflict:
         raise LookupError("every requirement can hold, yet no plan was found: a solver was wrong")
     return Plan(
         status=Status.INFEASIBLE,
         solver=used,
         conflict=tuple(each.name for each in conflict),
-        conflict_smallest=smallest,
+        conflict_smallest=least == len(conflict),
+        conflict_at_least=least,
         reasons=tuple(describe(reader, each) for each in conflict),
         explanation=explain(reader, conflict),
     )
@@ -231,24 +235,20 @@ def _impossible(reader: Reader, used: Solver, seconds: float, clock: Callable[[]
 
 def _conflict(
     reader: Reader, used: Solver, seconds: float, clock: Callable[[], float]
-) -> tuple[tuple[Requirement, ...], bool]:
-    """A conflict, and whether none is smaller."""
+) -> tuple[tuple[Requirement, ...], int]:
+    """A conflict, and how many members every conflict has at least."""
     if used is Solver.SEARCH:
         corrections = Tried(reader) if reader.request.service else Enumerated(reader)
-        return conflict_of(reader, corrections.correct), True
+        found = conflict_of(reader, corrections.correct)
+        return found, len(found)
     if len(reader.request.site) <= search.MOST_SITES:
-        return conflict_of(reader, highs.Corrections(reader, seconds).correct), True
+        found = conflict_of(reader, highs.Corrections(reader, seconds).correct)
+        return found, len(found)
     alone = unserved(reader)
     if alone is not None:
-        return (alone,), True
+        return (alone,), 1
     found = irreducible_conflict(reader, highs.Corrections(reader, seconds).holds)
-    until = clock() + min(_PROOF_S, seconds)
-    try:
-        return no_larger(
-            reader,
-            highs.Corrections(reader, min(_PROOF_S, seconds)).correct,
-            found,
-            lambda: clock() < until,
-        )
-    except SolverStopped:
-        return found, False
+    most = min(_PROOF_S, seconds)
+    until = clock() + most
+    correct = Widened(reader, highs.Corrections(reader, most).holding).correct
+    return no_larger(reader, correct, found, lambda: clock() < until)

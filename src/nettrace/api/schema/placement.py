@@ -112,6 +112,7 @@ class ClaimShape(msgspec.Struct, kw_only=True):
         verdict: light alone; null for a claim of location.
         as_known: with the place where the registry puts the venue.
         registry: whether it puts it where the document does: agrees, contradicts, unknown; null when that says nothing.
+        source: who keeps it on record: nettrace, or the operator's file.
     """
 
     schema: str
@@ -136,3 +137,4 @@ class ClaimShape(msgspec.Struct, kw_only=True):
     measured: ClaimEvidence | None
     why: str
     note: str | None
+    source: str

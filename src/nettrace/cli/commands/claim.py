@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from nettrace.cli.facts import read_text, registry_option, registry_with
+from nettrace.cli.facts import claims_known, claims_option, read_text, registry_option, registry_with
 from nettrace.cli.folder import data_option
 from nettrace.cli.output import FORMATS, Document, Emitter, milliseconds
 
@@ -50,8 +50,9 @@ def check(texts: Sequence[str], file: TextIO | None, output: str | None) -> None
     """
     from nettrace.analysis.geo.claim import claim_document, judge, parse_claim
     from nettrace.outside.places import find
+    from nettrace.runtime.named_file import lines_of
 
-    lines = [line.strip() for line in file] if file else []
+    lines = [line.strip() for line in lines_of(file, file.name)] if file else []
     claims = [*texts, *(line for line in lines if line and not line.startswith("#"))]
     if not claims:
         raise click.UsageError("Missing argument 'TEXT...' (or -f FILE).")
@@ -61,11 +62,11 @@ def check(texts: Sequence[str], file: TextIO | None, output: str | None) -> None
     emitter.close()
 
 
-_claims_option = click.option(
+_file_option = click.option(
     "-f",
     "--file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Claims (TOML). Default: the ones that ship.",
+    help="The claims of this file alone (TOML), none of those that ship.",
 )
 _form_option = click.option(
     "-o", "--output", type=click.Choice(FORMATS), help="Default: table on a terminal, ndjson in a pipe."
@@ -73,20 +74,22 @@ _form_option = click.option(
 
 
 @command.command("list")
-@_claims_option
+@_file_option
+@claims_option
 @_form_option
-def show(file: Path | None, output: str | None) -> None:
+def show(file: Path | None, claims: Path | None, output: str | None) -> None:
     """The registry of claims, word for word, with document and line."""
     import msgspec
 
     emitter = Emitter(output, _ListView())
-    for claim in _claims(file):
+    for claim in _claims(file, claims):
         emitter.emit({"schema": "nettrace.registered_claim/1"} | msgspec.to_builtins(claim))
     emitter.close()
 
 
 @command.command("audit")
-@_claims_option
+@_file_option
+@claims_option
 @registry_option
 @click.option(
     "--hours",
@@ -98,8 +101,8 @@ def show(file: Path | None, output: str | None) -> None:
 @_form_option
 @data_option
 def audit(
-    file: Path | None, registry: Path | None, hours: float, output: str | None, data: Path | None
-) -> None:
+    file: Path | None, claims: Path | None, registry: Path | None, hours: float, output: str | None, data: Path | None,
+) -> None:  # fmt: skip
     """Judge every claim of the registry: by light, by what is known of the venue, and by measurement.
 
     The verdict is the worse of two: to the place the document names (the best of several), and to where the registry
@@ -116,7 +119,7 @@ def audit(
     try:
         window = Window(now - round(hours * 3600e9), now)
         emitter = Emitter(output, _AuditView())
-        for claim in _claims(file):
+        for claim in _claims(file, claims):
             evidence = measured(claim, facts, reader, window, find) if reader else None
             emitter.emit(audit_document(audited(claim, facts, find), evidence))
         emitter.close()
@@ -125,10 +128,11 @@ def audit(
             reader.close()
 
 
-def _claims(file: Path | None) -> "tuple[RegisteredClaim, ...]":
-    from nettrace.placement.registry.claims import built_in_claims, read_claims
+def _claims(file: Path | None, more: Path | None) -> "tuple[RegisteredClaim, ...]":
+    """The claims of `file` alone, else those that ship with those of `more`."""
+    from nettrace.placement.registry.claims import extended_claims
 
-    return built_in_claims() if file is None else read_claims(read_text(file), str(file))
+    return claims_known(more) if file is None else extended_claims((), read_text(file), str(file))
 
 
 def _said(document: Document) -> str:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from nettrace.cli.exits import FAILED
-from nettrace.cli.facts import read_text, registry_option, registry_with
+from nettrace.cli.facts import claims_known, claims_option, read_text, registry_option, registry_with
 from nettrace.cli.output import FORMATS, Document, Emitter, note, write_lines
 from nettrace.errors import Invalid
 from nettrace.model.path import Place
@@ -67,23 +67,30 @@ def show(name: str, registry: Path | None, output: str | None) -> None:
 
 @command.command("check")
 @registry_option
+@claims_option
 @_form_option
-def check(registry: Path | None, output: str | None) -> None:
+def check(registry: Path | None, claims: Path | None, output: str | None) -> None:
     """Check every fact: source, date, confidence, coordinates at the place they name, no price without date and currency.
+
+    And every claim: its words and where they stand, its date, a venue and places that are known.
 
     Exit code 1: something is wrong.
     """
     from nettrace.analysis.geo.sphere import between_km
     from nettrace.outside.places import find
-    from nettrace.placement.registry.lint import lint
+    from nettrace.placement.registry.lint import lint, lint_claims
 
-    facts = registry_with(registry)
-    wrong = lint(facts, find, between_km, time.strftime("%Y-%m-%d", time.gmtime()))
+    facts, said, today = (
+        registry_with(registry),
+        claims_known(claims),
+        time.strftime("%Y-%m-%d", time.gmtime()),
+    )
+    wrong = [*lint(facts, find, between_km, today), *lint_claims(said, facts, find, today)]
     emitter = Emitter(output, _WrongView())
     for each in wrong:
         emitter.emit({"schema": "nettrace.registry_finding/1", "of": each.of, "what": each.what})
     emitter.close()
-    counts = f"{len(facts.venues)} venues, {len(facts.calendars)} calendars, {len(facts.plans)} plans"
+    counts = f"{len(facts.venues)} venues, {len(facts.calendars)} calendars, {len(facts.plans)} plans, {len(said)} claims"
     note(f"nettrace: {counts}: {len(wrong)} findings")
     if wrong:
         raise click.exceptions.Exit(FAILED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from nettrace.cli.facts import registry_option, registry_with
+from nettrace.cli.facts import claims_known, claims_option, refuse_unsound, registry_option, registry_with
 from nettrace.cli.folder import data_option
 from nettrace.cli.output import note
 from nettrace.errors import AccessError, Invalid
@@ -46,12 +46,14 @@ LOCAL = "local"
     help="How long raw, 15m or 1h is kept: raw=365. 730, 90 and 730 days unless set before.",
 )  # fmt: skip
 @registry_option
+@claims_option
 @click.option(
     "--public-host", multiple=True, metavar="NAME", help="A name this hub is reached by from outside."
 )
 def command(
     bind: str, data: Path | None, no_node: bool, workers: int, file: Path | None, only_targets: bool,
     interval: float | None, keep: tuple[str, ...], public_host: tuple[str, ...], registry: Path | None,
+    claims: Path | None,
 ) -> None:  # fmt: skip
     """Run a hub and measure from here; its address is printed once it answers. Ctrl-C ends all of it.
 
@@ -59,7 +61,7 @@ def command(
     """
     from nettrace.catalogue.load import read_file
     from nettrace.hub.assignment import cadence
-    from nettrace.hub.facts import SETTING
+    from nettrace.hub.facts import CLAIMS_SETTING, SETTING
     from nettrace.hub.place import Data, default_folder
     from nettrace.hub.programs import Bind, refuse_taken
     from nettrace.store.retention import Retention, changed
@@ -77,6 +79,9 @@ def command(
     if registry is not None:
         registry_with(registry)  # likewise
         os.environ[SETTING] = str(registry.absolute())
+    if claims is not None:
+        refuse_unsound(claims_known(claims), registry_with(registry))
+        os.environ[CLAIMS_SETTING] = str(claims.absolute())
     own = read_file(str(file)) if file else ()
 
     def furnish(link: "HubWriter") -> None:

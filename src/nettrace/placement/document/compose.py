@@ -43,9 +43,9 @@ def parts(ground: Ground) -> dict[str, Any]:
 
 def _conflict(ground: Ground) -> Section:
     smallest = (
-        "This is a smallest such set; there may be others."
+        "This is a smallest such set, proven; there may be others."
         if ground.plan.conflict_smallest
-        else "All of them are needed for the conflict; a smaller one may exist."
+        else f"All of them are needed for the conflict; a smaller one, of {ground.plan.conflict_at_least} or more, is not excluded."
     )
     return Section(
         "conflict",

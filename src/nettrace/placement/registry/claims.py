@@ -1,13 +1,18 @@
 """Reads the registry of claims: what was said of latency and location, word for word, and where."""
 
 import tomllib
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import cache
 
 import msgspec
+from msgspec.structs import replace
 
 from nettrace.errors import ConfigError
 from nettrace.placement.registry.load import shipped
+
+SHIPPED = "nettrace"
+"""The source of a claim that ships."""
 
 
 class ClaimKind(StrEnum):
@@ -29,6 +34,7 @@ class RegisteredClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         low_ms, high_ms: the time said, as quoted.
         one_way: the time is of one direction.
         round_trips: how many a quoted time holds.
+        source: who keeps it on record: `nettrace` of what ships, else the file it was read from.
     """
 
     id: str
@@ -45,6 +51,7 @@ class RegisteredClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     one_way: bool = False
     round_trips: int = 1
     note: str | None = None
+    source: str = SHIPPED
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,16 +73,27 @@ def read_claims(text: str, where: str) -> tuple[RegisteredClaim, ...]:
     try:
         claims = msgspec.convert(tomllib.loads(text), _File).claim
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{where}: {error}", "See docs/guides/registry.md for the form") from None
+        raise ConfigError(f"{where}: {error}", "See docs/guides/claims.md for the form") from None
     seen: set[str] = set()
     for claim in claims:
         if claim.id in seen:
-            raise ConfigError(f"{where}: two claims are called '{claim.id}'")
+            raise ConfigError(f"{where}: two claims are called '{claim.id}'", "Give one of them another id")
         seen.add(claim.id)
         lack = _lack(claim)
         if lack:
-            raise ConfigError(f"{where}: claim '{claim.id}' {lack}")
+            raise ConfigError(f"{where}: claim '{claim.id}' {lack}", "See docs/guides/claims.md for the form")
     return claims
+
+
+def extended_claims(claims: Iterable[RegisteredClaim], text: str, where: str) -> tuple[RegisteredClaim, ...]:
+    """The claims with a user's own after them, `where` their source; one of a known id replaces the one that ships.
+
+    Raises:
+        ConfigError: as `read_claims`.
+    """
+    own = [replace(claim, source=where) for claim in read_claims(text, where)]
+    ids = {claim.id for claim in own}
+    return (*(claim for claim in claims if claim.id not in ids), *own)
 
 
 def _lack(claim: RegisteredClaim) -> str | None:

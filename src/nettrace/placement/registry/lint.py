@@ -1,13 +1,14 @@
 """What a registry must hold to: behind `nettrace registry check`."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from zoneinfo import available_timezones
 
 import msgspec
 
 from nettrace.model.path import Place
+from nettrace.placement.registry.claims import RegisteredClaim
 from nettrace.placement.registry.facts import (
     UNKNOWN,
     Calendar,
@@ -61,6 +62,29 @@ def lint(registry: Registry, find: FindPlace, distance_km: Distance, today: str)
         for stand in venue.stands:
             of(f"venue {venue.name}: {stand.what}", _stand(stand, find, distance_km, today))
     return found
+
+
+def lint_claims(
+    claims: Iterable[RegisteredClaim], registry: Registry, find: FindPlace, today: str
+) -> list[Wrong]:
+    """Everything that is wrong with claims, as `lint` of facts: what nobody could judge or look up."""
+    return [
+        Wrong(f"claim {claim.id}", what) for claim in claims for what in _claim(claim, registry, find, today)
+    ]
+
+
+def _claim(claim: RegisteredClaim, registry: Registry, find: FindPlace, today: str) -> Iterator[str]:
+    if not claim.quote.strip() or not claim.document.strip() or claim.line < 1:
+        yield "does not say word for word what was claimed, in which document and line"
+    if not _real(claim.date):
+        yield f"its date {claim.date!r} is none (2025, 2025-10 or 2025-10-21)"
+    elif claim.date > today:
+        yield f"its date {claim.date} is yet to come"
+    if claim.venue is not None and claim.venue not in registry.venues:
+        yield f"names the venue {claim.venue!r}, which the registry lacks"
+    for name in (claim.origin, *claim.said):
+        if name is not None and find(name) is None:
+            yield f"the gazetteer has no {name!r}"
 
 
 def _fact(fact: Fact, today: str) -> Iterator[str]:
