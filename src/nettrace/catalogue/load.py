@@ -11,6 +11,7 @@ import msgspec
 from nettrace.catalogue.rule import Finding, findings
 from nettrace.errors import ConfigError
 from nettrace.model.target import Endpoint, Role, RoundMethod, Target
+from nettrace.runtime.named_file import read_text
 
 BUILT_IN = Path(__file__).with_name("targets.toml")
 _METHODS = (RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.TRACE)
@@ -27,11 +28,7 @@ def read_file(path: str) -> list[Target]:
     Raises:
         ConfigError: it cannot be read, or something in it is wrong; every finding is named with its target.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read targets from {path}: {error}") from error
-    return read(text, path)
+    return read(read_text(Path(path)), path)
 
 
 def read(text: str, where: str) -> list[Target]:

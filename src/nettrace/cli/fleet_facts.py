@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nettrace.errors import NetTraceError, SourceError
+from nettrace.errors import NetTraceError
 
 if TYPE_CHECKING:
     from nettrace.outside.providers.port import Provider
@@ -26,16 +26,12 @@ def fleet_of(file: Path) -> "Fleet":
     """The fleet a file asks for.
 
     Raises:
-        SourceError: it cannot be read. ConfigError: it is not what it should be.
+        ConfigError: it cannot be read, or is not what it should be.
     """
     from nettrace.placement.fleet_file import read_fleet
+    from nettrace.runtime.named_file import read_text
 
-    try:
-        return read_fleet(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SourceError(
-            f"{file} cannot be read ({problem})", "Write one: docs/guides/fleet.md"
-        ) from problem
+    return read_fleet(read_text(file, by="--file (docs/guides/fleet.md shows how to write one)"))
 
 
 def providers_of(fleet: "Fleet", data: Path | None) -> "dict[str, Provider]":
@@ -69,17 +65,13 @@ def prices_of(fleet: "Fleet", file: Path) -> "Prices | None":
     """The sheet beside the file, or from its address, as it is today."""
     from nettrace.outside.download import fetch
     from nettrace.placement.fleet_file import read_prices
+    from nettrace.runtime.named_file import read_text
 
     if not fleet.prices:
         return None
     if "://" not in fleet.prices:
         sheet = file.parent / fleet.prices
-        try:
-            return read_prices(sheet.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as problem:
-            raise SourceError(
-                f"prices: {sheet} cannot be read ({problem})", "Leave 'prices' out, or write it"
-            ) from problem
+        return read_prices(read_text(sheet, by=f"'prices' in {file}, or leave that out"))
     with TemporaryDirectory() as folder:
         sheet = Path(folder) / "prices.toml"
         fetch(fleet.prices, sheet)

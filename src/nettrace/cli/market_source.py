@@ -16,6 +16,7 @@ from nettrace.cli.output import note
 from nettrace.errors import Invalid, NotFound, SourceError
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.outside.market_file import Layout, Wrong, clock
+from nettrace.runtime.named_file import unreadable
 
 LATEST: Instant = 9_000_000_000 * NS_PER_S
 
@@ -94,7 +95,7 @@ def _from_file(path: Path) -> list[Latency]:
                 rows.setdefault(name, []).append((int(row["due_ns"]), int(row["rtt_ns"] or 0)))
             return [_series(name, each) for name, each in rows.items()]
     except (OSError, UnicodeDecodeError) as problem:
-        raise SourceError(f"{path} cannot be read ({problem})", "") from None
+        raise unreadable(str(path), problem, error=SourceError) from None
     except (KeyError, ValueError, TypeError) as problem:
         raise Invalid(f"{path} is no export of rounds ({problem})", "nettrace export --help") from None
 
@@ -174,7 +175,7 @@ def _events_in(path: Path, *, happened: bool) -> list[tuple[str, Instant]]:
             at = row["at"] if happened or not row.get("detected_at") else row["detected_at"]
             made.append((str(row.get("kind") or "event"), instant(at)))
     except (OSError, UnicodeDecodeError) as problem:
-        raise SourceError(f"{path} cannot be read ({problem})", "") from None
+        raise unreadable(str(path), problem, error=SourceError) from None
     except (KeyError, ValueError, TypeError, AttributeError, Wrong) as problem:
         raise Invalid(
             f"{path}: no events ({problem})", "CSV with a column 'at', or NDJSON of `nettrace signals replay`"

@@ -11,6 +11,7 @@ import msgspec
 
 from nettrace.cli.output import note
 from nettrace.errors import Invalid
+from nettrace.runtime.named_file import unreadable
 
 if TYPE_CHECKING:
     from nettrace.placement.document.brief import Brief
@@ -55,7 +56,10 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _lines(file: str) -> list[bytes]:
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as problem:
+        raise unreadable(file, problem, by="--results", error=Invalid) from problem
     return [line for line in data.splitlines() if line.strip()]
 
 

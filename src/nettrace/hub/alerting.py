@@ -28,6 +28,7 @@ from nettrace.model.signal import Direction, Severity
 from nettrace.model.target import Lifecycle, RoundMethod, Series
 from nettrace.model.vantage import VantageState, load_values, third_party
 from nettrace.outside.notify.message import notice_document
+from nettrace.runtime.named_file import read_text
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Event, Live, LiveKind, MeasurementRequest, Round, Window
 
@@ -79,9 +80,10 @@ def load(path: Path) -> RuleBook:
     Raises:
         ConfigError: it cannot be read, or something in it is wrong.
     """
+    text = read_text(path)
     try:
-        return read_book(tomllib.loads(path.read_text(encoding="utf-8")), market_sessions())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return read_book(tomllib.loads(text), market_sessions())
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}", "See docs/guides/alerts.md for the form") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.detail}", error.hint) from error

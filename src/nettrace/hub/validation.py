@@ -16,6 +16,7 @@ from nettrace.model.instant import ms
 from nettrace.model.path import Place
 from nettrace.model.target import RoundMethod
 from nettrace.model.vantage import Vantage
+from nettrace.runtime.named_file import read_text
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Summary, Window
 
@@ -46,11 +47,10 @@ def read_expectations(path: Path | None) -> tuple[Expectation, ...]:
         ConfigError: it cannot be read or is not what it should be.
     """
     file = path or BUILT_IN
+    text = read_text(file)
     try:
-        return msgspec.convert(
-            tomllib.loads(file.read_text(encoding="utf-8")), _File, strict=False
-        ).expectation
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        return msgspec.convert(tomllib.loads(text), _File, strict=False).expectation
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{file}: {error}", "See docs/guides/validate.md for the form") from error
 
 

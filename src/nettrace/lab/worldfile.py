@@ -8,6 +8,7 @@ import msgspec
 
 from nettrace.errors import LabError
 from nettrace.lab.world import Cable, Crowd, Event, Network, Target, World
+from nettrace.runtime.named_file import unreadable
 
 BUILT_IN = Path(__file__).with_name("worlds")
 
@@ -37,6 +38,8 @@ def read(name_or_path: str) -> str:
         raise LabError(
             f"cannot read the world '{name_or_path}': {error.strerror}", f"Built-in worlds: {known}"
         ) from error
+    except UnicodeDecodeError as error:
+        raise unreadable(name_or_path, error, error=LabError) from error
 
 
 def parse(text: str, name: str = "world") -> World:

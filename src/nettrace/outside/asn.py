@@ -17,6 +17,7 @@ from nettrace.analysis.geo.annotate import Network
 from nettrace.errors import Invalid, SourceError
 from nettrace.outside.mmdb import is_mmdb, open_mmdb, text_of
 from nettrace.outside.ranges import MAGIC, Range, RangeTable, compiled, prefix_range, span_range
+from nettrace.runtime.named_file import unreadable
 
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 _NOT_ROUTED = 0
@@ -97,8 +98,10 @@ def read_lines(path: Path) -> Iterator[str]:
             stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
             for line in stream:
                 yield line.decode("utf-8", "replace")
-    except (OSError, EOFError, zlib.error) as problem:
-        raise SourceError(f"{path} cannot be read ({problem})", "Check the path and the file") from problem
+    except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
+        raise SourceError(f"{path} cannot be read ({problem})", "Fetch it again") from problem
+    except OSError as problem:
+        raise unreadable(str(path), problem, error=SourceError) from problem
 
 
 def _table(path: Path) -> RangeTable:
@@ -106,7 +109,7 @@ def _table(path: Path) -> RangeTable:
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
     except OSError as problem:
-        raise SourceError(f"{path} cannot be read ({problem})", "Check the path") from problem
+        raise unreadable(str(path), problem, error=SourceError) from problem
     return RangeTable.open(path) if magic == MAGIC else RangeTable(compile_asn(path)[0], str(path))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from nettrace.errors import SourceError
+from nettrace.runtime.named_file import unreadable
 from nettrace.wire.atlas import Imported, Malformed, read_atlas
 
 _GZIP = b"\x1f\x8b"
@@ -67,9 +68,7 @@ def opened(path: str | Path) -> Generator[Iterable[bytes]]:
         try:
             file = stack.enter_context(Path(path).open("rb"))
         except OSError as problem:
-            raise SourceError(
-                f"{path}: {problem.strerror or problem}", "Check the path and its permissions"
-            ) from problem
+            raise unreadable(str(path), problem, error=SourceError) from problem
         yield _plain(file)
 
 

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from nettrace.analysis.market.bars import Bars, Builder, bars_of
 from nettrace.errors import Invalid, MissingExtra, SourceError
 from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.runtime.named_file import unreadable
 
 KINDS = ("bars", "trades", "quotes")
 UNITS = {"s": NS_PER_S, "ms": 1_000_000, "us": 1000, "ns": 1}
@@ -274,7 +275,7 @@ def _csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, An
                     continue
                 yield number, dict(zip(names, cells, strict=False))
     except OSError as problem:
-        raise SourceError(f"{path} cannot be read ({problem.strerror or problem})", "") from None
+        raise unreadable(str(path), problem, error=SourceError) from None
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

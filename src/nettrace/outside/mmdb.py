@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from nettrace.errors import MissingExtra, SourceError
+from nettrace.runtime.named_file import unreadable
 
 _MARK = b"\xab\xcd\xefMaxMind.com"
 _TAIL_BYTES = 128 * 1024
@@ -26,7 +27,7 @@ def is_mmdb(path: Path) -> bool:
             file.seek(max(0, size - _TAIL_BYTES))
             return _MARK in file.read()
     except OSError as problem:
-        raise SourceError(f"{path} cannot be read ({problem})", "Check the path") from problem
+        raise unreadable(str(path), problem, error=SourceError) from problem
 
 
 def open_mmdb(path: Path) -> Callable[[str], Mapping[str, Any]]:

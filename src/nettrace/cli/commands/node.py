@@ -71,12 +71,16 @@ def command(
     from nettrace.node.agent import Settings, run
     from nettrace.node.line import read_token
     from nettrace.node.spool import Bounds
+    from nettrace.runtime.named_file import unreadable
 
     def token() -> str:
         if token_file is None:
             raise Invalid("This node has not enrolled yet", "Give the hub's token with --token-file FILE")
-        with click.open_file(token_file, encoding="utf-8") as file:
-            return read_token(file.read())
+        try:
+            with click.open_file(token_file, encoding="utf-8") as file:
+                return read_token(file.read())
+        except (OSError, UnicodeDecodeError) as problem:
+            raise unreadable(token_file, problem, by="--token-file") from problem
 
     latitude, longitude = _coordinates(coordinates)
     settings = Settings(

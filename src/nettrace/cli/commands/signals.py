@@ -62,13 +62,14 @@ def replay_file(
     from nettrace.analysis.signals.document import signal_document
     from nettrace.analysis.signals.replay import Show, read_rows, replay
     from nettrace.model.instant import NS_PER_S
+    from nettrace.runtime.named_file import lines_of
 
     interval_ns = None if interval_s is None else max(1, round(interval_s * NS_PER_S))
     detectors = [detector(name, interval_ns) for name in dict.fromkeys(names or DEFAULT)]
     emitter = Emitter(output, _SignalView())
     late: list[int] = []
-    beside = read_rows(other) if other else ()
-    for signal in replay(read_rows(file, late.append), detectors, Show(tier), beside):
+    beside = read_rows(lines_of(other, other.name)) if other else ()
+    for signal in replay(read_rows(lines_of(file, file.name), late.append), detectors, Show(tier), beside):
         emitter.emit(signal_document(signal))
     emitter.close()
     if late:
@@ -92,8 +93,9 @@ def forecast(file: TextIO, output: str | None) -> None:
     from nettrace.analysis.forecast.offer import offer
     from nettrace.analysis.forecast.quarter import quarters
     from nettrace.analysis.signals.replay import read_rows
+    from nettrace.runtime.named_file import lines_of
 
-    series = quarters(read_rows(file))
+    series = quarters(read_rows(lines_of(file, file.name)))
     emitter = Emitter(output, _ForecastView())
     emitter.emit(forecast_document(offer(series), instability(series)))
     emitter.close()

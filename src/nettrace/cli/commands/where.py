@@ -63,11 +63,12 @@ def command(
     from nettrace.hub.open import folder_of, open_reader
     from nettrace.hub.whereabouts import seen_by_hub, seen_in_file, whereabouts, whereabouts_document
     from nettrace.outside.places import find
+    from nettrace.runtime.named_file import lines_of
     from nettrace.store.rows import Window
 
     facts = registry_with(registry)
     if rtt is not None:
-        seen = seen_in_file(rtt, find)
+        seen = seen_in_file(lines_of(rtt, rtt.name), find)
     else:
         reader, now = open_reader(folder_of(data)), time.time_ns()
         try:
