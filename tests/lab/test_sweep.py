@@ -42,6 +42,52 @@ def test_every_hop_that_answers_is_the_true_one(small_lab: RunningLab, method: M
             assert all(time >= hop.rtt_ns / 1e6 for time in times)
 
 
+WAYS = {
+    "rings": "",
+    "no rings": "leg.open_rings = lambda *_: None",
+    "rings given up": "departures.stamps_departures = lambda _: False",
+    "rings that show nothing": "rings.departing = lambda *_: [(6, 0, 0, 0)]",
+}
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize("method", [Method.UDP, Method.ICMP])
+def test_stamps_come_from_packet_rings_or_where_those_are_of_no_use_from_sockets(
+    small_lab: RunningLab, method: Method, way: str
+) -> None:
+    oracle = small_lab.oracle()
+    address = oracle.pair("nyc", "west.lab")["address"]
+    program = (
+        "import sys\n"
+        "from nettrace.measure.sweeping import departures, leg, rings\n"
+        "from nettrace.measure.sweeping.request import SweepRequest\n"
+        "from nettrace.measure.sweeping.run import Run\n"
+        f"{WAYS[way]}\n"
+        "from nettrace.model.measurement import Method\n"
+        f"run = Run(['{address}'] * 20, SweepRequest(Method('{method}'), rate_pps=400))\n"
+        "lines = [each.line()[0] for step in run.steps() for each in step]\n"
+        "print(type(run._legs[4].departures).__name__)\n"
+        "sys.stdout.writelines(lines)\n"
+        "run.close()\n"
+    )
+    done = small_lab.run("nyc", [sys.executable, "-c", program])
+    assert done.returncode == 0, done.stderr
+    used, *lines = done.stdout.splitlines()
+    assert used == ("RingDepartures" if way == "rings" else "QueuedDepartures")
+    path = oracle.path("nyc", "west.lab", flow_for(address, method))
+    true = {hop.ttl: hop.address for hop in path.hops if not hop.silent} | {len(path.hops) + 1: address}
+    documents = [json.loads(line) for line in lines]
+    assert len(documents) == 20
+    for document in documents:
+        assert {hop["ttl"]: hop["address"] for hop in document["hops"] if hop["address"]} == true
+        for said, hop in zip(document["hops"], path.hops, strict=False):
+            for time, bar in zip(said["rtt_ms"], said["error_ms"], strict=True):
+                assert time is None or time + bar >= hop.rtt_ns / 1e6
+    clocks = {document["clock"] for document in documents}
+    if way in {"rings", "no rings"}:
+        assert clocks == {"kernel"}
+
+
 def test_without_raw_sockets_the_path_is_the_same(small_lab: RunningLab) -> None:
     address = small_lab.oracle().pair("nyc", "west.lab")["address"]
     (with_rights,) = sweep(small_lab, "nyc", [address]).values()

@@ -32,6 +32,9 @@ HEADER_BYTES = 64
 STAMP_CONTROL = struct.Struct("=QiiqQqQqQ")
 """An SCM_TIMESTAMPING message: its header, then software, (unused) and hardware time. It always comes first."""
 
+_STAMP_BYTES, _STAMP_AND_DROPS_BYTES = 64, 88
+"""Ancillary data of a stamp, and of a stamp and the number of packets dropped so far."""
+
 _LAYOUT = struct.Struct("=QIxxxxQQQQIxxxxIxxxx")
 """struct mmsghdr of LP64 Linux: name, name length, iovec, iovec count, control, control length, flags, length."""
 
@@ -216,7 +219,13 @@ class Inbox(_Slots):
     """Packets received, or (with `error_queue`) the stamps and errors the kernel holds for a socket.
 
     Read a slot through `view[i * stride:]`, its length in `size(i)`.
+
+    Attributes:
+        packet_at, stamp_format: where in a slot the packet is, and how `struct` reads what stands before it.
     """
+
+    packet_at = IN_PACKET
+    stamp_format = f"16xqq{IN_PACKET - 32}x"
 
     def __init__(
         self, sock: socket.socket, *, batch: int = 256, packet_bytes: int = 320, error_queue: bool = False
@@ -253,6 +262,21 @@ class Inbox(_Slots):
         return (
             first.tolist().count(64) == count and min(self.control_sizes[:count].tolist(), default=64) >= 64
         )
+
+    def sizes_of(self, count: int) -> list[int]:
+        """Lengths of the first messages."""
+        return self.sizes[:count].tolist()
+
+    def plainly_stamped(self, count: int) -> bool:
+        """True when the kernel's stamp begins each of the first `count` messages, and news of drops at most follows."""
+        controls = self.control_sizes[:count].tolist()
+        return controls.count(_STAMP_BYTES) == count or controls.count(_STAMP_AND_DROPS_BYTES) == count
+
+    def dropped(self, count: int) -> int:
+        """Packets the kernel had dropped on this socket when the last of the first `count` messages came; 0 if unsaid."""
+        if self.control_sizes[:count].tolist().count(_STAMP_BYTES) == count:
+            return 0
+        return max(_dropped(self, index) or 0 for index in range(count))
 
     def stamp_ns(self, index: int) -> int | None:
         """When the kernel saw message `index`, UTC ns, or None without a stamp."""

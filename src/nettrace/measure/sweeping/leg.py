@@ -7,30 +7,22 @@ import time
 from array import array
 
 from nettrace.errors import Unmeasurable
-from nettrace.measure.kernel.raw_sockets import (
-    BOTH_STAMPS,
-    RECEPTION_STAMPS,
-    attach_filter,
-    only_icmp,
-    stamp,
-    widen,
-)
+from nettrace.measure.kernel.frame_ring import Frames
+from nettrace.measure.kernel.raw_sockets import RECEPTION_STAMPS, attach_filter, only_icmp, stamp, widen
 from nettrace.measure.kernel.ring import OUT_PACKET, VECTORED, Inbox, Outbox
+from nettrace.measure.sweeping.departures import QueuedDepartures, RingDepartures
 from nettrace.measure.sweeping.packets import Packets, word
 from nettrace.measure.sweeping.replies import REPLY_BYTES, Replies
+from nettrace.measure.sweeping.rings import Rings, open_rings
 from nettrace.measure.sweeping.targets import Pinned
 from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
 from nettrace.measure.tracing.sweep import Batch, Sweep
-from nettrace.measure.tracing.sweep_table import SENT, SLOTS, STAMPED, SweepOptions
+from nettrace.measure.tracing.sweep_table import SLOTS, SweepOptions
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Method
 
 BATCH = 256
 _NOBODY = Pinned("", None)
-_STAMP_BYTES = 64
-_NUMBER_AT, _ORIGIN_AT = 92, 84
-"""Where an error-queue message holds the number and the origin of its stamp, behind SCM_TIMESTAMPING."""
-_ORIGIN_TIMESTAMPING = 4
 _TRANSIENT = {errno.EAGAIN, errno.ENOBUFS, errno.EINTR}
 _IPV6_RECVHOPLIMIT, _ICMPV6_FILTER, _SOL_ICMPV6 = 51, 1, 58
 
@@ -73,11 +65,11 @@ class Leg:
         self.templates: list[bytes] = []
         self.totals: list[int] = []
         self.bracket_ns = 0
+        self._kinds = (0, 3, 11) if method is Method.ICMP else (3, 11)
         self._open(version, method)
         self.replies = Replies(method, version, self._inbox, self.sweep.extras)
         self._ttl_of = bytes(lane.ttl for lane in self.sweep.lanes).ljust(256, b"\0")
         self._left: tuple[int, int, int] | None = None
-        self._base = 1
 
     def _open(self, version: int, method: Method) -> None:
         family = socket.AF_INET if version == 4 else socket.AF_INET6
@@ -94,15 +86,11 @@ class Leg:
                 "this user may not open raw sockets", "Try as root, or see nettrace doctor"
             ) from problem
         widen(self._sender)
-        stamp(self._sender, BOTH_STAMPS)
         _listen(self._hearer, version)
-        if version == 4:
-            only_icmp(self._hearer, (0, 3, 11) if method is Method.ICMP else (3, 11))
         self._outbox = Outbox(self._sender, batch=BATCH, packet_bytes=self.packets.stride - OUT_PACKET)
         self._outbox.lengths[:] = memoryview(array("Q", [self.packets.layout.size] * BATCH))
-        self._errors = Inbox(self._sender, batch=BATCH, packet_bytes=8, error_queue=True)
-        self._inbox = Inbox(self._hearer, batch=BATCH, packet_bytes=REPLY_BYTES)
         self._direct: Inbox | None = None
+        self._rings: Rings | None = None
         self.descriptors = [self._hearer.fileno()]
         if method is Method.TCP:
             tcp = self._stack.enter_context(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP))
@@ -110,9 +98,38 @@ class Leg:
             _listen(tcp, version)
             self._direct = Inbox(tcp, batch=BATCH, packet_bytes=128)
             self.descriptors.append(tcp.fileno())
+        elif version == 4:
+            self._rings = open_rings(method, self.packets.layout, self._kinds, REPLY_BYTES)
+        self.departures: QueuedDepartures | RingDepartures
+        self._inbox: Inbox | Frames
+        if self._rings is None:
+            self._use_sockets()
+        else:
+            self._stack.callback(self._rings.close)
+            only_icmp(self._hearer, ())
+            marks = self.packets.marks if self.sweep.by_slot else None
+            self.departures = RingDepartures(self._rings.departures, self.table, marks)
+            self._inbox = self._rings.replies
+            self.descriptors.append(self._inbox.fileno())
+
+    def _use_sockets(self) -> None:
+        if self.version == 4:
+            only_icmp(self._hearer, self._kinds)
+        self.departures = QueuedDepartures(self._sender, self.table)
+        self._inbox = Inbox(self._hearer, batch=BATCH, packet_bytes=REPLY_BYTES)
+
+    def _give_rings_up(self, rings: Rings, now: Instant) -> None:
+        """Goes on with stamps and replies of the sockets; what the rings have heard until now is read."""
+        heard = self._inbox
+        self.departures.close()
+        self._use_sockets()
+        for ring in rings:
+            ring.mute()
+        self._read(heard, now)
+        self.replies.listen(self._inbox)
 
     def close(self) -> None:
-        """Gives the sockets back."""
+        """Gives the sockets and the rings back."""
         self._stack.close()
 
     # -- rows ----------------------------------------------------------------------------------------------
@@ -145,14 +162,15 @@ class Leg:
         taken = self._outbox.send(count - done, done)
         after = time.clock_gettime_ns(time.CLOCK_REALTIME)
         self._note_departure(first + done, taken, before, after)
+        self.departures.sent(first + done, taken, now)
         done += taken
         self._left = (first, done, count) if done < count else None
         if self._left and self._outbox.failed not in _TRANSIENT:
             self.sweep.refused(first + done)
             self._left = (first, done + 1, count) if done + 1 < count else None
-            self._renumber(first + done + 1)
+            self.departures.refused()
         elif self._left:
-            self._renumber(first + done)
+            self.departures.refused()
         return taken
 
     def _compose(self, batch: Batch) -> None:
@@ -165,86 +183,39 @@ class Leg:
         self.table.sent_s[first : first + count] = array("Q", (seconds,)) * count
         self.table.sent_ns[first : first + count] = array("Q", (ns,)) * count
 
-    def _renumber(self, slot: int) -> None:
-        """A refused packet may or may not have used up a stamp number: start again from 0 at this slot."""
-        self.collect_stamps()
-        stamp(self._sender, BOTH_STAMPS)
-        self._outbox.sent = 0
-        self._base = slot
-
     def receive(self, now: Instant) -> int:
         """Takes all replies that have come; how many."""
-        total = 0
-        for inbox in (self._inbox, self._direct):
-            while inbox is not None and (count := inbox.receive()):
-                self.collect_stamps()
-                dropped = self.replies.dropped
-                read = self.replies.direct if inbox is self._direct else self.replies.records
-                self.sweep.take(read(inbox, count), now)
-                if self.replies.dropped > dropped:
-                    self.sweep.stalled(now)
-                total += count
-                if VECTORED and count < inbox.batch:
-                    break
-        return total
+        departures = self.departures
+        if isinstance(departures, RingDepartures):
+            departures.collect()
+            departures.prove(now)
+            if self._rings is not None and not departures.reliable:
+                self._give_rings_up(self._rings, now)
+        elif self._rings is not None:
+            self._rings.replies.receive()  # what was on its way when it was muted would keep `poll` awake
+        return self._read(self._inbox, now) + (self._read(self._direct, now) if self._direct else 0)
 
-    def collect_stamps(self) -> None:
-        """Writes the kernel's departure stamps into the table."""
-        errors = self._errors
-        while count := errors.receive():
-            end = count * errors.stride
-            origins = errors.view[_ORIGIN_AT : end : errors.stride]
-            numbers = errors.view.cast("I")[_NUMBER_AT // 4 : end // 4 : errors.stride // 4].tolist()
-            first, slot = numbers[0], self._slot(numbers[0])
-            in_order = numbers == list(range(first, first + count)) and slot + count <= SLOTS + 1
-            if (
-                in_order
-                and origins == _ORIGINS[:count]
-                and min(errors.control_sizes[:count].tolist()) > _STAMP_BYTES
-            ):
-                words = errors.view.cast("Q")
-                step = errors.stride // 8
-                self._stamped(slot, count, words[2 : end // 8 : step], words[3 : end // 8 : step])
+    def _read(self, inbox: Inbox | Frames, now: Instant) -> int:
+        total, direct = 0, inbox is self._direct
+        while count := inbox.receive():
+            self.departures.collect()
+            dropped = self.replies.dropped
+            if direct and isinstance(inbox, Inbox):
+                records = self.replies.direct(inbox, count)
             else:
-                self._stamped_singly(count, numbers)
-            if VECTORED and count < errors.batch:
+                records = self.replies.records(inbox, count)
+            self.sweep.take(records, now)
+            if self.replies.dropped > dropped:
+                self.sweep.stalled(now)
+            total += count
+            if isinstance(inbox, Inbox) and VECTORED and count < inbox.batch:
                 break
-
-    def _slot(self, number: int) -> int:
-        return (self._base - 1 + number) % SLOTS + 1
-
-    def _stamped(self, slot: int, count: int, seconds: "memoryview[int]", ns: "memoryview[int]") -> None:
-        table = self.table
-        memoryview(table.sent_s)[slot : slot + count] = seconds
-        memoryview(table.sent_ns)[slot : slot + count] = ns
-        if table.live.count(SENT, slot, slot + count) == count:
-            table.live[slot : slot + count] = _STAMPED[:count]
-        else:
-            for each in range(slot, slot + count):
-                if table.live[each] & 1:
-                    table.live[each] += STAMPED - SENT
-
-    def _stamped_singly(self, count: int, numbers: list[int]) -> None:
-        for index in range(count):
-            at_ns = self._errors.stamp_ns(index)
-            if (
-                at_ns is None
-                or self._errors.data[index * self._errors.stride + _ORIGIN_AT] != _ORIGIN_TIMESTAMPING
-            ):
-                continue
-            slot = self._slot(numbers[index])
-            self.table.sent_s[slot], self.table.sent_ns[slot] = divmod(at_ns, NS_PER_S)
-            if self.table.live[slot] & 1:
-                self.table.live[slot] += STAMPED - SENT
+        return total
 
     def clock_stepped(self) -> None:
         """The clock the kernel stamps with was set: no round trip under way can be told any more."""
-        self.collect_stamps()
+        self.departures.collect()
         self.table.sent_s[:] = array("Q", bytes(8 * (SLOTS + 1)))
-
-
-_ORIGINS = memoryview(bytes((_ORIGIN_TIMESTAMPING,)) * BATCH)
-_STAMPED = bytes((STAMPED,)) * BATCH
 
 
 class Sources:

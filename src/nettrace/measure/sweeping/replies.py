@@ -1,4 +1,4 @@
-"""What a receive ring holds, as the records a sweep takes: all at once where nothing is unusual.
+"""What an inbox or a packet ring holds, as the records a sweep takes: all at once where nothing is unusual.
 
 The everyday reply (an ICMP error over IPv4, no IP options, no extensions, stamped by the kernel) is read by
 one `Struct.iter_unpack` over the whole ring, after whole columns have been compared. Everything else goes
@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from struct import Struct, error
 
 from nettrace.errors import PacketError
-from nettrace.measure.kernel.ring import IN_NAME, IN_PACKET, SO_RXQ_OVFL, Inbox
+from nettrace.measure.kernel.frame_ring import Frames
+from nettrace.measure.kernel.ring import IN_NAME, Inbox
+from nettrace.measure.packets.checksum import checksum
 from nettrace.measure.sweeping.packets import PROTOCOL, layout_of, word
 from nettrace.measure.tracing.sweep import DIRECT, EXTENDED, Extra, Record
 from nettrace.model.instant import NS_PER_S
@@ -20,10 +22,10 @@ from nettrace.model.measurement import Method
 REPLY_BYTES = 320
 """Room for a reply: RFC 4884 puts extensions behind 128 bytes of quote."""
 
+_PLAIN_HEADER_BYTES = 20
 _PLAIN4 = 20 + 8 + 20 + 8
 _LONGEST_PLAIN4 = 20 + 8 + 128 + 4
 """Longer than this there may be extensions that no length field announces."""
-_STAMP_BYTES, _STAMP_AND_DROPS_BYTES = 64, 88
 _ECHO_REPLY4, _ECHO_REPLY6 = 0, 129
 _inet_ntoa, _packed4 = socket.inet_ntoa, Struct("=I").pack
 _SYN, _RST, _ACK = 0x02, 0x04, 0x10
@@ -61,33 +63,38 @@ def _text4(token: int) -> str:
 
 
 class Replies:
-    """Reads inboxes of one method and IP version.
+    """Reads inboxes and packet rings of one method and IP version.
 
     Attributes:
         dropped: packets the kernel could not keep for us so far.
         extras: filled by slot for records whose kind has EXTENDED set.
     """
 
-    def __init__(self, method: Method, version: int, inbox: Inbox, extras: dict[int, Extra]) -> None:
+    def __init__(self, method: Method, version: int, inbox: Inbox | Frames, extras: dict[int, Extra]) -> None:
         self.method = method
         self.version = version
         self.addresses = Addresses(version)
         self.extras = extras
-        self.dropped = 0
         self._layout = layout_of(method, version)
         self._protocol = PROTOCOL[method, version]
-        everyday = f"=16xqq{IN_PACKET - 32}x12xI4xH6x4xH2xB7xI6xH"
-        size = Struct(everyday).size
+        self.listen(inbox)
+
+    def listen(self, inbox: Inbox | Frames) -> None:
+        """From now on replies are in this one."""
+        self.dropped = 0
+        everyday = f"={inbox.stamp_format}12xI4xH6x4xH2xB7xI6xH"
+        size, at = Struct(everyday).size, inbox.packet_at
         self._everyday = Struct(f"{everyday}{inbox.stride - size}x")
         self._columns = (
-            (IN_PACKET, memoryview(bytes((0x45,)) * inbox.batch)),
-            *((IN_PACKET + at, memoryview(bytes(inbox.batch))) for at in (25, 26, 27)),  # extensions, MTU
-            (IN_PACKET + 28, memoryview(bytes((0x45,)) * inbox.batch)),
-            (IN_PACKET + 37, memoryview(bytes((self._protocol,)) * inbox.batch)),
+            (at, memoryview(bytes((0x45,)) * inbox.batch)),
+            *((at + each, memoryview(bytes(inbox.batch))) for each in (25, 26, 27)),  # extensions, MTU
+            (at + 28, memoryview(bytes((0x45,)) * inbox.batch)),
+            (at + 37, memoryview(bytes((self._protocol,)) * inbox.batch)),
         )
 
-    def records(self, inbox: Inbox, count: int) -> Iterable[Record]:
+    def records(self, inbox: Inbox | Frames, count: int) -> Iterable[Record]:
         """The replies in the first `count` slots of an ICMP inbox."""
+        self.dropped = max(self.dropped, inbox.dropped(count))
         if self.version == 4 and self._all_everyday(inbox, count):
             return self._everyday.iter_unpack(inbox.view[: count * inbox.stride])
         return self._each(inbox, count)
@@ -115,23 +122,17 @@ class Replies:
                 word(sequence & 0xFFFF),
             )
 
-    def _all_everyday(self, inbox: Inbox, count: int) -> bool:
+    def _all_everyday(self, inbox: Inbox | Frames, count: int) -> bool:
         stride = inbox.stride
         end, view = count * stride, inbox.view
         for at, expected in self._columns:
             if view[at:end:stride] != expected[:count]:
                 return False
-        controls = inbox.control_sizes[:count].tolist()
-        if controls.count(_STAMP_BYTES) != count:
-            self.dropped = max([self.dropped, *(dropped_packets(inbox, index) for index in range(count))])
-            if controls.count(_STAMP_AND_DROPS_BYTES) != count:
-                return False
-        sizes = inbox.sizes[:count].tolist()
-        return min(sizes) >= _PLAIN4 and max(sizes) <= _LONGEST_PLAIN4
+        sizes = inbox.sizes_of(count)
+        return inbox.plainly_stamped(count) and min(sizes) >= _PLAIN4 and max(sizes) <= _LONGEST_PLAIN4
 
-    def _each(self, inbox: Inbox, count: int) -> Iterator[Record]:
+    def _each(self, inbox: Inbox | Frames, count: int) -> Iterator[Record]:
         for index in range(count):
-            self.dropped = max(self.dropped, dropped_packets(inbox, index))
             at_ns = inbox.stamp_ns(index)
             if at_ns is None:
                 continue
@@ -142,11 +143,13 @@ class Replies:
             if record is not None:
                 yield record
 
-    def _parsed(self, packet: bytes, at_ns: int, inbox: Inbox, index: int) -> Record | None:
+    def _parsed(self, packet: bytes, at_ns: int, inbox: Inbox | Frames, index: int) -> Record | None:
         # Loaded here because a sweep of a plain IPv4 net never needs a parser.
         from nettrace.measure.packets.icmp import IcmpError, parse_icmp, parse_icmpv6  # noqa: PLC0415
 
         at = (packet[0] & 15) * 4 if self.version == 4 else 0
+        if at > _PLAIN_HEADER_BYTES and checksum(packet[:at]):
+            return None  # a ring's program verifies plain headers only
         if packet[at] in {_ECHO_REPLY4, _ECHO_REPLY6}:
             return self._echo(packet, at, at_ns, inbox, index) if self.method is Method.ICMP else None
         message = parse_icmp(packet, at, verify=False) if self.version == 4 else parse_icmpv6(packet, at)
@@ -178,7 +181,7 @@ class Replies:
             int.from_bytes(packet[mark_at : mark_at + 2], sys.byteorder),
         )
 
-    def _echo(self, packet: bytes, at: int, at_ns: int, inbox: Inbox, index: int) -> Record | None:
+    def _echo(self, packet: bytes, at: int, at_ns: int, inbox: Inbox | Frames, index: int) -> Record | None:
         if len(packet) < at + 16:
             return None
         source = self._source(inbox, index)
@@ -192,27 +195,18 @@ class Replies:
             int.from_bytes(packet[at + 6 : at + 8], sys.byteorder),
         )
 
-    def _source(self, inbox: Inbox, index: int) -> bytes:
-        start = index * inbox.stride + (IN_NAME + 8 if self.version == 6 else IN_PACKET + 12)
+    def _source(self, inbox: Inbox | Frames, index: int) -> bytes:
+        start = index * inbox.stride + (IN_NAME + 8 if self.version == 6 else inbox.packet_at + 12)
         return bytes(inbox.view[start : start + (16 if self.version == 6 else 4)])
 
     def _about(self, packed: bytes) -> int | bytes:
         return packed if self.version == 6 else int.from_bytes(packed, sys.byteorder)
 
 
-def hop_limit(inbox: Inbox, index: int) -> int:
+def hop_limit(inbox: Inbox | Frames, index: int) -> int:
     """The hop limit an IPv6 packet arrived with, from its ancillary data; 0 when it is not there."""
-    for level, kind, data in inbox.control(index):
-        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
-            return int.from_bytes(data[:4], sys.byteorder)
-    return 0
-
-
-def dropped_packets(inbox: Inbox, index: int) -> int:
-    """How many packets the kernel had dropped on this socket when message `index` arrived."""
-    if inbox.control_sizes[index] <= _STAMP_BYTES:
-        return 0
-    for level, kind, data in inbox.control(index):
-        if (level, kind) == (socket.SOL_SOCKET, SO_RXQ_OVFL):
-            return int.from_bytes(data[:4], sys.byteorder)
+    if isinstance(inbox, Inbox):
+        for level, kind, data in inbox.control(index):
+            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
+                return int.from_bytes(data[:4], sys.byteorder)
     return 0

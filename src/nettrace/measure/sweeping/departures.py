@@ -1,0 +1,194 @@
+"""When each probe left, written into a sweep's table: from the socket's error queue, or from a packet ring.
+
+The error queue costs a message a probe. A ring gets a copy of each packet at the moment its device's driver is handed it,
+stamped then (`xmit_one` in net/core/dev.c), and costs no system call. But a copy is what left only where the device is
+the last one and nothing rewrites the packet behind it; so a ring has to prove itself, and is given up when it does not.
+"""
+
+import socket
+import sys
+from collections import deque
+from collections.abc import Sequence
+from operator import itemgetter
+
+from nettrace.measure.kernel.device import stamps_departures
+from nettrace.measure.kernel.frame_ring import INTERFACE, NS, PACKET_AT, SECONDS, Frames
+from nettrace.measure.kernel.raw_sockets import BOTH_STAMPS, stamp
+from nettrace.measure.kernel.ring import VECTORED, Inbox
+from nettrace.measure.tracing.sweep_table import OVERDUE, SENT, SLOTS, STAMPED, Table
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
+
+PROOF_NS = 250 * NS_PER_MS
+"""A probe whose copy the ring has not shown after this long is one the ring cannot show."""
+
+_BATCH = 256
+_STAMP_BYTES = 64
+_NUMBER_AT, _ORIGIN_AT = 92, 84
+"""Where an error-queue message holds the number and the origin of its stamp, behind SCM_TIMESTAMPING."""
+_ORIGIN_TIMESTAMPING = 4
+_ORIGINS = memoryview(bytes((_ORIGIN_TIMESTAMPING,)) * _BATCH)
+_STAMPED = bytes((STAMPED,)) * _BATCH
+_SLOT_AT, _MARK_AT = PACKET_AT + 4, PACKET_AT + 26
+_LOW = 0 if sys.byteorder == "little" else 1
+
+
+class QueuedDepartures:
+    """Departure stamps of a socket, as its error queue has them: numbered in the order of sending."""
+
+    reliable = True
+
+    def __init__(self, sender: socket.socket, table: Table) -> None:
+        self._sender = sender
+        self._table = table
+        self._errors = Inbox(sender, batch=_BATCH, packet_bytes=8, error_queue=True)
+        self._base: int | None = None
+        stamp(sender, BOTH_STAMPS)
+
+    def sent(self, slot: int, count: int, now: Instant) -> None:
+        """The kernel took so many probes, from this slot on."""
+        if self._base is None:
+            self._base = slot
+
+    def refused(self) -> None:
+        """A refused packet may or may not have used up a stamp number: they start again from 0."""
+        self.collect()
+        stamp(self._sender, BOTH_STAMPS)
+        self._base = None
+
+    def collect(self) -> None:
+        """Writes the stamps that have come into the table."""
+        errors = self._errors
+        while count := errors.receive():
+            end = count * errors.stride
+            origins = errors.view[_ORIGIN_AT : end : errors.stride]
+            numbers = errors.view.cast("I")[_NUMBER_AT // 4 : end // 4 : errors.stride // 4].tolist()
+            first, slot = numbers[0], self._slot(numbers[0])
+            in_order = numbers == list(range(first, first + count)) and slot + count <= SLOTS + 1
+            if (
+                in_order
+                and origins == _ORIGINS[:count]
+                and min(errors.control_sizes[:count].tolist()) > _STAMP_BYTES
+            ):
+                words, step = errors.view.cast("Q"), errors.stride // 8
+                memoryview(self._table.sent_s)[slot : slot + count] = words[2 : end // 8 : step]
+                memoryview(self._table.sent_ns)[slot : slot + count] = words[3 : end // 8 : step]
+                _seen(self._table.live, slot, count)
+            else:
+                self._singly(count, numbers)
+            if VECTORED and count < errors.batch:
+                break
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _slot(self, number: int) -> int:
+        return ((self._base or 1) - 1 + number) % SLOTS + 1
+
+    def _singly(self, count: int, numbers: list[int]) -> None:
+        errors, table = self._errors, self._table
+        for index in range(count):
+            at_ns = errors.stamp_ns(index)
+            if at_ns is None or errors.data[index * errors.stride + _ORIGIN_AT] != _ORIGIN_TIMESTAMPING:
+                continue
+            slot = self._slot(numbers[index])
+            table.sent_s[slot], table.sent_ns[slot] = divmod(at_ns, NS_PER_S)
+            _seen(table.live, slot, 1)
+
+
+class RingDepartures:
+    """Departures as a packet ring shows them.
+
+    Each copy must have the number and the secret of a probe that is under way, come once, and leave by one device whose
+    driver stamps. A stacked device (bond, VLAN) shows two copies; address translation, IPsec and tunnels of this
+    host show none that fits.
+
+    Attributes:
+        reliable: False once a copy came that cannot be, or one stayed away for `PROOF_NS`.
+    """
+
+    def __init__(self, ring: Frames, table: Table, marks: Sequence[int] | None) -> None:
+        self._ring = ring
+        self._table = table
+        self._marks = marks
+        self._device = 0
+        self._sent = self._shown = 0
+        self._owed: deque[tuple[Instant, int]] = deque()
+        self._seconds, self._ns = (
+            memoryview(column).cast("B").cast("I")[_LOW::2] for column in (table.sent_s, table.sent_ns)
+        )
+        self.reliable = True
+
+    def sent(self, slot: int, count: int, now: Instant) -> None:
+        """The kernel took so many probes."""
+        self._sent += count
+        self._owed.append((now, self._sent))
+
+    def refused(self) -> None:
+        """Copies say which probe they are: nothing has to be counted anew."""
+
+    def prove(self, now: Instant) -> None:
+        """Judges the ring: what left `PROOF_NS` ago must have been shown."""
+        while self._owed and self._owed[0][0] + PROOF_NS <= now:
+            if self._shown < self._owed.popleft()[1]:
+                self.reliable = False
+
+    def collect(self) -> None:
+        """Writes the stamps of what has left into the table."""
+        ring, table = self._ring, self._table
+        while count := ring.receive():
+            slots = ring.halves(_SLOT_AT).tolist()
+            first = slots[0]
+            end = first + count
+            if (
+                slots == list(range(first, end))
+                and first
+                and table.live.count(SENT, first, end) == count
+                and ring.halves(_MARK_AT).tolist() == self._secrets(first, end)
+                and ring.words(INTERFACE).tolist().count(self._device) == count
+            ):
+                self._seconds[first:end] = ring.words(SECONDS)
+                self._ns[first:end] = ring.words(NS)
+                table.live[first:end] = _STAMPED[:count]
+                self._shown += count
+            else:
+                self._singly(slots)
+
+    def close(self) -> None:
+        """Lets go of the table."""
+        self._seconds.release()
+        self._ns.release()
+
+    def _secrets(self, first: int, end: int) -> list[int]:
+        if self._marks is not None:
+            return list(self._marks[first:end])
+        rows = self._table.slot_row[first:end]
+        return list(itemgetter(*rows)(self._table.mark)) if len(rows) > 1 else [self._table.mark[rows[0]]]
+
+    def _singly(self, slots: list[int]) -> None:
+        ring, table = self._ring, self._table
+        marks, devices = ring.halves(_MARK_AT).tolist(), ring.words(INTERFACE).tolist()
+        seconds, ns = ring.words(SECONDS).tolist(), ring.words(NS).tolist()
+        for index, slot in enumerate(slots):
+            if not slot or [marks[index]] != self._secrets(slot, slot + 1):
+                continue  # somebody else's: its slot or secret is not one of ours
+            if not self._device and stamps_departures(devices[index]):
+                self._device = devices[index]
+            if devices[index] != self._device or table.live[slot] in {STAMPED, STAMPED + OVERDUE}:
+                self.reliable = False
+                continue
+            self._shown += 1
+            table.sent_s[slot], table.sent_ns[slot] = seconds[index], ns[index]
+            _seen(table.live, slot, 1)
+
+
+Departures = QueuedDepartures | RingDepartures
+
+
+def _seen(live: bytearray, slot: int, count: int) -> None:
+    """These probes were seen to leave."""
+    if live.count(SENT, slot, slot + count) == count:
+        live[slot : slot + count] = _STAMPED[:count]
+    else:
+        for each in range(slot, slot + count):
+            if live[each] & 1:
+                live[each] += STAMPED - SENT
