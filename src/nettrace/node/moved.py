@@ -7,7 +7,8 @@ The rule, per pinned address of an endpoint:
   to 30 earlier ones, each further from it than 6 robust standard deviations (1.4826 x MAD), than 1 ms and than 5 %,
   the level has moved. Nothing is said before 8 rounds.
 
-Whatever moved becomes the new normal, so one move asks for one trace. An endpoint gets at most two extra traces at
+Whatever moved becomes the new normal, so one move asks once: for a trace, and for another with the next round that goes
+the same way, since a change of route is believed when two traces agree. An endpoint gets at most two extra traces at
 once and one in five minutes after that, a node ten and one in five seconds.
 """
 
@@ -83,11 +84,12 @@ class Watch:
     def __init__(self) -> None:
         self._levels: dict[tuple[str, str], dict[tuple[str, str], Level]] = {}
         self._budgets: dict[tuple[str, str], TokenBucket] = {}
+        self._seen_once: dict[tuple[str, str], tuple[str, str]] = {}
         self._node = TokenBucket(NODE_RATE)
 
     def keep(self, endpoints: set[tuple[str, str]]) -> None:
         """Forget endpoints that are no longer measured."""
-        for known in (self._levels, self._budgets):
+        for known in (self._levels, self._budgets, self._seen_once):
             for gone in known.keys() - endpoints:
                 del known[gone]
 
@@ -111,11 +113,17 @@ class Watch:
         levels[way] = level
         while len(levels) > MOST_ADDRESSES:
             del levels[next(iter(levels))]
-        if not level.moved(*round_):
+        moved = level.moved(*round_)
+        again = self._seen_once.get(endpoint) == way
+        if again:
+            del self._seen_once[endpoint]
+        if not (moved or again):
             return False
         budget = self._budgets.setdefault(endpoint, TokenBucket(ENDPOINT_RATE))
         if max(budget.next_at(now), self._node.next_at(now)) > now:
             return False
         budget.take(now)
         self._node.take(now)
+        if moved:
+            self._seen_once[endpoint] = way
         return True

@@ -83,3 +83,15 @@ def test_a_name_with_many_addresses_has_a_normal_for_each() -> None:
         assert not watch.asks(("t", "rest"), way, ([(20 + 30 * (number % 4)) * MS], []), number * NS_PER_S)
     watch.keep(set())
     assert not watch.asks(("t", "rest"), ("tcp", "198.18.0.0"), ([500 * MS], [9]), 0)
+
+
+def test_a_move_asks_for_two_traces_because_one_proves_no_change_of_route() -> None:
+    watch, way, other = Watch(), ("icmp", "198.18.0.1"), ("tcp", "198.18.0.1")
+    for number in range(20):
+        assert not watch.asks(("t", "rest"), way, ([20 * MS], [57]), number * NS_PER_S)
+        assert not watch.asks(("t", "rest"), other, ([20 * MS], [57]), number * NS_PER_S)
+    asked = []
+    for number in range(20, 25):
+        asked.append(watch.asks(("t", "rest"), way, ([20 * MS], [56]), number * NS_PER_S))
+        assert not watch.asks(("t", "rest"), other, ([20 * MS], [57]), number * NS_PER_S)
+    assert asked == [True, True, False, False, False], "at once, and with the next round the same way"
