@@ -101,7 +101,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
         address: the address that was measured, or None when no name could be resolved.
         at: when it began.
         detail: the outcome in words for a person, or None.
-        resolved: every address the name had when it was looked up, in the order the system prefers them.
+        resolved: every address the name had when it was looked up, in the order the system prefers them: for this
+            measurement, or (rounds of packets by a node) at most 30 s before `at`.
     """
 
     target: str

@@ -27,6 +27,7 @@ from nettrace.node.metrics import MetricsDoor, NodeFacts, exposition
 from nettrace.node.permits import methods_of, problems_of
 from nettrace.node.runner import Runner
 from nettrace.node.spool import Bounds
+from nettrace.node.thrift import Held, in_words
 from nettrace.node.uplink import About, Errands, Pauses, Uplink, enrol
 from nettrace.runtime.logs import Log
 from nettrace.runtime.machine import Machine
@@ -276,7 +277,7 @@ class _Node:
         """What `/metrics` of this node says now."""
         return exposition(
             NodeFacts(
-                region=self._name, load=self._machine.sample(), series=runner.series, rounds=dict(runner.counts),
+                region=self._name, load=self._machine.sample(), series=runner.series, rounds=dict(runner.counts), held=runner.held,
                 backlog=keeper.backlog, oldest_at=keeper.oldest_at(), sent=uplink.sent, dropped=keeper.dropped,
                 latest_start_s=runner.latest_start_s, clock=uplink.offset.clock(), reporting=uplink.trouble is None,
                 assignment=self._about.assignment, heard_at=uplink.heard_at,
@@ -332,12 +333,17 @@ class _Node:
     async def _tell(self, runner: Runner, keeper: Keeper, uplink: Uplink) -> None:
         """One line a minute: what was done, what waits, and how it stands with the hub."""
         before = dict.fromkeys(Outcome, 0)
+        permitted, held_before = self._about.problems, Held()
         while True:
             await asyncio.sleep(STATUS_EVERY_S)
             keeper.life = runner.life
             now = {outcome: runner.counts[outcome] for outcome in Outcome}
             made = {outcome: now[outcome] - before[outcome] for outcome in Outcome}
             before = now
+            held = runner.held
+            thrift = in_words(held.since(held_before), runner.limits, "the last minute")
+            held_before = held
+            self._about = msgspec.structs.replace(self._about, problems=(*permitted, *thrift))
             clock = uplink.offset.clock()
             parts = [
                 f"{sum(made.values())} rounds in the last minute ({made[Outcome.MEASURED]} measured, "
@@ -349,6 +355,7 @@ class _Node:
                 parts.append(
                     f"clock {ms(clock.offset_ns):+.1f} ms from the hub's (+-{ms(clock.error_ns):.1f})"
                 )
+            parts += thrift
             if self._reach.words:
                 parts.append(self._reach.words)
             if keeper.trouble:

@@ -8,9 +8,11 @@ import msgspec
 
 from nettrace import __version__
 from nettrace.errors import Conflict
+from nettrace.measure.tracing.politeness import BUDGETS
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.vantage import Clock, Load
+from nettrace.node.thrift import Held
 from nettrace.runtime import classic_metrics
 from nettrace.runtime.openmetrics import END, MEDIA_TYPE, Sample, family
 
@@ -23,6 +25,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         backlog: entries that wait for the hub; the oldest was due at `oldest_at`.
         latest_start_s: the longest a round began after its due moment.
+        held: what its budgets held back.
         heard_at: when the hub last took a report; None is never.
     """
 
@@ -30,6 +33,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     load: Load
     series: int
     rounds: Mapping[Outcome, int]
+    held: Held
     backlog: int
     oldest_at: Instant | None
     sent: int
@@ -59,6 +63,11 @@ def exposition(facts: NodeFacts, now: Instant) -> bytes:
             family("nettrace_node_assignment", "gauge", "Version of the assignment in force.", one(facts.assignment)),
             family("nettrace_node_rounds", "counter", "Rounds made since the start, by outcome.",
                    [({**at, "outcome": outcome.value}, facts.rounds.get(outcome, 0)) for outcome in Outcome]),
+            family("nettrace_node_packets_waited", "counter", "Packets that waited for a spent budget, by budget.",
+                   [({**at, "budget": name}, facts.held.waited.get(name, 0)) for name in BUDGETS]),
+            family("nettrace_node_rounds_unsent", "counter",
+                   "Rounds not made or not finished because a budget was spent, by budget.",
+                   [({**at, "budget": name}, facts.held.unsent.get(name, 0)) for name in BUDGETS]),
             family("nettrace_node_latest_start_seconds", "gauge", "The longest a round began after it was due.",
                    one(facts.latest_start_s)),
             family("nettrace_node_spool_entries", "gauge", "Entries that wait for the hub.", one(facts.backlog)),

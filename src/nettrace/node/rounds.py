@@ -3,17 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import msgspec
 
 from nettrace.analysis.oneway import way_tests
 from nettrace.errors import Forbidden, Invalid
 from nettrace.measure.probing.patience import longest_ping_s
+from nettrace.measure.probing.run import Aimed
 from nettrace.measure.probing.stamp_sender import Session
 from nettrace.measure.probing.stamp_socket import Clockwork, kernel_wall
 from nettrace.measure.streams.dns import lookup, system_servers
 from nettrace.measure.streams.http import HttpOptions, exchange
-from nettrace.measure.streams.resolve import Resolution, resolve
+from nettrace.measure.streams.resolve import Resolution
 from nettrace.measure.streams.tcp import connect_ping
 from nettrace.measure.streams.websocket import WebSocketOptions, ws_pings
 from nettrace.measure.tracing.ping import PingOptions, PingRound
@@ -34,6 +36,7 @@ from nettrace.model.measurement import (
 from nettrace.model.path import StopReason, Trace
 from nettrace.model.target import Endpoint, Role, RoundMethod
 from nettrace.node.driver import Driver
+from nettrace.node.names import Names, Refused
 from nettrace.node.policy import NodePolicy
 from nettrace.wire.frames import Measured
 
@@ -45,7 +48,7 @@ ANSWER_S = 10.0
 PROBE_S = 2.0
 LONGEST_TRACE_S = 300.0
 MOST_REMEMBERED = 4096
-"""Names' addresses and path lengths kept: only hints, so forgetting them all costs next to nothing."""
+"""Path lengths kept: only hints, so forgetting them all costs next to nothing."""
 
 DNS_SCHEME = "dns:"
 
@@ -78,53 +81,21 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[tuple[str, Measured], ...] = ()
 
 
-class _Refused(Exception):
-    """The round cannot be; it carries the measurement that says so."""
+class Flight:
+    """A round whose packets the engine sends, from its beginning to what it brought.
 
-    def __init__(self, outcome: Outcome, reason: Reason, detail: str, resolved: tuple[str, ...] = ()) -> None:
-        super().__init__(detail)
-        self.outcome, self.reason, self.detail, self.resolved = outcome, reason, detail, resolved
+    Args:
+        machine: what the engine serves.
+        limit_s: after so long what is known counts.
+        done: what it brought, at any moment.
+    """
 
+    __slots__ = ("done", "limit_s", "machine")
 
-class Names:
-    """Names to addresses once a round, with the address of the last round for as long as the name still has it."""
-
-    def __init__(self) -> None:
-        self._pinned: dict[str, str] = {}
-
-    async def pin(self, host: str, policy: NodePolicy) -> tuple[str, Resolution]:
-        """The address to measure, and what the name meant.
-
-        Raises:
-            Forbidden: the policy refuses the name or one of its addresses.
-            _Refused: the name has no address.
-        """
-        policy.check_name(host)
-        found = await resolve(host, policy=policy)
-        if found.reason is not None or not found.addresses:
-            reason = found.reason or Reason.DNS
-            outcome = found.outcome if found.outcome is not Outcome.MEASURED else Outcome.FAILED
-            raise _Refused(outcome, reason, found.detail or "the name has no address")
-        before = self._pinned.get(host)
-        address = before if before in found.addresses else found.addresses[0]
-        if len(self._pinned) >= MOST_REMEMBERED:  # names asked for once are never told apart from the others
-            self._pinned.clear()
-        self._pinned[host] = address
-        return address, found
-
-    def last(self, host: str) -> str:
-        """The address a name was last measured at, else the name: what budgets are counted by."""
-        return self._pinned.get(host, host)
-
-    def note(self, host: str, address: str | None) -> None:
-        """An exchange has found its own way to this address."""
-        if address is not None:
-            self._pinned.setdefault(host, address)
-
-    def keep(self, hosts: set[str]) -> None:
-        """Forget names that are no longer measured."""
-        for gone in self._pinned.keys() - hosts:
-            del self._pinned[gone]
+    def __init__(self, machine: Aimed, limit_s: float, done: Callable[[], Done]) -> None:
+        self.machine = machine
+        self.limit_s = limit_s
+        self.done = done
 
 
 class Rounds:
@@ -150,37 +121,53 @@ class Rounds:
         self._streams = asyncio.Semaphore(STREAMS_AT_ONCE)
         self._lengths: dict[tuple[str, str], int] = {}
         self._work = {
-            RoundMethod.ICMP: self._ping,
-            RoundMethod.UDP: self._ping,
+            RoundMethod.ICMP: self._fly,
+            RoundMethod.UDP: self._fly,
             RoundMethod.TCP: self._connect,
             RoundMethod.HTTP: self._http,
             RoundMethod.WS: self._ws,
             RoundMethod.DNS: self._dns,
-            RoundMethod.TRACE: self._trace,
+            RoundMethod.TRACE: self._fly,
             RoundMethod.STAMP: self._stamp,
         }
+        self._aims: dict[RoundMethod, Callable[[Job, str, Resolution], Flight | None]] = {
+            RoundMethod.ICMP: self._aim_ping,
+            RoundMethod.UDP: self._aim_ping,
+            RoundMethod.TRACE: self._aim_trace,
+        }
+
+    def flight(self, job: Job) -> Flight | Done | None:
+        """The round when nothing has to be waited for before its first packet; None for one that has to be made (`make`).
+
+        What cannot be is done at once: its measurement says why.
+        """
+        aim = self._aims.get(job.method)
+        if aim is None:
+            return None
+        try:
+            found = self.names.fresh(job.endpoint.host, self.policy)
+            return None if found is None else aim(job, *found)
+        except (Refused, Forbidden, Invalid, OSError) as why:
+            return self._refused(job, why)
 
     async def make(self, job: Job, partial: Callable[[Done], None]) -> Done:
         """The round's result, whatever happens to it; on being cancelled `partial` gets what is known so far."""
-        work = self._work[job.method]
 
         def known(done: Done) -> None:
             partial(self._named(done))
 
         try:
-            done = await work(job, known)
-        except _Refused as why:
-            done = Done(method=job.method, measurement=blank(job, why.outcome, why.reason, why.detail))
-        except Forbidden as why:
-            done = Done(
-                method=job.method,
-                measurement=blank(job, Outcome.NOT_MEASURED, Reason.NOT_PERMITTED, str(why)),
-            )
-        except (Invalid, OSError) as why:
-            done = Done(
-                method=job.method, measurement=blank(job, Outcome.NOT_MEASURED, Reason.ABORTED, str(why))
-            )
-        return self._named(done)
+            return self._named(await self._work[job.method](job, known))
+        except (Refused, Forbidden, Invalid, OSError) as why:
+            return self._refused(job, why)
+
+    def _refused(self, job: Job, why: Exception) -> Done:
+        outcome, reason = Outcome.NOT_MEASURED, Reason.ABORTED
+        if isinstance(why, Refused):
+            outcome, reason = why.outcome, why.reason
+        elif isinstance(why, Forbidden):
+            reason = Reason.NOT_PERMITTED
+        return self._named(Done(method=job.method, measurement=blank(job, outcome, reason, str(why))))
 
     def _named(self, done: Done) -> Done:
         made = msgspec.structs.replace(done.measurement, vantage=self._region)
@@ -189,42 +176,39 @@ class Rounds:
 
     # -- packets -------------------------------------------------------------------------------------------
 
-    async def _ping(self, job: Job, partial: Callable[[Done], None]) -> Done:
-        method = Method(job.method.value)
-        address, found = await self.names.pin(job.endpoint.host, self.policy)
-        why = self.driver.permits(method, address)
+    async def _fly(self, job: Job, partial: Callable[[Done], None]) -> Done:
+        """A round of packets whose name has to be looked up first, or that has to go by TCP connect."""
+        flight = self._aims[job.method](job, *await self.names.pin(job.endpoint.host, self.policy))
+        if flight is None:
+            why = self.driver.permits(Method.ICMP, self.names.last(job.endpoint.host))
+            return await self._connect(job, partial, note=f"by TCP connect, because {why}")
+        try:
+            await self.driver.measure(flight.machine, flight.limit_s)
+        except asyncio.CancelledError:
+            partial(flight.done())
+            raise
+        return flight.done()
+
+    def _aim_ping(self, job: Job, address: str, found: Resolution) -> Flight | None:
+        """A round of pings; None where this host may only connect."""
+        options, limit_s = _ping_options(job.method, job.probes, job.spacing_s, self.driver.rate_pps)
+        why = self.driver.permits(options.method, address)
         if why is not None:
-            if method is Method.ICMP and not job.also_tcp:
-                return await self._connect(job, partial, note=f"by TCP connect, because {why}")
-            raise _Refused(Outcome.NOT_MEASURED, Reason.NOT_PERMITTED, why)
-        options = PingOptions(
-            method=method,
-            count=job.probes,
-            interval_ns=int(job.spacing_s * NS_PER_S),
-            timeout_ns=int(PROBE_S * NS_PER_S),
-        )
+            if options.method is Method.ICMP and not job.also_tcp:
+                return None
+            raise Refused(Outcome.NOT_MEASURED, Reason.NOT_PERMITTED, why)
         machine = PingRound(job.endpoint.host, address, options)
 
         def done() -> Done:
-            made = msgspec.structs.replace(machine.result(), resolved=found.addresses)
+            made = msgspec.structs.replace(machine.result(), resolved=found.addresses, vantage=self._region)
             return Done(method=job.method, measurement=made, reply_ttls=machine.reply_ttls)
 
-        limit_s = longest_ping_s(options, 1, 1, self.driver.rate_pps)
-        try:
-            async with asyncio.timeout(limit_s):
-                await self.driver.measure(machine)
-        except TimeoutError:  # budgets were spent for so long; what is known counts
-            return done()
-        except asyncio.CancelledError:
-            partial(done())
-            raise
-        return done()
+        return Flight(machine, limit_s, done)
 
-    async def _trace(self, job: Job, partial: Callable[[Done], None]) -> Done:
-        address, found = await self.names.pin(job.endpoint.host, self.policy)
+    def _aim_trace(self, job: Job, address: str, found: Resolution) -> Flight:
         method = self.driver.traces_by(address)
         if method is None:
-            raise _Refused(
+            raise Refused(
                 Outcome.NOT_MEASURED,
                 Reason.NOT_PERMITTED,
                 self.driver.permits(Method.UDP, address) or "no way of tracing is permitted here",
@@ -242,31 +226,21 @@ class Rounds:
         machine = TraceRun(job.endpoint.host, address, options)
 
         def done() -> Done:
-            made = msgspec.structs.replace(machine.result(), resolved=found.addresses)
+            made = msgspec.structs.replace(machine.result(), resolved=found.addresses, vantage=self._region)
             if made.reached and made.hops:
                 if len(self._lengths) >= MOST_REMEMBERED:
                     self._lengths.clear()
                 self._lengths[place] = made.hops[-1].ttl
             return Done(method=job.method, measurement=made)
 
-        try:
-            async with asyncio.timeout(LONGEST_TRACE_S):
-                await self.driver.measure(machine)
-        except TimeoutError:
-            return done()
-        except asyncio.CancelledError:
-            partial(done())
-            raise
-        return done()
+        return Flight(machine, LONGEST_TRACE_S, done)
 
     async def _stamp(self, job: Job, partial: Callable[[Done], None]) -> Done:
         """A sealed session with another node: the round trip, and each way as a round of its own."""
         address, found = await self.names.pin(job.endpoint.host, self.policy)
         key = self.keys.get(job.target)
         if key is None:
-            raise _Refused(
-                Outcome.NOT_MEASURED, Reason.NOT_PERMITTED, f"{job.target} is no node of this mesh"
-            )
+            raise Refused(Outcome.NOT_MEASURED, Reason.NOT_PERMITTED, f"{job.target} is no node of this mesh")
         options = StampOptions(
             count=job.probes, interval_ns=int(job.spacing_s * NS_PER_S), timeout_ns=int(PROBE_S * NS_PER_S)
         )
@@ -368,6 +342,20 @@ class Rounds:
         if url is None or not url.lower().startswith(schemes):
             raise Invalid(f"{job.target}/{job.endpoint.name} has no URL for {job.method} rounds")
         return url
+
+
+@lru_cache(maxsize=1024)
+def _ping_options(
+    method: RoundMethod, probes: int, spacing_s: float, rate_pps: float
+) -> tuple[PingOptions, float]:
+    """How such rounds are done, and how long one may take: the same few again and again."""
+    options = PingOptions(
+        method=Method(method.value),
+        count=probes,
+        interval_ns=int(spacing_s * NS_PER_S),
+        timeout_ns=int(PROBE_S * NS_PER_S),
+    )
+    return options, longest_ping_s(options, 1, 1, rate_pps)
 
 
 def blank(job: Job, outcome: Outcome, reason: Reason, detail: str) -> Measured:

@@ -4,19 +4,23 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
 from nettrace.measure.probing.stamp_socket import Clockwork, kernel_wall
+from nettrace.measure.tracing.politeness import Limits
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Outcome, Ping, Reason, SampleState
-from nettrace.model.target import RoundMethod, Series
+from nettrace.model.target import Endpoint, RoundMethod, Series
 from nettrace.node.driver import Driver
 from nettrace.node.moved import Watch
 from nettrace.node.policy import NodePolicy
-from nettrace.node.rounds import Done, Job, Rounds, blank
+from nettrace.node.rounds import Done, Flight, Job, Rounds, blank
 from nettrace.node.schedule import Due, Missed, Moment, Schedule
 from nettrace.node.spool import Entry
+from nettrace.node.thrift import Held
 from nettrace.wire.frames import Assignment, Cadence, Gap, Measured, Record, Task, Work
 
 SIDE_BY_SIDE = 4
@@ -32,6 +36,16 @@ STATE_MISSED_S = 10.0
 WORK_REMEMBERED = 1000
 
 _PACKET_METHODS = frozenset({RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP, RoundMethod.STAMP})
+
+
+class _Plan(NamedTuple):
+    """How the rounds of one series are made."""
+
+    endpoint: Endpoint
+    interval_ns: int
+    probes: int
+    spacing_s: float
+    also_tcp: bool
 
 
 class Runner:
@@ -69,8 +83,14 @@ class Runner:
         self._rounds: Rounds | None = None
         self._tasks: dict[tuple[str, str], Task] = {}
         self._cadence = Cadence()
-        self._under_way: Counter[Series] = Counter()
+        self._plans: dict[Series, _Plan] = {}
+        self._under_way: dict[Series, list[Flight | Job]] = {}
+        self._unsent: Counter[str] = Counter()
+        self._waited: Counter[str] = Counter()
         self._running: set[asyncio.Task[None]] = set()
+        self._flying: dict[Flight, tuple[Job, Series, Driver]] = {}
+        self._was_busy = False
+        self._landed = asyncio.Event()
         self._changed = asyncio.Event()
         self._seen: deque[str] = deque(maxlen=WORK_REMEMBERED)
         self._missed: Missed | None = None
@@ -92,6 +112,20 @@ class Runner:
         """The engine's driver, once there is an assignment."""
         return self._rounds.driver if self._rounds else None
 
+    @property
+    def limits(self) -> Limits:
+        """The budgets in force."""
+        return self.driver.politeness.limits if self.driver else Limits()
+
+    @property
+    def held(self) -> Held:
+        """What budgets held back since this was made."""
+        driver = self.driver
+        if driver is None:
+            return Held()
+        waited = self._waited + Counter(driver.politeness.waited)
+        return Held(waited, self._unsent + driver.unsent)
+
     def assign(self, assignment: Assignment) -> None:
         """Measure this from now on.
 
@@ -109,21 +143,25 @@ class Runner:
         if before is not None:
             rounds.names = before.names
             if before.driver is not driver:
+                before.driver.before = _nothing
+                self._waited.update(before.driver.politeness.waited)
+                self._unsent.update(before.driver.unsent)
                 before.driver.retire()
         self._rounds = rounds
         self._cadence = assignment.cadence
+        rounds.driver.before = self._look
         tasks = () if assignment.drained else assignment.tasks
         self._tasks = {(task.target, task.endpoint.name): task for task in tasks}
-        intervals = {
-            Series(self._region, task.target, task.endpoint.name, method): _interval_ns(
-                method, task.cadence or assignment.cadence
+        self._plans = {
+            Series(self._region, task.target, task.endpoint.name, method): _plan(
+                task, method, task.cadence or assignment.cadence
             )
             for task in self._tasks.values()
             for method in task.methods
         }
         self._watch.keep(set(self._tasks))
         rounds.names.keep({task.endpoint.host for task in self._tasks.values()})
-        self._schedule.assign(intervals, _moment())
+        self._schedule.assign({series: plan.interval_ns for series, plan in self._plans.items()}, _moment())
         self._changed.set()
 
     def request(self, work: Work, hub_ahead_ns: int = 0) -> None:
@@ -156,27 +194,49 @@ class Runner:
         """Begin rounds as they come due, until cancelled."""
         while True:
             self._changed.clear()
-            now = _moment()
-            for due in self._schedule.due(now):
-                self._start(due, now)
-            self._note_missed()
+            self._look()
             upcoming = self._schedule.next_at()
             wait_s = LOOK_S if upcoming is None else (upcoming - time.time_ns()) / NS_PER_S
+            if self._busy():
+                wait_s = LOOK_S  # the engine looks before every tick, and nothing goes before that
             try:
                 async with asyncio.timeout(min(LOOK_S, max(HANDFUL_S, wait_s))):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
+    def _look(self) -> None:
+        """Begin what is due."""
+        now = _moment()
+        for due in self._schedule.due(now):
+            self._start(due, now)
+        self._note_missed()
+        if self._was_busy and not self._busy():
+            self._changed.set()  # ticks are rare again: look by the clock
+        self._was_busy = self._busy()
+
+    def _busy(self) -> bool:
+        return self._rounds is not None and self._rounds.driver.busy
+
     async def stop(self, patience_s: float) -> None:
         """Begin nothing more, wait so long for what is under way, then take it as it stands."""
         self._ending = True
+        until = time.monotonic() + patience_s
         if self._running:
-            _, left = await asyncio.wait(self._running, timeout=patience_s)
-            for task in left:
-                task.cancel()
-            if left:
-                await asyncio.wait(left, timeout=0.5)
+            await asyncio.wait(self._running, timeout=patience_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                while self._flying:
+                    self._landed.clear()
+                    await self._landed.wait()
+        left = set(self._running)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=0.5)
+        for flight, (_, _, driver) in list(self._flying.items()):
+            driver.leave(flight.machine)
+            self._land(flight, asyncio.CancelledError())
         self._missed_told = float("-inf")
         self._note_missed()
         if self._rounds is not None:
@@ -184,39 +244,92 @@ class Runner:
 
     def _start(self, due: Due, now: Moment) -> None:
         series = due.series
-        task = self._tasks.get((series.target, series.endpoint))
-        if task is None or self._ending:
+        plan = self._plans.get(series)
+        if plan is None or self._ending:
             return
         self.latest_start_s = max(self.latest_start_s, (now.utc - due.due) / NS_PER_S)
-        cadence = task.cadence or self._cadence
-        interval_s = _interval_ns(series.method, cadence) / NS_PER_S
         job = Job(
-            target=task.target,
-            endpoint=task.endpoint,
+            target=series.target,
+            endpoint=plan.endpoint,
             method=series.method,
             due=due.due,
-            probes=cadence.probes,
-            spacing_s=min(cadence.spacing_s, interval_s / max(1, cadence.probes)),
-            also_tcp=RoundMethod.TCP in task.methods,
+            probes=plan.probes,
+            spacing_s=plan.spacing_s,
+            also_tcp=plan.also_tcp,
         )
-        if self._under_way[series] >= SIDE_BY_SIDE:
+        under_way = self._under_way.get(series) or []
+        if len(under_way) >= SIDE_BY_SIDE:
             words = f"{SIDE_BY_SIDE} earlier rounds of this series are still under way"
+            spent = self._waits_for(under_way[0])
+            if spent is not None:
+                self._unsent[spent] += 1
+                words += f", waiting for the budget of their {spent}"
             made = blank(job, Outcome.NOT_MEASURED, Reason.NOT_SCHEDULED, words)
             self._hand_out(job, Done(method=job.method, measurement=_from(made, self._region)))
             return
         self._begin(job)
 
     def _begin(self, job: Job) -> None:
-        task = asyncio.create_task(self._round(job))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        """Set a round going: with the engine's next packets when it can, else in a task that waits for what it needs."""
+        rounds = self._rounds
+        if rounds is None:
+            return
+        try:
+            flight = rounds.flight(job)
+            if flight is None:
+                task = asyncio.create_task(self._round(job))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+            elif isinstance(flight, Done):
+                self._hand_out(job, flight)
+            else:
+                self._fly(job, flight, rounds.driver)
+        except Exception as error:
+            self._hand_out(job, self._failure(job, error))
+
+    def _fly(self, job: Job, flight: Flight, driver: Driver) -> None:
+        series = Series(self._region, job.target, job.endpoint.name, job.method)
+        driver.begin(flight.machine, lambda error: self._land(flight, error), flight.limit_s)
+        self._flying[flight] = job, series, driver
+        self._under_way.setdefault(series, []).append(flight)
+
+    def _waits_for(self, round_: Flight | Job) -> str | None:
+        """The spent budget a round waits for, if it is one of packets."""
+        if not isinstance(round_, Flight) or round_ not in self._flying:
+            return None
+        return self._flying[round_][2].waits_for(round_.machine)
+
+    def _land(self, flight: Flight, error: BaseException | None) -> None:
+        """Hand out what a flight brought: all of it, or on the node's end what is known so far."""
+        job, series, _ = self._flying.pop(flight)
+        self._leave(series, flight)
+        if not self._flying:
+            self._landed.set()
+        try:
+            done = self._failure(job, error) if isinstance(error, Exception) else flight.done()
+        except Exception as problem:
+            done = self._failure(job, problem)
+        self._hand_out(job, done)
+        if error is None:
+            self._look_for_moves(job, done)
+
+    def _leave(self, series: Series, round_: Flight | Job) -> None:
+        under_way = self._under_way[series]
+        under_way.remove(round_)
+        if not under_way:
+            del self._under_way[series]
+
+    def _failure(self, job: Job, error: Exception) -> Done:
+        words = f"this node failed: {type(error).__name__}: {error}"
+        made = blank(job, Outcome.NOT_MEASURED, Reason.ABORTED, words)
+        return Done(method=job.method, measurement=_from(made, self._region))
 
     async def _round(self, job: Job) -> None:
         rounds = self._rounds
         if rounds is None:
             return
         series = Series(self._region, job.target, job.endpoint.name, job.method)
-        self._under_way[series] += 1
+        self._under_way.setdefault(series, []).append(job)
         known: list[Done] = []
         try:
             done = await rounds.make(job, known.append)
@@ -226,13 +339,9 @@ class Runner:
             self._hand_out(job, done)
             raise
         except Exception as error:
-            words = f"this node failed: {type(error).__name__}: {error}"
-            made = blank(job, Outcome.NOT_MEASURED, Reason.ABORTED, words)
-            done = Done(method=job.method, measurement=_from(made, self._region))
+            done = self._failure(job, error)
         finally:
-            self._under_way[series] -= 1
-            if not self._under_way[series]:
-                del self._under_way[series]
+            self._leave(series, job)
         self._hand_out(job, done)
         self._look_for_moves(job, done)
 
@@ -290,6 +399,16 @@ def _interval_ns(method: RoundMethod, cadence: Cadence) -> int:
     else:
         seconds = cadence.trace_s if method is RoundMethod.TRACE else cadence.exchange_s
     return int(seconds * NS_PER_S)
+
+
+def _plan(task: Task, method: RoundMethod, cadence: Cadence) -> _Plan:
+    interval_ns = _interval_ns(method, cadence)
+    spacing_s = min(cadence.spacing_s, interval_ns / NS_PER_S / max(1, cadence.probes))
+    return _Plan(task.endpoint, interval_ns, cadence.probes, spacing_s, RoundMethod.TCP in task.methods)
+
+
+def _nothing() -> None:
+    """Nothing is due any more."""
 
 
 def _moment() -> Moment:

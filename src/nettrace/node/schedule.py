@@ -59,12 +59,13 @@ class Missed(NamedTuple):
 class _Entry:
     """Where one series stands."""
 
-    __slots__ = ("due", "interval_ns", "phase_ns", "series", "turn")
+    __slots__ = ("due", "interval_ns", "name", "phase_ns", "series", "turn")
 
     def __init__(self, series: Series, interval_ns: int) -> None:
         self.series = series
         self.interval_ns = interval_ns
-        self.phase_ns = _hash(f"phase {series}") * interval_ns // _FRACTION
+        self.name = str(series)
+        self.phase_ns = _hash(f"phase {self.name}") * interval_ns // _FRACTION
         self.turn = 0
         self.due: Instant = 0
 
@@ -152,7 +153,7 @@ class Schedule:
         self._seek(entry, now)
         if entry.interval_ns <= FIRST_WITHIN_NS or entry.due - now <= FIRST_WITHIN_NS:
             return
-        first = now + _hash(f"first {entry.series}") * FIRST_WITHIN_NS // _FRACTION
+        first = now + _hash(f"first {entry.name}") * FIRST_WITHIN_NS // _FRACTION
         self._seek(entry, first + entry.interval_ns // 2)
         entry.turn -= 1  # the first round comes before its turn; behind it the series goes on where it was
         entry.due = first
@@ -176,7 +177,7 @@ class Schedule:
 
     def _due_at(self, entry: _Entry, turn: int) -> Instant:
         spread_ns = min(entry.interval_ns // 20, JITTER_NS)
-        jitter_ns = _hash(f"{self.life} {turn} {entry.series}") * spread_ns // _FRACTION
+        jitter_ns = _hash(f"{self.life} {turn} {entry.name}") * spread_ns // _FRACTION
         return entry.phase_ns + turn * entry.interval_ns + jitter_ns
 
 

@@ -11,6 +11,7 @@ from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Outcome
 from nettrace.model.vantage import Clock, Load
 from nettrace.node.metrics import MetricsDoor, NodeFacts, exposition
+from nettrace.node.thrift import Held
 from nettrace.runtime.openmetrics import MEDIA_TYPE
 
 NOW = 1_000 * NS_PER_S
@@ -19,7 +20,7 @@ NOW = 1_000 * NS_PER_S
 def facts(**more: object) -> NodeFacts:
     known = {
         "region": 'n"yc', "load": Load(cpu_percent=12.5, memory_bytes=4, replication_lag_s={"pg-sin": 0.2}), "series": 7,
-        "rounds": {Outcome.MEASURED: 3}, "backlog": 2, "oldest_at": NOW - 5 * NS_PER_S, "sent": 9, "dropped": 0,
+        "rounds": {Outcome.MEASURED: 3}, "held": Held({"network": 1200}, {"network": 40}), "backlog": 2, "oldest_at": NOW - 5 * NS_PER_S, "sent": 9, "dropped": 0,
         "latest_start_s": 0.25, "clock": Clock(offset_ns=-5_000_000, error_ns=1_000_000), "reporting": True,
         "assignment": 4, "heard_at": None,
     }  # fmt: skip

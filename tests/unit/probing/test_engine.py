@@ -410,6 +410,41 @@ def test_budgets_by_target_hold() -> None:
         assert all(later - earlier >= 99 * MS for earlier, later in pairwise(left))
 
 
+def test_machines_behind_a_spent_budget_sleep_until_their_turn_and_go_in_order() -> None:
+    """A thousand targets in four networks made the engine ask each of them at every tick."""
+    asked = 0
+
+    class Counted(Politeness):
+        def turn(self, *args: int | str) -> int:
+            nonlocal asked
+            asked += 1
+            return super().turn(*args)
+
+    net, rate = Net(), Rate(20, 5)
+    politeness = Counted(Limits(network=rate))
+    engine = net.engine(rate_pps=10_000.0, politeness=politeness)
+    rounds = [PingRound("h", f"198.18.1.{n}", PingOptions(count=1)) for n in range(1, 101)]
+    for round_ in rounds:
+        engine.add(round_)
+    net.finish(engine)
+    left = [round_.result().samples[0].sent_at or 0 for round_ in rounds]
+    assert left == sorted(left)
+    assert all(left[n + rate.burst] - left[n] >= SECOND // 20 for n in range(len(left) - rate.burst))
+    assert left[-1] - left[0] <= (100 - rate.burst + 2) * SECOND // 20
+    assert asked <= 3 * len(rounds)
+    assert politeness.waited == {"node": 0, "target": 0, "network": 95, "router": 0}
+
+
+def test_a_dropped_machine_sends_no_more() -> None:
+    net, round_ = Net(), round_of(count=50)
+    engine = net.engine()
+    run = engine.add(round_)
+    engine.step()
+    engine.drop(run)
+    net.finish(engine)
+    assert len(net.departures) == 1
+
+
 def test_an_answer_that_fits_several_probes_is_given_to_none() -> None:
     """Routers that quote too little: the flow goes on one by one, and the silence before proves nothing."""
 

@@ -80,6 +80,7 @@ class Engine:
         self._runs: dict[int, Run] = {}
         self._serial = 0
         self._ready: deque[Run] = deque()
+        self._left = 0
         self._touched: dict[int, Run] = {}
         self._wakes: list[tuple[Instant, int]] = []
         self._ended: list[Aimed] = []
@@ -90,17 +91,26 @@ class Engine:
 
     # -- for callers ---------------------------------------------------------------------------------------
 
-    def add(self, machine: Aimed) -> None:
+    def add(self, machine: Aimed) -> Run:
         """Take a machine in; it is served from the next step on."""
         self._serial += 1
         run = Run(self._serial, machine)
         self._runs[run.serial] = run
         self._queue(run)
+        return run
 
     @property
     def unfinished(self) -> list[Aimed]:
         """The machines in progress, oldest first: their `result()` is what is known so far."""
         return [run.machine for run in self._runs.values()]
+
+    def drop(self, run: Run) -> None:
+        """Send nothing more of a machine that nobody waits for; what comes of its probes is told to no one."""
+        if self._runs.pop(run.serial, None) is None:
+            return
+        self._touched.pop(run.serial, None)
+        if run.queued:
+            self._ready.remove(run)
 
     def ended(self) -> list[Aimed]:
         """The machines that ended since this was last asked, in the order they ended."""
@@ -289,11 +299,19 @@ class Engine:
             served.append(run)
             if budget <= 0:
                 break
+        self._note_waiting(len(served))
         going = sum(map(len, cargo))
         self._tick.went(going, waiting=bool(ready) or (going > 0 and budget <= 0))
         self._ship(cargo, now)
         for run in served:
             self._schedule(run, now)
+
+    def _note_waiting(self, served: int) -> None:
+        """Count the machines that newly wait for the rate of the node itself: those served waited longest."""
+        if self._politeness is not None:
+            before = max(0, self._left - served)
+            self._left = len(self._ready)
+            self._politeness.waited["node"] += max(0, self._left - before)
 
     def _ask(self, run: Run, now: Instant, budget: int, cargo: list[list[Shipment]]) -> int:
         """Ask a machine for probes and load them; how many."""
@@ -301,13 +319,24 @@ class Engine:
         if run.serial_ns != 0:  # unknown as yet, or one at a time
             room = 0 if run.busy_until > now else 1
         if self._politeness is not None and room:
-            room = int(self._politeness.next_at(now, run.machine.address) <= now)
+            room = self._allowed(self._politeness, run, now, room)
         if room <= 0:
             return 0
         count = 0
         for probe in run.machine.due(now, room):
             count += self._load(run, probe, now, cargo)
         return count
+
+    def _allowed(self, politeness: Politeness, run: Run, now: Instant, room: int) -> int:
+        """How many probes of a machine its budgets let go now; with none it sleeps until its turn."""
+        address = run.machine.address
+        if politeness.turn(now, address, run.turn) > now:
+            wake = run.machine.wake_at(now)
+            if wake is not None and wake <= now:  # else it has nothing to send and takes no place in the line
+                run.turn, run.spent = politeness.wait(now, address, run.turn)
+            return 0
+        run.turn = 0
+        return politeness.room(now, address, room) if room > 1 else 1
 
     def _load(self, run: Run, probe: Probe, now: Instant, cargo: list[list[Shipment]]) -> int:
         route = run.route
@@ -334,7 +363,7 @@ class Engine:
         if run.serial_ns:
             run.busy_until = now + run.serial_ns
         if self._politeness is not None:
-            self._politeness.allow(now, probe.address)
+            self._politeness.spend(now, probe.address)
         return 1
 
     def _route(self, probe: Probe) -> Course | None:
@@ -402,13 +431,10 @@ class Engine:
                 self._ended.append(machine)
             return
         if wake is not None:
-            wake = max(wake, run.busy_until)
+            wake = max(wake, run.busy_until, run.turn)
             if wake <= now:
-                if self._politeness is not None:
-                    wake = self._politeness.next_at(now, machine.address)
-                if wake <= now:
-                    self._queue(run)
-            if wake > now and wake != run.wake:
+                self._queue(run)
+            elif wake != run.wake:
                 heapq.heappush(self._wakes, (wake, run.serial))
         run.wake = wake
 

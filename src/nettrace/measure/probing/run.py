@@ -31,14 +31,15 @@ class Run:
         in_flight: probes sent and not answered.
         serial_ns: how long one probe keeps the next one waiting; 0 for not at all, None before the first.
         busy_until: no probe goes before.
+        turn: what a spent budget promised its next probe; 0 while it waits for none. `spent` names that budget.
         lonely: an answer fitted several of its probes, so from then on each goes alone.
         tag: of its last probe.
         earlier: tags of probes under way when it became lonely.
     """
 
     __slots__ = (
-        "busy_until", "earlier", "in_flight", "lonely", "machine", "queued", "route", "serial", "serial_ns", "tag",
-        "wake",
+        "busy_until", "earlier", "in_flight", "lonely", "machine", "queued", "route", "serial", "serial_ns", "spent",
+        "tag", "turn", "wake",
     )  # fmt: skip
 
     def __init__(self, serial: int, machine: Aimed) -> None:
@@ -50,6 +51,8 @@ class Run:
         self.in_flight = 0
         self.serial_ns: int | None = None
         self.busy_until: Instant = 0
+        self.turn: Instant = 0
+        self.spent = ""
         self.lonely = False
         self.tag = -1
         self.earlier: list[int] = []

@@ -169,8 +169,11 @@ async def resolve(
     *,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     policy: TargetPolicy = UNRESTRICTED,
+    slots: threading.BoundedSemaphore | None = None,
 ) -> Resolution:
     """What `host` means now.
+
+    No more lookups than `slots` has left are under way at once; None is `THREADS_AT_MOST` of them in all.
 
     Raises:
         Invalid: it cannot be a host name.
@@ -185,7 +188,7 @@ async def resolve(
             return found
         return _failed(found, f"{host} is not an IPv{family} address")
     name = ascii_host(host)
-    found = await _ask_system(host, name, family, timeout_s)
+    found = await _ask_system(host, (name, family), timeout_s, slots or _slots)
     for each in found.addresses:
         policy.check(each, host)
     return found
@@ -208,15 +211,16 @@ _WORDS = {
 _Answer = tuple[list[str], str | None, int]
 
 
-async def _ask_system(host: str, name: str, family: Family, timeout_s: float) -> Resolution:
+async def _ask_system(
+    host: str, question: tuple[str, Family], timeout_s: float, slots: threading.BoundedSemaphore
+) -> Resolution:
     asked = Resolution(host=host, addresses=(), at=time.time_ns(), via="system")
-    slots = _slots
     if not slots.acquire(blocking=False):
-        words = f"{THREADS_AT_MOST} lookups are waiting for the resolver already"
+        words = "as many lookups as may be at once wait for the resolver already"
         return _failed(asked, words, Outcome.NOT_MEASURED)
     meter = LagMeter()
     try:
-        answer = _in_daemon_thread(lambda: _getaddrinfo(name, family), slots)
+        answer = _in_daemon_thread(lambda: _getaddrinfo(*question), slots)
         addresses, problem, took_ns = await asyncio.wait_for(answer, timeout_s)
     except TimeoutError:
         return _failed(asked, f"no answer from the resolver within {timeout_s:g} s")
