@@ -41,9 +41,8 @@ class Agent:
         print(words, file=sys.stderr, flush=True)  # noqa: T201 - for whoever debugs a failure
 
 
-def main() -> None:
+def work(folder: Path, port: int, count: int, most_bytes: int) -> None:
     """Make, keep and send."""
-    folder, port, count, most_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     first = int((folder / "next").read_text()) if (folder / "next").exists() else 1
     agent = Agent()
     keeper = Keeper(folder, Bounds(most_bytes=most_bytes, oldest_s=1e9), say=agent.say)
@@ -64,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    work(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -7,17 +7,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import msgspec
+from tests.faults import hub_double, node_load
 
 from nettrace.wire.frames import Assignment
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 PATIENCE_S = 20.0
 SECRET = "s3cret"
 
@@ -28,6 +28,47 @@ def wait_for(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None
     while not what():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.01)
+
+
+class Life:
+    """A function as a process of its own, to be killed at any moment; what it writes to stdout comes in `said`.
+
+    It is forked: a thousand lives cost no thousand imports.
+    """
+
+    def __init__(self, live: Callable[[], object]) -> None:
+        read_end, write_end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._child(live, write_end)
+        os.close(write_end)
+        self.said = os.fdopen(read_end, "rb")
+
+    @staticmethod
+    def _child(live: Callable[[], object], stdout: int) -> NoReturn:
+        code = 1
+        try:
+            os.dup2(stdout, 1)
+            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as this process lives
+            live()
+            code = 0
+        finally:
+            os._exit(code)
+
+    def kill(self) -> None:
+        """End it without warning, and wait for its end."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended by itself. One that does not is killed."""
+        until = time.monotonic() + 3 * PATIENCE_S
+        while not (ended := os.waitpid(self._pid, os.WNOHANG))[0]:
+            if time.monotonic() > until:
+                self.kill()
+                raise AssertionError("it does not end")
+            time.sleep(0.01)
+        return os.waitstatus_to_exitcode(ended[1])
 
 
 class Double:
@@ -42,7 +83,7 @@ class Double:
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = int(sock.getsockname()[1])
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Life | None = None
 
     @property
     def url(self) -> str:
@@ -54,23 +95,19 @@ class Double:
         fresh.replace(self.folder / "assignment.msgpack")
 
     def start(self) -> Self:
-        command = [
-            *self.prefix,
-            sys.executable,
-            str(HERE / "hub_double.py"),
-            str(self.folder),
-            str(self.port),
-        ]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline(), "the hub did not start"
+        command = [*self.prefix, sys.executable, hub_double.__file__, str(self.folder), str(self.port)]
+        self.process = Life(
+            lambda: (
+                os.execvp(command[0], command) if self.prefix else hub_double.serve(self.folder, self.port)
+            )
+        )
+        assert self.process.said.readline(), "the hub did not start"
         return self
 
     def kill(self) -> None:
-        if self.process is not None and self.process.stdout is not None:
+        if self.process is not None:
             self.process.kill()
-            self.process.wait(PATIENCE_S)
-            self.process.stdout.close()
+            self.process.said.close()
             self.process = None
 
     def rows(self) -> list[dict[str, Any]]:
@@ -101,8 +138,10 @@ class Node:
         words = ["node", "--hub", hub, "--token-file", str(token), "--region", "nyc", "--data", str(folder)]
         self.command = [*prefix, sys.executable, "-m", "nettrace", *words, *options]
         self.process: subprocess.Popen[bytes] | None = None
+        self._before = 0
 
     def start(self, **environment: str) -> Self:
+        self._before = len(self.said.read_bytes()) if self.said.exists() else 0
         with self.said.open("ab") as said:
             self.process = subprocess.Popen(
                 self.command, stderr=said, stdout=subprocess.DEVNULL, env={**os.environ, **environment}
@@ -121,30 +160,39 @@ class Node:
         return self.process.wait(PATIENCE_S)
 
     def words(self) -> str:
-        return self.said.read_text() if self.said.exists() else ""
+        """What it has said since its newest start: what an earlier life said proves nothing of this one."""
+        return self.said.read_bytes()[self._before :].decode() if self.said.exists() else ""
 
 
-def load(folder: Path, port: int, records: int, most_bytes: int = 1 << 28) -> "subprocess.Popen[bytes]":
-    """`node_load.py` as a process."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.faults.node_load",
-        str(folder),
-        str(port),
-        str(records),
-        str(most_bytes),
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
+def load(folder: Path, port: int, records: int, most_bytes: int = 1 << 28) -> Life:
+    """`node_load.work` as a process."""
+    return Life(lambda: node_load.work(folder, port, records, most_bytes))
 
 
-def check_ledger(rows: list[dict[str, Any]]) -> None:
-    """Numbers without holes in every epoch, and no round twice."""
-    for epoch in {row["epoch"] for row in rows}:
-        spans = [(row["seq"], row["last_seq"]) for row in rows if row["epoch"] == epoch]
+class Line(msgspec.Struct, gc=False):
+    """What tells the entries of a ledger apart: millions of them fit."""
+
+    type: str
+    epoch: str
+    last_seq: int
+    seq: int
+    due: int = 0
+    target: str = ""
+    endpoint: str = ""
+    method: str = ""
+
+
+def check_ledger(double: Double) -> list[Line]:
+    """Numbers without holes in every epoch, and no round twice; the lines."""
+    with (double.folder / "ledger.jsonl").open("rb") as file:
+        decode = msgspec.json.Decoder(Line).decode
+        lines = [decode(line) for line in file if line.endswith(b"\n")]
+    for epoch in {line.epoch for line in lines}:
+        spans = [(line.seq, line.last_seq) for line in lines if line.epoch == epoch]
         assert spans[0][0] == 1
         assert all(after[0] == before[1] + 1 for before, after in pairwise(spans)), "a hole or a repeat"
-    names = [
-        (row["target"], row["endpoint"], row["method"], row["due"]) for row in rows if row["type"] == "record"
-    ]
-    assert len(set(names)) == len(names), "a round twice"
+    names = Counter(
+        (line.target, line.endpoint, line.method, line.due) for line in lines if line.type == "record"
+    )
+    assert max(names.values(), default=1) == 1, "a round twice"
+    return lines

@@ -90,7 +90,7 @@ def test_it_measures_what_is_assigned_and_nothing_it_must_not(double: Double, no
         assert made["vantage"] == "nyc"
         assert (made["outcome"], made["reason"]) == series[row["target"], row["method"]], made
         assert abs(made["at"] - row["due"]) < 20 * NS_PER_S
-    check_ledger(double.rows())
+    check_ledger(double)
     last = double.reports()[-1]
     assert last["assignment"] == 3
     assert last["methods"]["tcp"] == "connect"
@@ -156,7 +156,7 @@ def test_without_the_hub_it_measures_what_it_knew_and_reports_later(double: Doub
     node.start()
     wait_for(lambda: len(double.rows()) > before + 2)
     assert node.end() == 0
-    check_ledger(double.rows())
+    check_ledger(double)
     assert "failed" in {row["measurement"]["outcome"] for row in double.records()}, (
         "of the time the hub was away"
     )
@@ -185,7 +185,7 @@ def test_a_busy_hub_is_left_alone_for_as_long_as_it_says(double: Double, node: N
     sent = [report["sent_at"] for report in double.reports()]
     assert node.end() == 0
     assert all(later - earlier >= 1_500_000_000 for earlier, later in pairwise(sent))
-    check_ledger(double.rows())
+    check_ledger(double)
 
 
 @pytest.mark.parametrize(("status", "code", "words"), [(410, 4, "revoked"), (409, 1, "does not work with")])
@@ -210,7 +210,7 @@ def test_one_record_the_hub_refuses_does_not_hold_up_the_others(double: Double, 
     wait_for(lambda: [row for row in double.rows() if row.get("reason") == "refused"])
     wait_for(lambda: len(double.records(target="good")) > 2)
     assert node.end() == 0
-    check_ledger(double.rows())
+    check_ledger(double)
     assert not double.records(target="poison")
 
 
@@ -230,7 +230,7 @@ def test_a_hub_that_was_restored_from_a_backup_is_told_what_it_lost(double: Doub
     wait_for(lambda: len(double.rows()) > 5)
     assert node.end() == 0
     rows = double.rows()
-    check_ledger(rows)
+    check_ledger(double)
     (gap,) = [row for row in rows if row.get("reason") == "hub_restored"]
     assert gap["seq"] == 3
     assert gap["last_seq"] <= len(lines), "up to what the node had heard was taken"

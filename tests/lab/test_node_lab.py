@@ -98,7 +98,7 @@ def test_what_a_node_reports_is_the_truth_and_a_cut_cable_is_traced_at_once(
         made = document(msgspec.convert(extra["measurement"], Measured, strict=False))
         check_trace(made, truth_of(lab.oracle(), "nyc", made))
         assert node.end() == 0
-        check_ledger(double.rows())
+        check_ledger(double)
     finally:
         node.kill()
         double.kill()
