@@ -60,4 +60,4 @@ def test_replies_and_departures_of_noise_raise_nothing(
     table = Table(SweepOptions())
     row = table.open(1, 1, 7, 0)
     table.departed(1, 2, [row, row], b"\0\1", b"\1\1")
-    RingDepartures(ring_of(frames, plausible=plausible), table, None).collect()
+    RingDepartures(ring_of(frames, plausible=plausible), table).collect()

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from array import array
 
 import pytest
 
@@ -23,7 +24,8 @@ class World:
         self.table = Table(SweepOptions())
         rows = [self.table.open(row, row, 700 + row, 0) for row in range(8)]
         self.table.departed(1, 8, rows, bytes(8), b"\1" * 8)
-        self.departures = RingDepartures(Frames(memoryview(self.memory), FRAME_BYTES), self.table, None)
+        self.departures = RingDepartures(Frames(memoryview(self.memory), FRAME_BYTES), self.table)
+        self.departures.composed(1, memoryview(array("H", [self.table.mark[row] for row in rows])))
         self.departures.sent(1, 8, 0)
         self._next = 0
 

@@ -33,7 +33,8 @@ OURS, LOSING, STAMPED = 1, 1 << 2, 1 << 29
 
 _NOTHING = ((0x06, 0, 0, 0),)
 _SOL_PACKET, _RX_RING, _STATISTICS, _VERSION, _V2 = 263, 5, 6, 10, 1
-_HANDFUL = 256
+_FEW, _HANDFUL = 32, 256
+_NETS = struct.pack("=H", PACKET_AT) * _HANDFUL
 _GIVEN_BACK = memoryview(bytes(4 * _HANDFUL)).cast("I")
 
 
@@ -67,11 +68,17 @@ class Frames:
     def receive(self) -> int:
         """Gives the last handful back and takes the next; how many frames it has, 0 when none is ready."""
         self._give_back()
-        head, most = self._head, min(_HANDFUL, self.count - self._head)
-        statuses = self._column(self._words, STATUS, 4, most).tolist()
-        self.statuses = statuses if all(statuses) else statuses[: statuses.index(0)]
+        head = self._head
+        if not self._words[head * self.stride // 4]:
+            return 0
+        for most in (_FEW, _HANDFUL):
+            statuses = self._column(self._words, STATUS, 4, min(most, self.count - head)).tolist()
+            if not all(statuses):
+                statuses = statuses[: statuses.index(0)]
+                break
+        self.statuses = statuses
         self.view = self._memory[head * self.stride :]
-        return len(self.statuses)
+        return len(statuses)
 
     def words(self, at: int) -> "memoryview[int]":
         """The 32-bit words at this place of each frame of the handful."""
@@ -88,11 +95,10 @@ class Frames:
     def plainly_stamped(self, count: int) -> bool:
         """True when the kernel's stack stamped each of the first `count` packets, which begin where they should."""
         first = self.statuses[0]
-        nets = self._column(self._halves, NET, 2, count).tolist()
         return (
             bool(first & STAMPED)
             and self.statuses.count(first) == len(self.statuses)
-            and nets.count(PACKET_AT) == count
+            and self._column(self._halves, NET, 2, count).tobytes() == _NETS[: 2 * count]
         )
 
     def stamp_ns(self, index: int) -> int | None:

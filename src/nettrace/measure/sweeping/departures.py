@@ -8,13 +8,12 @@ the last one and nothing rewrites the packet behind it; so a ring has to prove i
 import socket
 import sys
 from collections import deque
-from collections.abc import Sequence
-from operator import itemgetter
 
 from nettrace.measure.kernel.device import stamps_departures
 from nettrace.measure.kernel.frame_ring import INTERFACE, NS, PACKET_AT, SECONDS, Frames
 from nettrace.measure.kernel.raw_sockets import BOTH_STAMPS, stamp
 from nettrace.measure.kernel.ring import VECTORED, Inbox
+from nettrace.measure.sweeping.packets import numbers
 from nettrace.measure.tracing.sweep_table import OVERDUE, SENT, SLOTS, STAMPED, Table
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 
@@ -28,7 +27,9 @@ _NUMBER_AT, _ORIGIN_AT = 92, 84
 _ORIGIN_TIMESTAMPING = 4
 _ORIGINS = memoryview(bytes((_ORIGIN_TIMESTAMPING,)) * _BATCH)
 _STAMPED = bytes((STAMPED,)) * _BATCH
-_SLOT_AT, _MARK_AT = PACKET_AT + 4, PACKET_AT + 26
+SLOT_AT, MARK_AT = 4, 26
+"""Where a probe over IPv4 has its number, and its secret (UDP's checksum, ICMP's sequence number)."""
+_NUMBERS = numbers().tobytes()
 _LOW = 0 if sys.byteorder == "little" else 1
 
 
@@ -106,10 +107,10 @@ class RingDepartures:
         reliable: False once a copy came that cannot be, or one stayed away for `PROOF_NS`.
     """
 
-    def __init__(self, ring: Frames, table: Table, marks: Sequence[int] | None) -> None:
+    def __init__(self, ring: Frames, table: Table) -> None:
         self._ring = ring
         self._table = table
-        self._marks = marks
+        self._marks = memoryview(bytearray(2 * (SLOTS + 1))).cast("H")
         self._device = 0
         self._sent = self._shown = 0
         self._owed: deque[tuple[Instant, int]] = deque()
@@ -117,6 +118,10 @@ class RingDepartures:
             memoryview(column).cast("B").cast("I")[_LOW::2] for column in (table.sent_s, table.sent_ns)
         )
         self.reliable = True
+
+    def composed(self, slot: int, marks: "memoryview[int]") -> None:
+        """The secrets of the probes that go into slots from this one on."""
+        self._marks[slot : slot + len(marks)] = marks
 
     def sent(self, slot: int, count: int, now: Instant) -> None:
         """The kernel took so many probes."""
@@ -136,40 +141,34 @@ class RingDepartures:
         """Writes the stamps of what has left into the table."""
         ring, table = self._ring, self._table
         while count := ring.receive():
-            slots = ring.halves(_SLOT_AT).tolist()
+            slots = ring.halves(PACKET_AT + SLOT_AT)
             first = slots[0]
             end = first + count
             if (
-                slots == list(range(first, end))
+                slots.tobytes() == _NUMBERS[2 * first : 2 * end]
                 and first
                 and table.live.count(SENT, first, end) == count
-                and ring.halves(_MARK_AT).tolist() == self._secrets(first, end)
-                and ring.words(INTERFACE).tolist().count(self._device) == count
+                and ring.halves(PACKET_AT + MARK_AT) == self._marks[first:end]
+                and ring.words(INTERFACE).tobytes() == self._device.to_bytes(4, sys.byteorder) * count
             ):
                 self._seconds[first:end] = ring.words(SECONDS)
                 self._ns[first:end] = ring.words(NS)
                 table.live[first:end] = _STAMPED[:count]
                 self._shown += count
             else:
-                self._singly(slots)
+                self._singly(slots.tolist())
 
     def close(self) -> None:
         """Lets go of the table."""
         self._seconds.release()
         self._ns.release()
 
-    def _secrets(self, first: int, end: int) -> list[int]:
-        if self._marks is not None:
-            return list(self._marks[first:end])
-        rows = self._table.slot_row[first:end]
-        return list(itemgetter(*rows)(self._table.mark)) if len(rows) > 1 else [self._table.mark[rows[0]]]
-
     def _singly(self, slots: list[int]) -> None:
         ring, table = self._ring, self._table
-        marks, devices = ring.halves(_MARK_AT).tolist(), ring.words(INTERFACE).tolist()
+        marks, devices = ring.halves(PACKET_AT + MARK_AT).tolist(), ring.words(INTERFACE).tolist()
         seconds, ns = ring.words(SECONDS).tolist(), ring.words(NS).tolist()
         for index, slot in enumerate(slots):
-            if not slot or [marks[index]] != self._secrets(slot, slot + 1):
+            if not slot or marks[index] != self._marks[slot]:
                 continue  # somebody else's: its slot or secret is not one of ours
             if not self._device and stamps_departures(devices[index]):
                 self._device = devices[index]

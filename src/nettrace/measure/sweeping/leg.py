@@ -10,7 +10,7 @@ from nettrace.errors import Unmeasurable
 from nettrace.measure.kernel.frame_ring import Frames
 from nettrace.measure.kernel.raw_sockets import RECEPTION_STAMPS, attach_filter, only_icmp, stamp, widen
 from nettrace.measure.kernel.ring import OUT_PACKET, VECTORED, Inbox, Outbox
-from nettrace.measure.sweeping.departures import QueuedDepartures, RingDepartures
+from nettrace.measure.sweeping.departures import MARK_AT, QueuedDepartures, RingDepartures
 from nettrace.measure.sweeping.packets import Packets, word
 from nettrace.measure.sweeping.replies import REPLY_BYTES, Replies
 from nettrace.measure.sweeping.rings import Rings, open_rings
@@ -107,8 +107,7 @@ class Leg:
         else:
             self._stack.callback(self._rings.close)
             only_icmp(self._hearer, ())
-            marks = self.packets.marks if self.sweep.by_slot else None
-            self.departures = RingDepartures(self._rings.departures, self.table, marks)
+            self.departures = RingDepartures(self._rings.departures, self.table)
             self._inbox = self._rings.replies
             self.descriptors.append(self._inbox.fileno())
 
@@ -176,6 +175,11 @@ class Leg:
     def _compose(self, batch: Batch) -> None:
         ttls = batch.steps.translate(self._ttl_of)
         self.packets.compose(self._outbox, batch.first, batch.rows, ttls, self.templates, self.totals)
+        if isinstance(self.departures, RingDepartures):
+            end, stride = len(batch.rows) * self.packets.stride // 2, self.packets.stride // 2
+            self.departures.composed(
+                batch.first, self._outbox.view.cast("H")[(OUT_PACKET + MARK_AT) // 2 : end : stride]
+            )
 
     def _note_departure(self, first: int, count: int, before: int, after: int) -> None:
         seconds, ns = divmod((before + after) // 2, NS_PER_S)

@@ -221,8 +221,8 @@ class Packets:
     def _columns_of(self) -> "list[tuple[int, memoryview[int]]]":
         layout = self.layout
         made: tuple[tuple[tuple[int, ...], Callable[[], array[int]]], ...] = (
-            (layout.slots, _numbers),
-            (layout.other_slots, lambda: _complements(_numbers())),
+            (layout.slots, numbers),
+            (layout.other_slots, lambda: _complements(numbers())),
             (layout.marks, lambda: self.marks),
             (layout.other_marks, lambda: _complements(self.marks)),
         )
@@ -264,7 +264,7 @@ class Packets:
         return self._blanks[source]
 
 
-def _numbers() -> "array[int]":
+def numbers() -> "array[int]":
     """0 to SLOTS, put together from bytes: an array that counts takes 50 times as long."""
     low, numbers = bytes(range(256)), bytearray(2 * (SLOTS + 1))
     high = b"".join([bytes((each,)) * 256 for each in low])
