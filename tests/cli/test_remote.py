@@ -151,7 +151,7 @@ def test_rows_of_evidence_are_hints_and_light_throws_out_edges() -> None:
     from nettrace.analysis.geo.floor import floor_between
     from nettrace.model.measurement import Grade, Method, Outcome, Ping, Sample, SampleState
     from nettrace.model.remote import RemoteResult, ThirdPartyProbe
-    from nettrace.placement.estimates.lent import lent_rows
+    from nettrace.placement.estimates.lent import lent_rows, looks_of
     from nettrace.placement.registry.load import built_in
     from nettrace.placement.registry.places import engine_of
 
@@ -172,7 +172,8 @@ def test_rows_of_evidence_are_hints_and_light_throws_out_edges() -> None:
         )  # fmt: skip
         return RemoteResult(probe=probe, measurement=ping)
 
-    lent = lent_rows([pinging(400), pinging(1)], registry, find, lambda a, b: floor_between(a, b).vacuum_ns)
+    looks = looks_of([pinging(400), pinging(1)])
+    lent = lent_rows(looks, registry, find, lambda a, b: floor_between(a, b).vacuum_ns)
     assert [(row.b, row.p50_ms, row.own, row.source) for row in lent.rows][:1] == [
         (venue.name, 400.0, False, "globalping:x")
     ]

@@ -12,7 +12,7 @@ from nettrace.model.account import Key, Tier
 from nettrace.model.instant import NS_PER_S, Instant, ms, rfc3339
 from nettrace.model.path import Hop
 from nettrace.model.target import Endpoint, Target
-from nettrace.model.vantage import Vantage
+from nettrace.model.vantage import Vantage, third_party
 from nettrace.store.documents import stages_document
 from nettrace.store.rows import Event, Latest, MeasurementRequest, Round, Window
 
@@ -67,7 +67,7 @@ def reading(latest: Latest, target: Target, at: Instant) -> schema.Reading:
         stale=stale(latest, at), last_measured=last_measured(latest, at), stages=stages(newest.stages_ns),
         status=newest.status, tls_version=newest.tls_version,
         server_hints=newest.server_hints or None, address=newest.address, route=newest.route,
-        hop_count=newest.hop_count, round=newest.id,
+        hop_count=newest.hop_count, round=newest.id, third_party=third_party(newest.series.vantage) or None,
     )  # fmt: skip
 
 

@@ -197,10 +197,15 @@ class Reading(Answer, frozen=True, kw_only=True):
     address: str | None = None
     route: str | None = None
     hop_count: int | None = None
+    third_party: str | None = None
 
 
 class Latency(Listed[Reading], frozen=True, kw_only=True):
-    """The newest round of every series of a target, with the target's own row around it."""
+    """The newest round of every series of a target, with the target's own row around it.
+
+    Attributes:
+        lent: what other people's probes saw; they count in nothing else here.
+    """
 
     data: tuple[Reading, ...]
     host: str
@@ -213,6 +218,7 @@ class Latency(Listed[Reading], frozen=True, kw_only=True):
     region: str | None = None
     at: At | None = None
     last_measured: LastMeasured | None = None
+    lent: tuple[Reading, ...] = ()
 
 
 class HistoryRow(Answer, frozen=True, kw_only=True):

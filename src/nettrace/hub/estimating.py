@@ -3,15 +3,20 @@
 from collections.abc import Iterable
 from importlib.util import find_spec
 
+from nettrace.analysis.geo.floor import floor_between
 from nettrace.errors import MissingExtra
+from nettrace.hub.third_party import kept_looks
 from nettrace.outside.places import find
 from nettrace.placement.estimates.evidence import End, Evidence, Row, read_table
 from nettrace.placement.estimates.evidence import end_named as end_of_place
+from nettrace.placement.estimates.lent import lent_rows
 from nettrace.placement.estimates.shipped import shipped
 from nettrace.placement.registry.facts import Registry, What
 from nettrace.placement.registry.naming import site_known
 from nettrace.placement.registry.places import engine_of, held, site_named
 from nettrace.placement.request import Request, Site, Venue
+from nettrace.store.port import StoreReader
+from nettrace.store.rows import Window
 
 Table = tuple[str, str]
 """A table of round trips: its text, and what it is called."""
@@ -35,6 +40,13 @@ def evidence_of(tables: Iterable[Table], facts: Registry) -> Evidence:
     names = dict.fromkeys(name for row in rows for name in (row.a, row.b))
     own = Evidence({name: end_named(name, facts) for name in names}, tuple(rows))
     return own.joined(shipped(find))
+
+
+def lent_evidence(reader: StoreReader, window: Window, facts: Registry) -> Evidence:
+    """What other people's probes, kept in a hub, say of venues of the registry: hints, each with its probe's name."""
+    looks = kept_looks(reader, window)
+    rows = lent_rows(looks, facts, find, lambda a, b: floor_between(a, b).vacuum_ns).rows
+    return Evidence({name: end_named(name, facts) for row in rows for name in (row.a, row.b)}, rows)
 
 
 def end_named(name: str, facts: Registry) -> End:

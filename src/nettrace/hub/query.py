@@ -120,6 +120,12 @@ def readings(snapshot: Snapshot, target: Target, regions: Sequence[str] = ()) ->
     ]
 
 
+def lent(snapshot: Snapshot, target: Target) -> list[Latest]:
+    """The newest round of every series of other people's vantages but its traces, by series."""
+    rows = snapshot.lent.get(target.host, {})
+    return [rows[series] for series in sorted(rows) if series.method is not RoundMethod.TRACE]
+
+
 def speaking(snapshot: Snapshot, target: Target, regions: Sequence[str] = ()) -> list[Latest]:
     """Of each vantage, the series that speaks for the target: its first endpoint, by the preferred method it has."""
     name = target.endpoints[0].name if target.endpoints else ""

@@ -21,10 +21,15 @@ from nettrace.model.path import Trace
 from nettrace.model.remote import Errand, RemoteResult, ThirdPartyProbe
 from nettrace.model.target import Endpoint, Lifecycle, RoundMethod, Target
 from nettrace.model.vantage import Vantage, VantageState
-from nettrace.store.port import EnrolToken
+from nettrace.placement.estimates.lent import Look
+from nettrace.store.port import Choice, EnrolToken, StoreReader
+from nettrace.store.rows import Round, Window
 from nettrace.wire.frames import Record, Report
 
 _TOKEN_LIFE_NS = 60 * NS_PER_S
+_PINGS = (RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP)
+_MOST_LOOKS = 10_000
+"""Newest rounds read as evidence: an hour's allowance is a few hundred."""
 _METHODS = {"trace": RoundMethod.TRACE, "http": RoundMethod.HTTP}
 
 
@@ -83,6 +88,35 @@ def keep(
         _enrol(writer, known.get(code), found[0].probe, now)
         writer.take(_report(code, where, found, number, now))
     return tuple(by_code)
+
+
+def kept_looks(reader: StoreReader, window: Window) -> list[Look]:
+    """What the probes whose rounds a hub keeps saw of each host they pinged, of those that say where they stand."""
+    vantages = {row.vantage.code: row.vantage for row in reader.nodes() if row.vantage.third_party}
+    if not vantages:
+        return []
+    hosts = {
+        (target.host, endpoint.name): endpoint.host
+        for target in reader.targets()
+        for endpoint in target.endpoints
+    }
+    choice = Choice(vantages=tuple(vantages), methods=_PINGS)
+    found: dict[tuple[str, str], list[Round]] = {}
+    for each in reader.rounds(choice, window, limit=_MOST_LOOKS, newest_first=True):
+        host = hosts.get((each.series.target, each.series.endpoint))
+        if host is not None and any(each.samples_ns):
+            found.setdefault((each.series.vantage, host), []).append(each)
+    looks: list[Look] = []
+    for (code, host), rounds in found.items():
+        place = vantages[code]
+        if place.latitude is None or place.longitude is None:
+            continue
+        rtts = tuple(rtt for each in rounds for rtt in each.samples_ns if rtt)
+        looks.append(
+            Look(code=code, host=host, latitude=place.latitude, longitude=place.longitude, rtts_ns=rtts,
+                 at=max(each.at for each in rounds))
+        )  # fmt: skip
+    return looks
 
 
 def refuse_revoked(known: Iterable[Vantage], codes: Iterable[str]) -> None:

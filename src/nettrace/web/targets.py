@@ -10,10 +10,20 @@ from litestar.handlers import HTTPRouteHandler
 from nettrace.errors import NotFound
 from nettrace.hub.floors import floor_to
 from nettrace.hub.latest import Snapshot, stale
-from nettrace.hub.query import endpoint_of, group_of, readings, resolution_for, shown, speaking, target_of
+from nettrace.hub.query import (
+    endpoint_of,
+    group_of,
+    lent,
+    readings,
+    resolution_for,
+    shown,
+    speaking,
+    target_of,
+)
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome
 from nettrace.model.target import Endpoint, Lifecycle, RoundMethod, Target
+from nettrace.model.vantage import third_party
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Columns, Latest, Resolution, Round, Window
 from nettrace.web import chart
@@ -31,6 +41,7 @@ _SPARK_NS = 6 * 3600 * NS_PER_S
 _EVENTS, _FLAGS = 2000, 20
 _REQUESTS = 400
 """Newest requests a waterfall is drawn from."""
+LENT_DAYS = 30
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +86,41 @@ def row_of(latest: Latest, now: Instant) -> Row:
         received=newest.received, round_id=newest.id, address=newest.address, error_ns=newest.error_ns,
         grade=newest.grade, stages_ns=newest.stages_ns,
     )  # fmt: skip
+
+
+class Lent(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of other people's vantages saw when it was last asked.
+
+    Attributes:
+        looks: rounds kept of this series in `LENT_DAYS` days.
+    """
+
+    row: Row
+    at: Instant
+    whose: str
+    place: str
+    looks: int
+
+
+def lent_lines(visit: Visit, reader: StoreReader, target: Target, endpoint: Endpoint) -> list[Lent]:
+    """Other people's looks at an endpoint, each by its own vantage; [] without asking the store when there is none."""
+    found = [each for each in lent(visit.snapshot, target) if each.round.series.endpoint == endpoint.name]
+    if not found:
+        return []
+    codes = tuple(sorted({each.round.series.vantage for each in found}))
+    since = Window(visit.now - LENT_DAYS * 86_400 * NS_PER_S, visit.now + NS_PER_S)
+    choice = Choice(targets=(target.host,), vantages=codes, endpoints=(endpoint.name,))
+    looks = {each.series: each.rounds for each in reader.summary(choice, since)}
+    lines: list[Lent] = []
+    for each in found:
+        series = each.round.series
+        known = visit.snapshot.third_parties.get(series.vantage)
+        place = " ".join(filter(None, (known.city, known.country))) if known else ""
+        lines.append(
+            Lent(row=row_of(each, visit.now), at=each.round.at, whose=third_party(series.vantage), place=place,
+                 looks=looks.get(series, 0))
+        )  # fmt: skip
+    return lines
 
 
 def target_doors(hub: Hub) -> list[HTTPRouteHandler]:
@@ -181,10 +227,10 @@ async def target_page(visit: Visit) -> Response[Any]:
     resolution = resolution_for(window)
     here = Choice(targets=(target.host,), endpoints=(endpoint.name,), methods=(method,))
     staged = Choice(targets=(target.host,), endpoints=(endpoint.name,), methods=_STAGED)
-    history, events, requests = await visit.hub.readers.run(
+    history, events, requests, strangers = await visit.hub.readers.run(
         lambda reader: (
             reader.history(here, window, resolution), reader.events(window, choice=Choice(targets=(target.host,)), limit=_EVENTS),
-            reader.rounds(staged, window, limit=_REQUESTS, newest_first=True),
+            reader.rounds(staged, window, limit=_REQUESTS, newest_first=True), lent_lines(visit, reader, target, endpoint),
         )
     )  # fmt: skip
     happened = cause_rows(visit, events)
@@ -193,6 +239,7 @@ async def target_page(visit: Visit) -> Response[Any]:
         "page": "targets", "target": target, "endpoint": endpoint, "group": group_of(endpoint).value, "rows": rows,
         "charts": charts, "window": name, "windows": list(WINDOWS), "method": method, "methods": sorted({row.method for row in rows}),
         "happened": happened, "resolution": resolution.value, "zoom": visit.zoom(window), "waterfalls": _falls(target, requests, window, shown=True),
+        "lent": strangers, "lent_days": LENT_DAYS,
     }  # fmt: skip
     return embedded(visit, target, method, charts) if visit.embed else visit.page("target.html", told)
 
@@ -240,6 +287,7 @@ async def pair_page(visit: Visit) -> Response[Any]:
         "summary": summaries[0] if summaries else None, "window": name, "windows": list(WINDOWS), "method": method,
         "methods": sorted({row.method for row in here}), "resolution": resolution.value,
         "zoom": visit.zoom(window), "waterfalls": _falls(target, requests, window, shown=False), "part": visit.query.get("embed", ""),
+        "third_party": third_party(vantage),
     }  # fmt: skip
     return visit.page("pair.html", told, embed=visit.embed)
 

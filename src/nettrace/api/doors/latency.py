@@ -54,7 +54,7 @@ def _latency(call: Call, target: Target, regions: tuple[str, ...]) -> schema.Lat
         category=target.category, outcome=whole.outcome, reason=whole.reason, rtt_ms=whole.rtt_ms,
         region=whole.region, at=whole.at, stale=whole.stale, last_measured=whole.last_measured,
         latency=schema.SeedLatency(total_rtt=whole.rtt_ms), hop_count=whole.hop_count, route_hash=whole.route,
-        measured_at=whole.at,
+        measured_at=whole.at, lent=[shapes.reading(row, target, snapshot.at) for row in query.lent(snapshot, target)],
     )  # fmt: skip
 
 

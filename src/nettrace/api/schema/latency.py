@@ -14,6 +14,7 @@ class Reading(msgspec.Struct, kw_only=True):
         last_measured: given when the newest round measured nothing or is stale.
         loss: share of the round's probes that stayed unanswered.
         error_ms: half-width of the error bar; `grade` K, R or U says who took the stamps.
+        third_party: the service whose probe it was (`globalping`, `atlas`); null for a node of this hub.
     """
 
     region: str
@@ -42,6 +43,7 @@ class Reading(msgspec.Struct, kw_only=True):
     route: str | None
     hop_count: int | None
     round: str
+    third_party: str | None
 
 
 class TargetRow(msgspec.Struct, kw_only=True):
@@ -124,7 +126,12 @@ class SeedLatency(msgspec.Struct, kw_only=True):
 
 
 class LatencyPage(Page[Reading], kw_only=True):
-    """The newest round of every series of a target, with the target's own row around it."""
+    """The newest round of every series of a target, with the target's own row around it.
+
+    Attributes:
+        lent: what other people's probes saw when they were asked, a row a vantage and method, whoever is named; they
+            count in nothing else here.
+    """
 
     object: str = "latency"
     host: str
@@ -141,6 +148,7 @@ class LatencyPage(Page[Reading], kw_only=True):
     hop_count: int | None
     route_hash: str | None
     measured_at: str | None
+    lent: list[Reading]
 
 
 class HistoryRow(msgspec.Struct, gc=False):

@@ -215,15 +215,14 @@ def _written(shared: dict[str, Any], results: Sequence[Any]) -> None:
     from nettrace.cli.facts import registry_with
     from nettrace.outside.places import find
     from nettrace.placement.estimates.evidence import write_table
-    from nettrace.placement.estimates.lent import lent_rows
+    from nettrace.placement.estimates.lent import lent_rows, looks_of
     from nettrace.wire.remote import rtt_rows
 
     if shared["rtt_file"] is not None:
         _append(shared["rtt_file"], rtt_rows(results), heads=0)
     if shared["evidence_file"] is not None:
-        lent = lent_rows(
-            results, registry_with(shared["registry"]), find, lambda a, b: floor_between(a, b).vacuum_ns
-        )
+        facts = registry_with(shared["registry"])
+        lent = lent_rows(looks_of(results), facts, find, lambda a, b: floor_between(a, b).vacuum_ns)
         for why in lent.refused:
             note(f"nettrace: {why}")
         if lent.rows:
