@@ -112,17 +112,17 @@ class Regime:
     @property
     def level(self) -> float:
         """Median of what the regime is judged by, in ms; only when `settled`."""
-        return _middle(self._base)
+        return middle(self._base)
 
     @property
     def spread(self) -> float:
         """Mean absolute deviation from the level, in ms, never below the floor; only when `settled`."""
         deviation = _off_middle(self._base) / len(self._base)
-        return max(deviation, FLOOR_MS, FLOOR_SHARE * abs(_middle(self._base)))
+        return max(deviation, FLOOR_MS, FLOOR_SHARE * abs(middle(self._base)))
 
     def summary(self) -> tuple[float, float]:
         """Median and mean absolute deviation of every sample kept, those not yet judged by included, in ms."""
-        level = _middle(sorted(self._values))
+        level = middle(sorted(self._values))
         return level, sum([abs(value - level) for value in self._values]) / len(self._values)
 
     @property
@@ -165,7 +165,7 @@ class Regime:
                 return None
             base, settled = sorted(values[:BASE_LEAST]), BASE_LEAST
         tested = values[settled:]
-        level = _middle(base)
+        level = middle(base)
         deviation = abs(value - level)
         usual = self._usual if self._usual >= 0 else deviation
         most = 4 * usual + FLOOR_MS  # a step away from the level is no spread
@@ -178,7 +178,7 @@ class Regime:
         return self._test(base, tested, gate, max(FLOOR_MS, FLOOR_SHARE * share))
 
     def _test(self, base: list[float], tested: list[float], gate: float, floor: float) -> Change | None:
-        level = _middle(base)
+        level = middle(base)
         spread = max(_off_middle(base) / len(base), floor, USUAL_SHARE * self._usual)
         if _hopeless(tested, level, spread, floor):
             return None
@@ -190,19 +190,19 @@ class Regime:
             if k * narrow + distance / spread < LEAST[k]:
                 continue  # it cannot pass however alike the newest are: cheaper to know than the sums below
             newest = sorted(tested[-k:])
-            centre = _middle(newest)
+            centre = middle(newest)
             if abs(centre - level) < gate:
                 continue
             around = max(_off_middle(newest) / k, floor)
             if _gained(k, spread, around) + distance / spread < LEAST[k]:
                 continue
             near = [abs(value - centre) for value in newest]
-            if _most_likely(near, around) - k * _log_density(distance / k, spread) < LEAST[k]:
+            if _most_likely(near, around) - k * log_density(distance / k, spread) < LEAST[k]:
                 continue
             far = [abs(value - level) for value in newest]
             threshold = threshold or self._threshold_now()
             gained = [
-                _log_density(new, around) - _log_density(old, spread)
+                log_density(new, around) - log_density(old, spread)
                 for new, old in zip(near, far, strict=True)
             ]
             ratio = sum(gained) - LENGTH_PENALTY * log(k)
@@ -236,7 +236,7 @@ class Regime:
         best, length, gained = float("-inf"), tested, 0.0
         for size in range(1, min(tested + EARLIER_MOST, len(self._values)) + 1):
             value = self._values[-size]
-            gained += _log_density(abs(value - new[0]), new[1]) - _log_density(abs(value - old[0]), old[1])
+            gained += log_density(abs(value - new[0]), new[1]) - log_density(abs(value - old[0]), old[1])
             score = gained - EARLIER_NATS if size > tested else gained
             if score > best:
                 best, length = score, size
@@ -254,7 +254,8 @@ class Regime:
         return min(max(THRESHOLD - THRESHOLD_SLOPE * folds, THRESHOLD_LEAST), THRESHOLD_MOST)
 
 
-def _middle(ranked: list[float]) -> float:
+def middle(ranked: list[float]) -> float:
+    """The median of values in ascending order."""
     half = len(ranked) >> 1
     return ranked[half] if len(ranked) & 1 else (ranked[half - 1] + ranked[half]) * 0.5
 
@@ -310,7 +311,7 @@ def _steps(times: list[Instant]) -> list[int]:
     return [later - earlier for earlier, later in pairwise(times)]
 
 
-def _log_density(distance: float, spread: float) -> float:
+def log_density(distance: float, spread: float) -> float:
     """Ln f at this distance from the level."""
     return log(INSIDE / spread * exp(-distance / spread) + OUTSIDE)
 
@@ -318,7 +319,7 @@ def _log_density(distance: float, spread: float) -> float:
 def _most_likely(distances: list[float], spread: float) -> float:
     """No less than the sum of ln f over the distances: ln f is convex in the distance, so it lies below its chord."""
     furthest = max(distances)
-    top = _log_density(0.0, spread)
+    top = log_density(0.0, spread)
     if furthest == 0:
         return len(distances) * top
-    return len(distances) * top + (_log_density(furthest, spread) - top) * sum(distances) / furthest
+    return len(distances) * top + (log_density(furthest, spread) - top) * sum(distances) / furthest
