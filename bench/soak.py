@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from bench.hub_faults import Hub
-from bench.soak_count import Remains, Span, count
+from bench.soak_count import Remains, count
 from bench.soak_fleet import PATIENCE_S, Node, Sloppy, forged, wait, world_text
 from bench.soak_gate import Gate
 from nettrace.errors import NetTraceError
@@ -42,8 +42,6 @@ from nettrace.wire.signing import key_of, signed
 
 PATH = "/api/v1/nodes/report"
 REFLECTOR_PORT = 8862
-HEARTBEAT_S = 16.0
-"""A node without rounds hears of its assignment when it gives a sign of life."""
 
 
 class Soak:
@@ -53,7 +51,6 @@ class Soak:
         self.rng = random.Random(given.seed)
         self.done: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
-        self.absences: dict[str, list[Span]] = {}
         self.given = given
         self.data = data
         self._lab = lab
@@ -127,19 +124,16 @@ class Soak:
         node.start()
 
     def _drain(self, node: Node) -> None:
-        began = self._set(node, VantageState.DRAINED)
+        self._set(node, VantageState.DRAINED)
         time.sleep(self.rng.uniform(1, 5))
-        ended = self._set(node, VantageState.ACTIVE)
-        self._absent(node.region, began, ended + round(HEARTBEAT_S * NS_PER_S))
+        self._set(node, VantageState.ACTIVE)
 
     def _revoke(self, node: Node) -> None:
         """It ends by itself; its key opens nothing any more; its heir begins anew."""
         if not node.enrolled:
             return
-        old, began = node.identity(), self._set(node, VantageState.REVOKED)
-        began = self.gate.ledger.heard_at.get(
-            old.node, began
-        )  # what it had not handed over by then, nobody takes
+        old = node.identity()
+        self._set(node, VantageState.REVOKED)
         assert node.process is not None
         try:
             self.statuses[f"revoked node ended with {node.process.wait(PATIENCE_S)}"] += 1
@@ -154,7 +148,6 @@ class Soak:
         wait(lambda: node.enrolled, f"the heir of {node.region} to enrol")
         heir = node.identity().node
         wait(lambda: heir in self.gate.ledger.version, f"the heir of {node.region} to report")
-        self._absent(node.region, began, time.time_ns())
 
     def _partition(self, node: Node) -> None:
         self.gate.partition(node.region)
@@ -223,16 +216,10 @@ class Soak:
     def _linked(self) -> "_Link":
         return _Link(self.data, self.hub)
 
-    def _set(self, node: Node, state: VantageState) -> int:
-        if not node.enrolled:
-            return time.time_ns()
-        now = time.time_ns()
-        with self._linked() as link:
-            link.set_state(node.identity().node, state, now)
-        return now
-
-    def _absent(self, region: str, since: int, until: int) -> None:
-        self.absences.setdefault(region, []).append((since, until))
+    def _set(self, node: Node, state: VantageState) -> None:
+        if node.enrolled:
+            with self._linked() as link:
+                link.set_state(node.identity().node, state, time.time_ns())
 
     def _send(self, node: str, secret: str, body: bytes) -> int:
         headers = signed(node, key_of(secret), ("POST", PATH), time.time_ns(), body)
@@ -321,7 +308,7 @@ def run(given: argparse.Namespace, folder: Path) -> tuple[Soak, Remains, list[fl
         away = soak.upgrade() if given.upgrade else []
         soak.finish()
     intervals = {method: round(given.interval * NS_PER_S) for method in ("icmp", "stamp")}
-    return soak, count(data, soak.gate.ledger, soak.absences, intervals), away
+    return soak, count(data, soak.gate.ledger, intervals), away
 
 
 def lines(soak: Soak, left: Remains, away: list[float]) -> Iterable[str]:
@@ -332,6 +319,7 @@ def lines(soak: Soak, left: Remains, away: list[float]) -> Iterable[str]:
     yield f"  {ledger.reports} reports acknowledged, {ledger.cut} connections cut, numbers that changed meaning {ledger.changed}"
     yield f"  rounds acknowledged {left.acknowledged}, stored {left.stored}"
     yield f"  lost {left.lost}, doubled {left.doubled}, invented {left.invented}, acknowledgements that went back {ledger.went_back}"
+    yield f"  gaps stated: {', '.join(f'{name} {times}' for name, times in sorted(left.reasons.items()))}"
     yield f"  stated gaps {left.gaps}, the longest {left.longest_gap_s:.1f} s; holes {left.holes}, unexplained {len(left.unexplained)}"
     yield from (f"    {each}" for each in left.unexplained[:10])
     yield from (f"    store: {each}" for each in left.faults[:10])

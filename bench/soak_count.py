@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from bench.soak_gate import Ledger, Name
@@ -13,7 +13,6 @@ from nettrace.store.port import Choice
 from nettrace.store.rows import Window
 
 Span = tuple[Instant, Instant]
-MESH = ".mesh"
 JITTER_NS = 2 * NS_PER_S
 """The most a moment of a series lies beside its interval (docs/guides/scheduling.md)."""
 
@@ -25,7 +24,8 @@ class Remains:
     Attributes:
         acknowledged: rounds the hub had said it has; `stored` are those it has.
         invented: rounds of the hub that no node was seen to send.
-        holes: stretches of a series without a round; `unexplained` are those no gap, drain or revocation covers.
+        holes: stretches of a series without a round; `unexplained` are those that no gap the fleet states itself covers.
+        reasons: of the stated gaps.
     """
 
     acknowledged: int
@@ -38,17 +38,15 @@ class Remains:
     gaps: int
     longest_gap_s: float
     faults: list[str]
+    reasons: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-def count(
-    data: Data, ledger: Ledger, absences: Mapping[str, Sequence[Span]], intervals_ns: Mapping[str, int]
-) -> Remains:
+def count(data: Data, ledger: Ledger, intervals_ns: Mapping[str, int]) -> Remains:
     """Compare, round by round.
 
     Args:
         data: of a hub that has ended.
         ledger: of the gate before it.
-        absences: by vantage, when it was drained or revoked by order.
         intervals_ns: by method, how often its series are due.
     """
     whole = Window(0, 2**62)
@@ -67,32 +65,33 @@ def count(
     faults = [f"{fault.where}: {fault.what}" for fault in writer.check()]
     writer.close()
     safe = set(ledger.safe())
-    spans: dict[str, list[Span]] = {region: list(each) for region, each in absences.items()}
+    spans: dict[tuple[str, str], list[Span]] = {}
     for region, gap in stated:
-        spans.setdefault(region, []).append((gap.since, gap.until))
+        spans.setdefault((region, gap.target), []).append((gap.since, gap.until))
     holes, unexplained = find_holes(stored, spans, intervals_ns)
     return Remains(
         acknowledged=len(safe), stored=len(stored), lost=len(safe - stored.keys()),
         doubled=sum(times - 1 for times in stored.values()), invented=len(stored.keys() - set(ledger.sent.values())),
         holes=holes, unexplained=unexplained, gaps=len(stated),
         longest_gap_s=max(((gap.until - gap.since) / NS_PER_S for _, gap in stated), default=0.0), faults=faults,
+        reasons=Counter(gap.reason for _, gap in stated),
     )  # fmt: skip
 
 
 def find_holes(
-    names: Iterable[Name], spans: Mapping[str, Sequence[Span]], intervals_ns: Mapping[str, int]
+    names: Iterable[Name], spans: Mapping[tuple[str, str], Sequence[Span]], intervals_ns: Mapping[str, int]
 ) -> tuple[int, list[str]]:
     """How many stretches have no round although their schedule wants one, and those that are not explained, in words.
 
-    A moment without a round is explained by what happened while its round was being made: a stated gap or an absence
-    that touches the half interval behind the moment, nothing before it and nothing later. A round to another node is
-    explained by that one's absence as well.
+    A moment without a round is explained by what happened while its round was being made: a gap that its vantage states,
+    of everything ("") or of this target, and that touches the half interval behind the moment, nothing before it and
+    nothing later.
 
     >>> s = 10**9
     >>> names = [("nyc", "t", "rest", "icmp", at * s) for at in (0, 10, 50, 60)]
-    >>> find_holes(names, {"nyc": [(21 * s, 41 * s)]}, {"icmp": 10 * s})
+    >>> find_holes(names, {("nyc", ""): [(21 * s, 41 * s)]}, {"icmp": 10 * s})
     (1, [])
-    >>> find_holes(names, {"nyc": [(21 * s, 34 * s)]}, {"icmp": 10 * s})
+    >>> find_holes(names, {("nyc", "t"): [(21 * s, 34 * s)]}, {"icmp": 10 * s})
     (1, ['nyc t rest icmp: 40.0 s without a round, 1 of 3 moments unexplained'])
     """
     series: dict[tuple[str, ...], list[Instant]] = {}
@@ -104,7 +103,7 @@ def find_holes(
         interval = intervals_ns.get(who[3])
         if interval is None:
             continue
-        known = [*spans.get(who[0], ()), *spans.get(who[1].removesuffix(MESH), ())]
+        known = [*spans.get((who[0], ""), ()), *spans.get((who[0], who[1]), ())]
         for before, after in pairwise(sorted(dues)):
             missing = round((after - before) / interval) - 1
             if missing <= 0:

@@ -132,7 +132,10 @@ class NodeDoors:
         asked = _decoded(body, Enrol)
         vantage, secret = await admit(self._link, asked, self._now())
         await self._refresh()
-        return Enrolled(node=vantage.node, secret=secret, assignment=self._assignment(vantage.node))
+        return Enrolled(
+            node=vantage.node, secret=secret, assignment=self._assignment(vantage.node),
+            silent_since=vantage.last_seen or 0,
+        )  # fmt: skip
 
     async def report(
         self, request: Request, headers: Mapping[str, str], body: bytes, received_at: Instant

@@ -127,14 +127,21 @@ class Recorder:
         self._board.put(request)
 
     def enrol(self, token_hash: bytes, vantage: Vantage, key: bytes, at: Instant) -> Vantage | None:
-        """Let a machine in; the region's old node gets nothing in from now on."""
+        """Let a machine in; the region's old node gets nothing in from now on.
+
+        `last_seen` of the answer is the due of the newest round that old node has handed over.
+        """
         enrolled = self._store.enrol(token_hash, vantage, key, at)
         if enrolled is not None:
             for node, known in self._nodes.items():
                 if known.code == enrolled.code and known.state is not VantageState.REVOKED:
                     self._nodes[node] = msgspec.structs.replace(known, state=VantageState.REVOKED)
             self._nodes[enrolled.node] = enrolled
-        return enrolled
+            newest = (
+                row.round.due for row in self._reader.latest(0) if row.round.series.vantage == enrolled.code
+            )
+            return msgspec.structs.replace(enrolled, last_seen=max(newest, default=None))
+        return None
 
     def set_state(self, node: str, state: VantageState, at: Instant) -> None:
         """Drain, revoke or activate a node, in the store and for the next report."""

@@ -162,7 +162,11 @@ async def logs(call: Call) -> Answer:
         (each.enrolled_at, "enrolled", f"node {each.node} as {each.code}, now {each.state}") for each in meant
     ]
     lines += [
-        (gap.until, "gap", f"{gap.last_seq - gap.seq + 1} entries, {gap.reason}, since {maybe(gap.since)}")
+        (
+            gap.until,
+            "gap",
+            f"{gap.reason}{gap.target and f' ({gap.target})'} since {maybe(gap.since)}, {gap.lost} records lost",
+        )
         for _, gap in gaps
     ]
     lines += [

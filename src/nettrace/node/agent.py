@@ -143,21 +143,24 @@ class _Node:
         self._about = About(
             methods=methods_of(host), problems=problems_of(host), reflector=self._reach.address
         )
-        identity = known or await self._enrol(hub, region)
+        identity = known or await self._enrol(hub, region, keeper)
         if identity is None:  # asked to end before the hub had answered
             keeper.stop()
             return
-        keeper.start()
         try:
             self._reach.start()
         except Unmeasurable as problem:  # others cannot measure this one; it measures them all the same
             self._about = msgspec.structs.replace(self._about, reflector="")
             self.say(str(problem))
-        self._runner = Runner(region, keeper.put, life=keeper.life, failed=self._broke, wall=self._clock.wall)
+        self._runner = Runner(
+            region, keeper.put, life=keeper.life, rest=keeper.rest, remember=keeper.remember, failed=self._broke,
+            wall=self._clock.wall,
+        )  # fmt: skip
         self._introduce(identity, hub)
         assignment = self._folder.assignment()
         if assignment is not None:
             self._take(assignment)
+        keeper.start()
         signature = Signature(identity)
         traces = tracing("nettrace-node")
         uplink = self._uplink = Uplink(hub, signature, identity.node, keeper, self, tracing=traces)
@@ -234,7 +237,7 @@ class _Node:
         self._name = region
         return Hub(url, ca_file=settings.ca_file, insecure_http=settings.insecure_http), region
 
-    async def _enrol(self, hub: Hub, region: str) -> Identity | None:
+    async def _enrol(self, hub: Hub, region: str, keeper: Keeper) -> Identity | None:
         """A new identity; a hub that does not answer is asked until it does. None when asked to end meanwhile."""
         settings = self._settings
         request = Enrol(
@@ -263,6 +266,7 @@ class _Node:
             identity = Identity(node=enrolled.node, secret=enrolled.secret, region=region, hub=hub.url)
             self._folder.keep_identity(identity)
             self._folder.keep_assignment(enrolled.assignment)
+            keeper.follow(enrolled.silent_since)
             return identity
         return None
 

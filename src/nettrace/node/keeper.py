@@ -30,6 +30,18 @@ MARK_EVERY_S = 10.0
 T = TypeVar("T")
 
 
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not measured by the hub's word: since when all of it, or which targets; stated as gaps once it is again.
+
+    Attributes:
+        drained_at: 0 while something is measured.
+        left: targets that were measured before, and until when.
+    """
+
+    drained_at: Instant = 0
+    left: dict[str, Instant] = {}
+
+
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """What the node knows of its last life even when the spool is gone.
 
@@ -37,11 +49,13 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
         alive_at: when it was last seen to run.
         kept_until: due of the newest record known to be on the hub's disk, or 0.
         life: the schedule's count of clocks set back.
+        rest: see `Rest`.
     """
 
     alive_at: Instant = 0
     kept_until: Instant = 0
     life: int = 0
+    rest: Rest = Rest()
 
 
 class Keeper:
@@ -74,6 +88,7 @@ class Keeper:
         self._say = say
         self._now = now
         self._lock = threading.RLock()
+        self._mark_lock = threading.Lock()
         self._waiting: deque[Entry] = deque()
         self._urgent = threading.Event()
         self._ending = False
@@ -82,20 +97,34 @@ class Keeper:
         self._marked_at = float("-inf")
         self._kept_until = self.mark.kept_until
         self.life = self.mark.life
+        self.rest = self.mark.rest
         self._gone = False
         self._spool = self._open()
+        span = self._spool.span()
+        self._alone_since = max(self.mark.alive_at, span[1] if span else 0)
+        self._alone_because = "stopped"
+        if self._alone_since > now() + NS_PER_S:
+            self.life += 1
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     def start(self) -> None:
-        """State the time between the last life and this one as a gap, and begin to commit."""
-        now = self._now()
-        span = self._spool.span()
-        since = max(self.mark.alive_at, span[1] if span else 0)
-        if since > now + NS_PER_S:
-            self.life += 1
+        """State the time between the last life and this one as a gap, and begin to commit; measuring has begun."""
+        since, now = self._alone_since, self._now()
         if 0 < since < now:
-            self.put(Gap(seq=0, last_seq=0, reason="stopped", since=since, until=now))
+            self.put(Gap(seq=0, last_seq=0, reason=self._alone_because, since=since, until=now))
         self._thread.start()
+
+    def follow(self, silent_since: Instant) -> None:
+        """This node takes the place of one of which the hub has nothing newer; said before `start`, and kept."""
+        if silent_since:
+            self._alone_since, self._alone_because = silent_since, "replaced"
+            self._write(Mark(alive_at=silent_since))
+
+    def remember(self, rest: Rest) -> None:
+        """Keep what is not measured by the hub's word, at once when it changed."""
+        if rest != self.rest:
+            self.rest = rest
+            self._note_alive(force=True)
 
     def put(self, entry: Entry) -> None:
         """Take an entry; its number does not matter. It is safe on disk within about a second."""
@@ -296,9 +325,11 @@ class Keeper:
         if not force and time.monotonic() - self._marked_at < MARK_EVERY_S:
             return
         self._marked_at = time.monotonic()
-        mark = Mark(alive_at=self._now(), kept_until=self._kept_until, life=self.life)
+        self._write(Mark(alive_at=self._now(), kept_until=self._kept_until, life=self.life, rest=self.rest))
+
+    def _write(self, mark: Mark) -> None:
         fresh = self._mark_path.with_suffix(".new")
-        with suppress(OSError):
+        with self._mark_lock, suppress(OSError):
             fresh.write_bytes(msgspec.json.encode(mark))
             fresh.replace(self._mark_path)
 

@@ -11,10 +11,11 @@ import msgspec
 
 from nettrace.measure.probing.stamp_socket import Clockwork, kernel_wall
 from nettrace.measure.tracing.politeness import Limits
-from nettrace.model.instant import NS_PER_S
+from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Outcome, Ping, Reason, SampleState
 from nettrace.model.target import Endpoint, RoundMethod, Series
 from nettrace.node.driver import Driver
+from nettrace.node.keeper import Rest
 from nettrace.node.moved import Watch
 from nettrace.node.policy import NodePolicy
 from nettrace.node.rounds import Done, Flight, Job, Rounds, blank
@@ -34,6 +35,8 @@ HANDFUL_S = 0.02
 
 STATE_MISSED_S = 10.0
 WORK_REMEMBERED = 1000
+MOST_LEFT = 1000
+"""Targets remembered that are no longer wanted, the newest."""
 
 _PACKET_METHODS = frozenset({RoundMethod.ICMP, RoundMethod.TCP, RoundMethod.UDP, RoundMethod.STAMP})
 
@@ -55,6 +58,7 @@ class Runner:
         region: the vantage's code.
         out: takes every record and gap; their numbers do not matter.
         life: see `Schedule`.
+        rest: what the life before did not measure, by the hub's word; `remember` is told when it changes.
         failed: told when measuring breaks as a whole.
         wall: this host's clock, for one-way delays.
 
@@ -69,6 +73,8 @@ class Runner:
         out: Callable[[Entry], None],
         *,
         life: int = 0,
+        rest: Rest = Rest(),  # noqa: B008 - it never changes
+        remember: Callable[[Rest], None] = lambda _: None,
         failed: Callable[[Exception], None] = lambda _: None,
         wall: Clockwork = kernel_wall,
     ) -> None:
@@ -96,6 +102,9 @@ class Runner:
         self._missed: Missed | None = None
         self._missed_told = float("-inf")
         self._ending = False
+        self._drained_at, self._left = rest.drained_at, dict(rest.left)
+        self._wanted: set[str] = set()
+        self._remember = remember
 
     @property
     def life(self) -> int:
@@ -161,7 +170,10 @@ class Runner:
         }
         self._watch.keep(set(self._tasks))
         rounds.names.keep({task.endpoint.host for task in self._tasks.values()})
-        self._schedule.assign({series: plan.interval_ns for series, plan in self._plans.items()}, _moment())
+        now = _moment()
+        self._schedule.assign({series: plan.interval_ns for series, plan in self._plans.items()}, now)
+        self._state_rest({task.target for task in tasks}, now.utc, drained=assignment.drained)
+        self._remember(Rest(drained_at=self._drained_at, left=dict(self._left)))
         self._changed.set()
 
     def request(self, work: Work, hub_ahead_ns: int = 0) -> None:
@@ -379,6 +391,22 @@ class Runner:
             self._begin(
                 Job(target=job.target, endpoint=task.endpoint, method=RoundMethod.TRACE, due=time.time_ns())
             )
+
+    def _state_rest(self, wanted: set[str], now: Instant, *, drained: bool) -> None:
+        """State what was not measured, by the hub's word, and is again from now on."""
+        if drained:
+            self._drained_at = self._drained_at or now
+            return
+        if self._drained_at:
+            self._out(Gap(seq=0, last_seq=0, reason="drained", since=self._drained_at, until=now))
+            self._drained_at = 0
+        self._left |= dict.fromkeys(self._wanted - wanted, now)
+        for target in sorted(wanted & self._left.keys()):
+            since = self._left.pop(target)
+            self._out(Gap(seq=0, last_seq=0, reason="unassigned", since=since, until=now, target=target))
+        for old in list(self._left)[:-MOST_LEFT]:
+            del self._left[old]
+        self._wanted = wanted
 
     def _note_missed(self) -> None:
         """State what nobody measured as a gap, a few seconds' worth at a time."""

@@ -184,7 +184,7 @@ async def fleet_page(visit: Visit) -> Response[Any]:
         Fleet(
             line,
             visit.snapshot.vantages.get(line.code),
-            sum(code == line.code for code, _ in gaps),
+            sum(code == line.code and not gap.target for code, gap in gaps),
             standing.get(line.code),
         )
         for line in lines

@@ -37,13 +37,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="record", omit_defau
     request: str | None = None
 
 
+NEVER_MADE = frozenset({"paused", "stopped", "drained", "replaced", "unassigned"})
+"""Reasons of gaps in which nothing was measured, so that no record is lost."""
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", omit_defaults=True):
     """Records `seq` to `last_seq` were dropped because the spool was full, or never made because nobody measured.
 
     Attributes:
-        reason: `spool_full`, `disk_full`, `spool_corrupt`, `paused` or `stopped`; `refused` by the hub for good;
-            `hub_restored`: the hub has lost what it had acknowledged.
+        reason: `spool_full`, `disk_full`, `spool_corrupt`; `refused` by the hub for good; `hub_restored`: the hub has lost
+            what it had acknowledged. Nothing was measured: `paused`, `stopped`, `drained`; `replaced`: what the vantage's
+            earlier node had not handed over, and until this one began; `unassigned`: the hub did not want `target`.
         since, until: the time they covered.
+        target: the only target it is of; empty: all of the vantage.
     """
 
     seq: int
@@ -51,6 +57,18 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", omit_defaults=Tr
     reason: str
     since: Instant
     until: Instant
+    target: str = ""
+
+    @property
+    def lost(self) -> int:
+        """How many records there were that nobody has any more.
+
+        >>> Gap(seq=3, last_seq=5, reason="spool_full", since=0, until=9).lost
+        3
+        >>> Gap(seq=3, last_seq=3, reason="stopped", since=0, until=9).lost
+        0
+        """
+        return 0 if self.reason in NEVER_MADE else self.last_seq - self.seq + 1
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -185,8 +203,13 @@ class Enrol(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who it is from now on. `secret` is shown once; both sides derive the signing key from it (docs/guides/nodes.md)."""
+    """Who it is from now on. `secret` is shown once; both sides derive the signing key from it (docs/guides/nodes.md).
+
+    Attributes:
+        silent_since: due of the newest round the hub has of the vantage's earlier node; 0 when there was none.
+    """
 
     node: str
     secret: str
     assignment: Assignment
+    silent_since: Instant = 0

@@ -14,6 +14,7 @@ from nettrace.model.target import RoundMethod
 from nettrace.wire.frames import Ack, Gap, Record, Report
 
 S = NS_PER_S
+ALL = ("nyc", "")
 EVERY = {"icmp": 10 * S, "stamp": 10 * S}
 CLEAN = Remains(9, 9, 0, 0, 0, 0, [], 0, 0.0, [])
 
@@ -30,18 +31,20 @@ def test_one_missing_round_that_nobody_states_is_found() -> None:
 
 def test_a_gap_explains_the_rounds_it_touches_and_nothing_else() -> None:
     just = rounds(0, 20)  # the round of 10 s lasts until 15
-    assert find_holes(just, {"nyc": [(14 * S, 19 * S)]}, EVERY) == (1, [])
-    assert find_holes(just, {"nyc": [(1 * S, 10 * S)]}, EVERY) == (1, [])
-    assert find_holes(just, {"nyc": [(16 * S, 30 * S)]}, EVERY)[1], "it was over by then"
-    assert find_holes(just, {"nyc": [(1 * S, 9 * S)]}, EVERY)[1], "it had not begun"
-    assert find_holes(rounds(0, 10, 60), {"nyc": [(20 * S, 50 * S)]}, EVERY) == (1, [])
-    assert find_holes(rounds(0, 10, 60), {"nyc": [(11 * S, 30 * S)]}, EVERY)[1]
-    assert find_holes(rounds(0, 10, 60), {"sin": [(20 * S, 50 * S)]}, EVERY)[1]
+    assert find_holes(just, {ALL: [(14 * S, 19 * S)]}, EVERY) == (1, [])
+    assert find_holes(just, {ALL: [(1 * S, 10 * S)]}, EVERY) == (1, [])
+    assert find_holes(just, {ALL: [(16 * S, 30 * S)]}, EVERY)[1], "it was over by then"
+    assert find_holes(just, {ALL: [(1 * S, 9 * S)]}, EVERY)[1], "it had not begun"
+    assert find_holes(rounds(0, 10, 60), {ALL: [(20 * S, 50 * S)]}, EVERY) == (1, [])
+    assert find_holes(rounds(0, 10, 60), {ALL: [(11 * S, 30 * S)]}, EVERY)[1]
+    assert find_holes(rounds(0, 10, 60), {("sin", ""): [(20 * S, 50 * S)]}, EVERY)[1]
 
 
-def test_who_is_away_is_not_measured_by_the_others() -> None:
+def test_a_gap_of_one_target_explains_no_other() -> None:
     mesh = rounds(0, 60, target="sin.mesh", method="stamp")
-    assert find_holes(mesh, {"sin": [(5 * S, 55 * S)]}, EVERY) == (1, [])
+    assert find_holes(mesh, {("nyc", "sin.mesh"): [(5 * S, 55 * S)]}, EVERY) == (1, [])
+    assert find_holes(mesh, {("nyc", "fra.mesh"): [(5 * S, 55 * S)]}, EVERY)[1]
+    assert find_holes(mesh, {("sin", ""): [(5 * S, 55 * S)]}, EVERY)[1], "who measures says why it did not"
 
 
 def report(*dues: int, first: int = 1) -> Report:

@@ -1,9 +1,12 @@
 """A store in memory, just enough of the port for what stands before it: the order of calls is its journal."""
 
+from types import SimpleNamespace
+
 from nettrace.errors import NetTraceError
 from nettrace.model.target import Lifecycle
 from nettrace.model.vantage import VantageState
 from nettrace.store.port import Accepted, EnrolToken, NodeRow
+from nettrace.wire.frames import Record
 
 
 class MemoryStore:
@@ -125,6 +128,16 @@ class MemoryStore:
 
     def requests(self, *, account=None, limit=100):
         return list(reversed(self.kept_requests.values()))[:limit]
+
+    def latest(self, since=0):
+        made = (
+            (self.node_rows[node].vantage.code, each) for node, new in self.entries.items() for each in new
+        )
+        return [
+            SimpleNamespace(round=SimpleNamespace(due=each.due, series=SimpleNamespace(vantage=code)))
+            for code, each in made
+            if isinstance(each, Record)
+        ]
 
     def request_rounds(self, request):
         return self.answers.get(request, [])

@@ -271,6 +271,9 @@ async def test_a_token_makes_one_machine_a_node_that_may_report_at_once(doors, s
     assert enrolled.secret.encode() not in b"".join(row.key for row in store.node_rows.values())
     with pytest.raises(Unauthenticated, match="one machine"):
         await doors.enrol(enrol_body(token))
+    assert enrolled.silent_since == 0, "nobody was there before"
+    heir = await doors.enrol(enrol_body(make_token(store, "fra", NOW)))
+    assert heir.silent_since == record(1).due, "what its forerunner had after that, nobody will ever have"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,13 @@ from nettrace.measure.tracing.ping import PingOptions, PingRound
 from nettrace.model.measurement import Method, Outcome, Ping, Reason
 from nettrace.model.target import Endpoint, Role, RoundMethod, Series
 from nettrace.node.driver import Driver
+from nettrace.node.keeper import Keeper
 from nettrace.node.policy import NodePolicy
 from nettrace.node.rounds import Done, Job, Rounds
 from nettrace.node.runner import SIDE_BY_SIDE, Runner
 from nettrace.node.schedule import Due, Moment
 from nettrace.node.spool import Entry
-from nettrace.wire.frames import Assignment, Record, Task
+from nettrace.wire.frames import Assignment, Gap, Record, Task
 
 DUE = 1_767_225_600_000_000_000
 
@@ -142,6 +144,35 @@ async def test_rounds_that_pile_up_are_not_made_and_an_end_hands_out_what_there_
     ] * 4
     assert {entry.measurement.outcome for entry in records} == {Outcome.NOT_MEASURED}
     assert len({entry.due for entry in records}) == SIDE_BY_SIDE + 2
+
+
+async def test_what_the_hub_did_not_want_measured_is_stated_once_it_does_again(tmp_path: Path) -> None:
+    endpoint = Endpoint(name="rest", host="198.18.0.1", role=Role.API)
+    tasks = {name: Task(target=name, endpoint=endpoint, methods=(RoundMethod.HTTP,)) for name in "ab"}
+    out: list[Entry] = []
+
+    async def life(keeper: Keeper, *assigned: str) -> None:
+        """A process that is told so, one after the other: targets, or `drained`."""
+        runner = Runner("nyc", out.append, rest=keeper.rest, remember=keeper.remember)
+        for number, wanted in enumerate(assigned):
+            given = tuple(tasks[name] for name in wanted if wanted != "drained")
+            runner.assign(Assignment(version=number, tasks=given, drained=wanted == "drained"))
+        await runner.stop(0.0)
+        keeper._spool.close()
+
+    def stated() -> list[tuple[str, str]]:
+        found = [(each.reason, each.target) for each in out if isinstance(each, Gap)]
+        assert all(0 < each.since <= each.until for each in out if isinstance(each, Gap))
+        out.clear()
+        return found
+
+    await life(Keeper(tmp_path), "ab", "a", "ab", "ab")
+    assert stated() == [("unassigned", "b")]
+    await life(Keeper(tmp_path), "ab", "drained", "drained", "ab")
+    assert stated() == [("drained", "")], "all of it, and no target beside it"
+    await life(Keeper(tmp_path), "ab", "a", "drained")
+    await life(Keeper(tmp_path), "drained", "ab")
+    assert stated() == [("drained", ""), ("unassigned", "b")], "a kill in between takes nothing of it"
 
 
 async def test_many_rounds_go_with_one_tick_few_at_once(

@@ -244,6 +244,23 @@ class TestKeeper:
         assert isinstance(gap, Gap)
         assert (gap.reason, gap.since, gap.until) == ("stopped", START, START + 3600 * NS_PER_S)
 
+    def test_who_takes_anothers_place_states_what_that_one_took_with_it(self, tmp_path: Path) -> None:
+        for reason in ("replaced", "stopped"):
+            folder = tmp_path / reason
+            folder.mkdir()
+            heir = Keeper(folder, now=lambda: START + 60 * NS_PER_S)
+            heir.follow(START)
+            if reason == "stopped":  # it is killed before anything else is on disk
+                heir._spool.close()
+                heir = Keeper(folder, now=lambda: START + 60 * NS_PER_S)
+            heir.start()
+            heir.stop()
+            spool = Spool(folder / "spool.sqlite")
+            (gap,) = spool.read().entries
+            spool.close()
+            assert isinstance(gap, Gap)
+            assert (gap.reason, gap.since, gap.until) == (reason, START, START + 60 * NS_PER_S)
+
     def test_a_clock_that_went_back_between_two_lives_starts_another_life(self, tmp_path: Path) -> None:
         lives: list[int] = []
         for hours in (5, 6, 1):

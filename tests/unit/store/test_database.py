@@ -121,7 +121,7 @@ def test_rounds_of_the_third_version_keep_their_extremes_beside_new_ones_that_te
     old.execute(INSERT_ROUND, (*row, *[None] * 8))
     old.close()
     writer = open_writer(path)
-    assert version(writer) == 4
+    assert version(writer) == VERSION
     writer.execute(INSERT_ROUND, (1, row[1] + 1, *row[2:11], *beside(7, 9), *row[13:], *[None] * 8))
     writer.close()
     with EmbeddedReader(tmp_path) as reader:

@@ -138,6 +138,17 @@ def test_a_gap_that_overlaps_what_is_known_counts_only_what_is_new(
     assert (body["region"], body["records"], body["reason"]) == ("ams", 8, "spool_full")
 
 
+def test_a_gap_in_which_nothing_was_measured_loses_no_record_and_keeps_its_target(
+    writer: EmbeddedWriter, reader: EmbeddedReader
+) -> None:
+    gap = Gap(seq=1, last_seq=1, reason="unassigned", since=START, until=START + NS_PER_S, target="sin.mesh")
+    writer.accept(report(gap), START)
+    assert [each.target for _, each in reader.gaps(ALL)] == ["sin.mesh"]
+    assert reader.nodes()[0].vantage.lost_records == 0
+    body = msgspec.json.decode(reader.live(reader.head() - 1).events[0].body)
+    assert (body["records"], body["host"]) == (0, "sin.mesh")
+
+
 def test_a_bodys_json_is_the_rounds_public_document(writer: EmbeddedWriter, reader: EmbeddedReader) -> None:
     writer.accept(report(record(1, 60)), START)
     event = reader.live(reader.head() - 1).events[0]

@@ -160,21 +160,21 @@ class Intake:
 
     def _keep_gap(self, report: Report, vantage: Vantage, gap: Gap) -> None:
         self._connection.execute(
-            "INSERT INTO gap (vantage, node, epoch, seq, last_seq, reason, since, until, stored_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO gap (vantage, node, epoch, seq, last_seq, reason, since, until, stored_at, target)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 vantage.code, report.node, report.epoch, gap.seq, gap.last_seq, gap.reason, gap.since, gap.until,
-                self._at,
+                self._at, gap.target,
             ),
         )  # fmt: skip
-        lost = gap.last_seq - gap.seq + 1
+        lost = gap.lost
         known, key = self._memory.nodes[report.node]
         changed = msgspec.structs.replace(known, lost_records=known.lost_records + lost)
         self._memory.nodes[report.node] = (changed, key)
         self._connection.execute("UPDATE node SET body = ? WHERE id = ?", (_encode(changed), report.node))
         body = {
             "object": "gap", "region": vantage.code, "reason": gap.reason, "records": lost,
-            "since": rfc3339(gap.since), "until": rfc3339(gap.until),
+            "since": rfc3339(gap.since), "until": rfc3339(gap.until), "host": gap.target or None,
         }  # fmt: skip
         self.tell(LiveKind.GAP, msgspec.json.encode(body), vantage=vantage.code)
 

@@ -126,9 +126,9 @@ def gaps(connection: Connection, window: Window, vantages: Sequence[str]) -> lis
     bindings: list[object] = [window.end, window.start, window.start]
     only = f" AND {_any_of('vantage', vantages, bindings)}" if vantages else ""
     return [
-        (vantage, Gap(seq=seq, last_seq=last_seq, reason=reason, since=since, until=until))
-        for vantage, seq, last_seq, reason, since, until in connection.execute(
-            "SELECT vantage, seq, last_seq, reason, since, until FROM gap"  # noqa: S608 - own words, values bound
+        (vantage, Gap(seq=seq, last_seq=last_seq, reason=reason, since=since, until=until, target=target))
+        for vantage, seq, last_seq, reason, since, until, target in connection.execute(
+            "SELECT vantage, seq, last_seq, reason, since, until, target FROM gap"  # noqa: S608 - own words, values bound
             f" WHERE since < ? AND (until > ? OR since >= ?){only} ORDER BY vantage, since, id",
             tuple(bindings),
         )

@@ -27,6 +27,7 @@ from nettrace.store.embedded.sealing import ROWS_SQL, table_of
 from nettrace.store.embedded.segments import COLUMNS
 from nettrace.store.embedded.tally import Tally
 from nettrace.store.port import QUANTILES
+from nettrace.wire.frames import NEVER_MADE
 
 ROWS_AT_ONCE = 50_000
 _TIME = "TIMESTAMPTZ"
@@ -204,11 +205,14 @@ class Query:
 
     def _gaps(self, wanted: bool) -> None:  # noqa: FBT001
         self._duck.execute(
-            f"CREATE TABLE gaps (vantage VARCHAR, node VARCHAR, reason VARCHAR, since {_TIME}, until {_TIME}, records BIGINT)"
+            f"CREATE TABLE gaps (vantage VARCHAR, node VARCHAR, reason VARCHAR, since {_TIME}, until {_TIME}, records BIGINT, "
+            "target VARCHAR)"
         )
         if wanted:
+            unmade = ", ".join(f"'{reason}'" for reason in sorted(NEVER_MADE))
             rows = self._store.execute(
-                "SELECT vantage, node, reason, since, until, last_seq - seq + 1 FROM gap"
+                "SELECT vantage, node, reason, since, until,"  # noqa: S608 - own words
+                f" iif(reason IN ({unmade}), 0, last_seq - seq + 1), nullif(target, '') FROM gap"
             )
             self._insert("gaps", list(rows), times=(3, 4))
 

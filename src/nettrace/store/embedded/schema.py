@@ -162,7 +162,13 @@ CREATE TABLE sheet (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 
 VERSION_4 = "-- The tables stay. An older program would misread what is written into them: sheets, and rows without min_ns and max_ns."
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
+VERSION_5 = "ALTER TABLE gap ADD COLUMN target TEXT NOT NULL DEFAULT '';"
+
+VERSION_6 = (
+    "-- The tables stay. An older program would misread sheets with answers, and look for days in rows alone."
+)
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
 """Number n (from 1) leads from version n-1 to n. Written once, never changed, only appended to."""
 
 VERSION = len(MIGRATIONS)
