@@ -8,6 +8,7 @@ goal. Pairs that light forbids by the set's own coordinates are left out of trut
 import numpy as np
 
 from bench.estimates_data import NAMES, Ends, Pairs, load, rows
+from bench.estimates_tails import tables as tables_of_tails
 from bench.figure import OURS, Column, Table
 from nettrace.placement.estimates.estimate import Estimate, estimates
 from nettrace.placement.estimates.evidence import Evidence
@@ -32,6 +33,7 @@ def run(runs: int, quick: bool) -> list[Table]:
     folds = 1 if quick else FOLDS
     made = [_hidden(name, clean[name], by_site=False, folds=folds) for name in NAMES]
     made += [_hidden(name, clean[name], by_site=True, folds=folds) for name in NAMES if name != "PlanetLab"]
+    made += tables_of_tails()
     return [*made, *(_left_out(name, clean) for name in NAMES if name != "PlanetLab")]
 
 

@@ -95,6 +95,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         low_ms, high_ms: the interval that holds the true median; None when nobody said.
         p95_ms: 95th percentile of the round trips; it is told, not planned with.
+        p95_low_ms, p95_high_ms: the interval that holds it; None when nobody said.
         by: how it is known, as `near pairs`, or what was timed; a request may say it of what it gives.
         basis: the evidence that weighs most, in words.
     """
@@ -105,6 +106,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     low_ms: float | None = None
     high_ms: float | None = None
     p95_ms: float | None = None
+    p95_low_ms: float | None = None
+    p95_high_ms: float | None = None
     evidence: Evidence = Evidence.GIVEN
     by: str | None = None
     basis: tuple[str, ...] = ()
@@ -392,11 +395,14 @@ def _check_latencies(request: Request, where: _Where) -> None:
             ("low_ms", row.low_ms),
             ("high_ms", row.high_ms),
             ("p95_ms", row.p95_ms),
+            ("p95_low_ms", row.p95_low_ms),
+            ("p95_high_ms", row.p95_high_ms),
         ):
             _check_number(value, key, ("latency", number), where)
-        order = [value for value in (row.low_ms, row.p50_ms, row.high_ms) if value is not None]
-        if any(low > high for low, high in pairwise(order)):
-            raise Invalid(f"{where.of('latency', number)}: low_ms <= p50_ms <= high_ms does not hold")
+        for low, middle, high in (("low_ms", "p50_ms", "high_ms"), ("p95_low_ms", "p95_ms", "p95_high_ms")):
+            given = [getattr(row, key) for key in (low, middle, high)]
+            if any(one > other for one, other in pairwise(value for value in given if value is not None)):
+                raise Invalid(f"{where.of('latency', number)}: {low} <= {middle} <= {high} does not hold")
 
 
 def _check_differences(request: Request, where: _Where) -> None:

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from nettrace.placement.estimates.evidence import Row
 from nettrace.placement.estimates.kriging import OFFSET_MS, krige
-from nettrace.placement.estimates.model import PUBLIC_SHIFT, Model, joined
+from nettrace.placement.estimates.model import PUBLIC_SHIFT, Model, joined, unplaced
 from nettrace.placement.estimates.relays import relayed
 from nettrace.placement.request import Evidence as Kind
 
@@ -20,7 +21,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """What the median round trip of a pair probably is, and how that is known.
 
     Attributes:
-        p95_ms: 95th percentile of the round trips; None when no row it rests on has one.
+        p95_ms: 95th percentile of the round trips; None when too few rows have one to tell how far a guess of it may be off.
+        p95_low_ms, p95_high_ms: interval that holds it nine times in ten; None for a row's own.
         low_ms, high_ms: interval that holds the true median nine times in ten; None for an own row that has none.
         evidence: `measured` by own nodes, or `estimated`.
         by: `own history`, `published`, `near pairs`, `twins`, `near pairs and twins`, `relay`.
@@ -40,6 +42,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None
     fibre_ms: float | None = None
     basis: tuple[str, ...] = ()
+    p95_low_ms: float | None = None
+    p95_high_ms: float | None = None
 
 
 class _Near(NamedTuple):
@@ -126,19 +130,21 @@ def _guessed(model: Model, pair: tuple[str, str], near: _Near | None) -> Estimat
         used += len(told[2])
         said += [f"{names[at]} sees the others much alike" for at in dict.fromkeys(told[2][:_NAMED])]
     if not near:
-        case = case._replace(strange_network=False, public=False)
-    half = model.half_width(case, spread)
+        case = unplaced(case)
+    half: float | None = model.half_width(case, spread)
     log += PUBLIC_SHIFT if case.public else 0.0
     middle, low, high = (exp(log + step) - OFFSET_MS for step in (0.0, -half, half))
     published = model.known.get(frozenset(pair))
     if published:
         rows, by = published, "published"
+        half = None
         shown = float(np.median([row.p50_ms for row in published]))
         low, high, middle = min(low, shown), max(high, shown), shown
         said = [_words(row) for row in published]
         counts = [row.n for row in published if row.n is not None]
         used = sum(counts) if counts else len(published)
-    return _estimate(model, pair, (low, middle, high), by, (used, rows, said))
+    made = _estimate(model, pair, (low, middle, high), by, (used, rows, said))
+    return _with_tail(model, pair, made, published or [], half)
 
 
 def _by_relay(model: Model, pair: tuple[str, str]) -> Estimate | None:
@@ -163,10 +169,9 @@ def _estimate(
     floor = model.floor_ms(*pair)
     low, middle, high = (max(each, floor or 0.0, 0.0) for each in span)
     used, rows, said = basis
-    tails = [row.p95_ms / row.p50_ms for row in rows if row.p95_ms is not None and row.p50_ms > 0]
     return Estimate(
         p50_ms=round(middle, 3),
-        p95_ms=round(middle * max(1.0, float(np.median(tails))), 3) if tails else None,
+        p95_ms=None,
         low_ms=round(low, 3),
         high_ms=round(high, 3),
         evidence=Kind.ESTIMATED,
@@ -176,6 +181,24 @@ def _estimate(
         fibre_ms=_rounded(floor),
         basis=tuple(said),
     )
+
+
+def _with_tail(
+    model: Model, pair: tuple[str, str], made: Estimate, published: Sequence[Row], half: float | None
+) -> Estimate:
+    """The estimate with its 95th percentile: the published one, else what the tails of other rows say, else none."""
+    shown = [row.p95_ms for row in published if row.p95_ms is not None]
+    if shown:
+        return replace(made, p95_ms=round(max(made.p50_ms, float(np.median(shown))), 3))
+    one, other = (model.at[name] for name in pair)
+    tail = model.tails.about(one, other, made.p50_ms, half) if model.tails is not None else None
+    if tail is None:
+        return made
+    least = made.fibre_ms or 0.0
+    p95, low, high = (
+        round(max(each, floor), 3) for each, floor in zip(tail, (made.p50_ms, least, least), strict=True)
+    )
+    return replace(made, p95_ms=p95, p95_low_ms=min(low, p95), p95_high_ms=max(high, p95))
 
 
 def _words(row: Row) -> str:

@@ -47,6 +47,8 @@ def _row(pair: tuple[str, str], each: Estimate) -> Latency:
         low_ms=each.low_ms,
         high_ms=each.high_ms,
         p95_ms=each.p95_ms,
+        p95_low_ms=each.p95_low_ms,
+        p95_high_ms=each.p95_high_ms,
         evidence=each.evidence,
         by=each.by,
         basis=each.basis,

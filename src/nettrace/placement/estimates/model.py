@@ -1,6 +1,7 @@
 """Evidence made ready for questions, and how wide intervals must be: by what was missed when known rows were hidden."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +22,8 @@ from nettrace.placement.estimates.kriging import (
     krige,
     ratio_of,
 )
+from nettrace.placement.estimates.tails import LEAST as LEAST_TAILS
+from nettrace.placement.estimates.tails import Tails
 from nettrace.placement.estimates.twins import Twins, square
 
 COVERED = 0.9
@@ -70,6 +73,11 @@ class Case(NamedTuple):
     twins: bool
     public: bool = False
     backbone: bool = False
+
+
+def unplaced(case: Case) -> Case:
+    """The case of a pair of which nothing near is known: networks count for what is near alone."""
+    return case._replace(strange_network=False, public=False)
 
 
 class Model:
@@ -175,6 +183,34 @@ class Model:
         backbone = bool(self.field.backbone[[one, other]].all())
         many = bool(self.counts[one] >= 4 and self.counts[other] >= 4)
         return Case(strange, strange_network, many, strange_network and not backbone, backbone)
+
+    def _case_of(self, row: Row) -> Case:
+        """A row's case; nothing near is known of one without a place."""
+        case = self.case(row.a, row.b)
+        placed = self.ends[row.a].placed and self.ends[row.b].placed
+        return case if placed else unplaced(case)
+
+    @cached_property
+    def tails(self) -> Tails | None:
+        """What rows with a 95th percentile say of others; None when there are too few of them."""
+        rows = np.array([at for at, row in enumerate(self.rows) if row.p95_ms is not None], np.int64)
+        if len(rows) < LEAST_TAILS:
+            return None
+
+        def blind(some: Whole) -> tuple[Floats, Floats]:
+            pairs = self.pairs[rows[some]]
+            logs, halves = np.zeros(len(pairs)), np.full(len(pairs), np.inf)
+            cases = [self._case_of(self.rows[int(at)]) for at in rows[some]]
+            for case in set(cases):
+                of = np.array([at for at, each in enumerate(cases) if each == case], np.int64)
+                logs[of], spreads = self._blind(pairs[of], case, placed=len(self.field_rows) >= _LEAST)
+                halves[of] = [
+                    self.half_width(case, each) if each < _MOST_NOISE * 4 else np.inf for each in spreads
+                ]
+            return logs, halves
+
+        p95 = np.array([self.rows[int(at)].p95_ms for at in rows], float)
+        return Tails(self.pairs[rows], self.ms[rows], p95, len(self.ends), blind)
 
     def half_width(self, case: Case, spread: float) -> float:
         """How far the logarithm may be off either way."""

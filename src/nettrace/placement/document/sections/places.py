@@ -98,13 +98,13 @@ def _venues(ground: Ground, site: str) -> Block:
         row, seen = ground.row(each.venue, site), ground.seen(each.venue, site)
         rows.append({
             "title": ground.title(each.venue), "role": "serves" if each.site == site else "backup", "p50": triple(row),
-            "p95": row.p95_ms if row else None, "evidence": basis(row), "n": seen.n if seen else None,
+            "p95": [row.p95_ms, row.p95_low_ms, row.p95_high_ms] if row and row.p95_ms is not None else None, "evidence": basis(row), "n": seen.n if seen else None,
             "by": row.by if row else None, "closed": [seen.closed_p50_ms, None, None] if seen and seen.closed_p50_ms is not None else None,
             "closed_p95": seen.closed_p95_ms if seen else None, "hours": hours(ground, each.venue),
         })  # fmt: skip
     if not rows:
         return Words("It serves no venue.")
-    columns = [("title", "venue"), ("role", "role"), ("p50", "median", Kind.MEDIAN), ("p95", "p95", Kind.MS), ("evidence", "evidence"), ("by", "known by"), ("n", "n", Kind.COUNT), ("closed", "median while closed", Kind.MEDIAN), ("closed_p95", "p95 while closed", Kind.MS), ("hours", "open (local time)")]  # fmt: skip
+    columns = [("title", "venue"), ("role", "role"), ("p50", "median", Kind.MEDIAN), ("p95", "p95", Kind.MEDIAN), ("evidence", "evidence"), ("by", "known by"), ("n", "n", Kind.COUNT), ("closed", "median while closed", Kind.MEDIAN), ("closed_p95", "p95 while closed", Kind.MS), ("hours", "open (local time)")]  # fmt: skip
     return table(columns, rows)
 
 
