@@ -170,12 +170,12 @@ def test_many_at_once_make_one_process(local: LocalMachines, tmp_path: Path) -> 
     assert processes(tmp_path) == [int((tmp_path / "fleet/nt-here/pid").read_text())]
 
 
-def processes(folder: Path) -> list[int]:
-    """Those whose command line names something in the folder."""
+def processes(folder: Path, below: str = "fleet") -> list[int]:
+    """Those whose command line names something below the folder."""
     found: list[int] = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if f"{folder}/fleet".encode() in file.read_bytes():
+            if f"{folder}/{below}".encode() in file.read_bytes():
                 found.append(int(file.parent.name))
     return found
 

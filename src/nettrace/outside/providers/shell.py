@@ -158,7 +158,7 @@ class Shell:
             return ran.stdout
         said = (ran.stderr.strip().splitlines() or ["no word"])[-1][:300]
         if ran.returncode == 255:
-            raise Unreachable(f"{self._place}: {said}", "Check that ssh gets there without a password")
+            raise Unreachable(f"{self._place}: {said}", _next_step(said, self._place))
         if ran.returncode == _NOT_OURS:
             raise Refused(f"{self._place}: '{name}' is not of the fleet '{self._fleet}'", "It is left alone")
         if ran.returncode == _NO_PROGRAM:
@@ -169,3 +169,19 @@ class Shell:
             raise NoCapacity(f"{self._place}: {said}", "Make room there")
         word = "ended at once" if ran.returncode == _DIED else f"failed ({ran.returncode})"
         raise Refused(f"{self._place}: {verb} of '{name}' {word}: {said}", "See nettrace fleet logs")
+
+
+def _next_step(said: str, place: str) -> str:
+    """What to do about a connection that could not be had or kept, by `ssh`'s last word of it.
+
+    >>> _next_step("Connection to h closed by remote host.", "root@h")
+    'The connection broke; run the command again: it resumes'
+    """
+    if "Host key verification failed" in said:
+        return (
+            f"Another host may answer there. If its key was changed on purpose: ssh-keygen -R {place.rpartition('@')[2]}, "
+            "and log in once"
+        )
+    if any(word in said for word in ("closed by", "reset by", "Broken pipe", "not responding")):
+        return "The connection broke; run the command again: it resumes"
+    return "Check that ssh gets there without a password"
