@@ -97,6 +97,8 @@ class LazyGroup(click.Group):
             return None
         command = import_module(COMMANDS[cmd_name][0]).command
         _loaded()
+        if isinstance(command, click.Group):
+            _say_whole_sentences(command)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -171,6 +173,12 @@ def _loaded() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+
+
+def _say_whole_sentences(group: click.Group) -> None:
+    """In the list of a group's commands first sentences wrap; click would cut them off in the middle."""
+    for each in group.commands.values():
+        each.short_help = each.get_short_help_str(sys.maxsize)
 
 
 def _open_streams() -> None:

@@ -36,6 +36,8 @@ class Log:
         >>> from datetime import datetime
         >>> Log("hub", "text").line("child.ended", datetime(2026, 1, 2, 3, 4, 5), {"name": "writer", "code": -9})
         '03:04:05 hub child.ended name=writer code=-9'
+        >>> Log("writer", "text").line("writer.ready", datetime(2026, 1, 2, 3, 4, 5), {})
+        '03:04:05 writer.ready'
         """
         if self.form == "json":
             return json.dumps(
@@ -44,7 +46,7 @@ class Log:
             )
         words = [
             f"{at:%H:%M:%S}",
-            self.program,
+            *([] if event.startswith(f"{self.program}.") else [self.program]),
             event,
             *(f"{name}={value}" for name, value in fields.items()),
         ]

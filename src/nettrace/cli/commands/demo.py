@@ -15,6 +15,7 @@ import msgspec
 
 from nettrace.cli.commands.up import write_token
 from nettrace.cli.footprint import Footprint
+from nettrace.cli.output import fold, page_width
 from nettrace.cli.scene import LabScene, LoopbackScene, Scene, token_file
 from nettrace.errors import Conflict
 
@@ -167,7 +168,7 @@ def _watch(scene: Scene, data: "Data", supervisor: "Supervisor", limit: Limit) -
                 break
             at_s = time.monotonic() - began
             reporting, words = pulse.take(scene.regions)
-            click.echo(f"{at_s:6.0f} s  {words}; {footprint.take()}")
+            click.echo(fold(f"{at_s:6.0f} s  {words}; {footprint.take()}", page_width()))
             if reporting == wanted and not complete:
                 complete = True
                 click.echo(f"{at_s:6.0f} s  all {wanted} vantages report")
@@ -177,7 +178,7 @@ def _watch(scene: Scene, data: "Data", supervisor: "Supervisor", limit: Limit) -
                 words_ = scene.next_incident()
                 incident_at = time.monotonic() + _LASTS_S
                 if words_ is not None:
-                    click.echo(f"{at_s:6.0f} s  scripted incident: {words_}")
+                    click.echo(fold(f"{at_s:6.0f} s  scripted incident: {words_}", page_width()))
     finally:
         pulse.close()
     return reporting, wanted

@@ -45,7 +45,9 @@ import click
     "--gauges", metavar="DIR", type=click.Path(file_okay=False),
     help="Report replication lags from *.prom files in this folder.",
 )  # fmt: skip
-@click.option("--at", "coordinates", metavar="LAT,LON", help="The same for the speed of light.")
+@click.option(
+    "--at", "coordinates", metavar="LAT,LON", help="Where it stands, as the speed of light needs it."
+)
 def command(
     hub: str | None,
     token_file: str | None,
