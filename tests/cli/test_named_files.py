@@ -106,3 +106,14 @@ def test_bytes_that_are_no_text(words: str, code: int, ended, tmp_path: Path) ->
 
     assert "byte 0xe9 is not UTF-8. Save it as text in UTF-8" in _said(err, file)
     assert found == code
+
+
+@pytest.mark.parametrize("name", ["targets", "hub's targets"])
+def test_a_list_without_one_target(name: str, ended, tmp_path: Path) -> None:
+    file = tmp_path / "empty.toml"
+    file.touch()
+
+    found, err = ended(SETTINGS[name].format(file=file, folder=tmp_path))
+
+    assert found == 2
+    assert err == f"nettrace: {file} names no target. Write [[target]] for each: docs/guides/targets.md\n"

@@ -28,7 +28,10 @@ def read_file(path: str) -> list[Target]:
     Raises:
         ConfigError: it cannot be read, or something in it is wrong; every finding is named with its target.
     """
-    return read(read_text(Path(path)), path)
+    targets = read(read_text(Path(path)), path)
+    if not targets:
+        raise ConfigError(f"{path} names no target", "Write [[target]] for each: docs/guides/targets.md")
+    return targets
 
 
 def read(text: str, where: str) -> list[Target]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nettrace.cli.facts import read_text
+from nettrace.runtime.named_file import read_text
 
 if TYPE_CHECKING:
     from nettrace.hub.estimating import Table

@@ -75,14 +75,3 @@ def refuse_unsound(claims: "Iterable[RegisteredClaim]", registry: "Registry") ->
             f"{own[0].source}: {each.of} {each.what}",
             "`nettrace registry check --claims FILE` names all findings",
         )
-
-
-def read_text(file: Path) -> str:
-    """A user's file.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    from nettrace.runtime.named_file import read_text as text_of
-
-    return text_of(file)

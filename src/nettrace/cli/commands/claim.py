@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from nettrace.cli.facts import claims_known, claims_option, read_text, registry_option, registry_with
+from nettrace.cli.facts import claims_known, claims_option, registry_option, registry_with
 from nettrace.cli.folder import data_option
 from nettrace.cli.output import FORMATS, Document, Emitter, milliseconds
 
@@ -131,6 +131,7 @@ def audit(
 def _claims(file: Path | None, more: Path | None) -> "tuple[RegisteredClaim, ...]":
     """The claims of `file` alone, else those that ship with those of `more`."""
     from nettrace.placement.registry.claims import extended_claims
+    from nettrace.runtime.named_file import read_text
 
     return claims_known(more) if file is None else extended_claims((), read_text(file), str(file))
 

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from nettrace.cli.exits import FAILED
-from nettrace.cli.facts import claims_known, claims_option, read_text, registry_option, registry_with
+from nettrace.cli.facts import claims_known, claims_option, registry_option, registry_with
 from nettrace.cli.output import FORMATS, Document, Emitter, note, write_lines
 from nettrace.errors import Invalid
 from nettrace.model.path import Place
@@ -111,6 +111,7 @@ def import_matrix(file: Path, source: str, at: str | None, provider: str) -> Non
     from nettrace.hub.estimating import end_named
     from nettrace.placement.estimates.evidence import write_table
     from nettrace.placement.estimates.matrices import Origin, read_matrix
+    from nettrace.runtime.named_file import read_text
 
     rows = read_matrix(read_text(file), str(file), Origin(source=source, at=at, provider=provider))
     facts = registry_with(None)
