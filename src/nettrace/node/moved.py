@@ -50,7 +50,7 @@ class Level:
     def _length_moved(self, ttls: Sequence[int]) -> bool:
         if not ttls:
             return False
-        ttl = Counter(ttls).most_common(1)[0][0]
+        ttl = ttls[0] if len(ttls) == 1 else Counter(ttls).most_common(1)[0][0]
         moved = bool(self._lengths) and ttl not in self._lengths
         self._lengths.append(ttl)
         return moved
@@ -60,9 +60,12 @@ class Level:
             self._minima.append(rtt_ns)
             return False
         centre = median(self._minima)
-        mad = median(abs(each - centre) for each in self._minima)
-        bar = max(DEVIATIONS * _MAD_TO_DEVIATION * mad, LEAST_NS, LEAST_PART * centre)
-        if abs(rtt_ns - centre) <= bar:
+        away, bar = abs(rtt_ns - centre), max(LEAST_NS, LEAST_PART * centre)
+        if away > bar:  # else it is near whatever the deviation is, and to reckon that is dear
+            bar = max(
+                bar, DEVIATIONS * _MAD_TO_DEVIATION * median(abs(each - centre) for each in self._minima)
+            )
+        if away <= bar:
             self._minima.extend((*self._off, rtt_ns))
             self._off.clear()
             return False

@@ -39,6 +39,8 @@ ATTENTIVE_NS = 3 * NS_PER_S
 
 _IDLE_NS = 250 * NS_PER_MS
 _MOST_WAYS = 255
+_MOST_COURSES = 4096
+"""Flows whose way is remembered: the rounds of a series all take the same."""
 
 
 M = TypeVar("M", bound=Aimed)
@@ -77,6 +79,7 @@ class Engine:
         self._ledger = Ledger(sockets.tags, self.timeline)
         self._transports: list[Transport] = []
         self._ways: dict[tuple[int, int], int] = {}
+        self._courses: dict[int, Course] = {}
         self._runs: dict[int, Run] = {}
         self._serial = 0
         self._ready: deque[Run] = deque()
@@ -368,6 +371,12 @@ class Engine:
 
     def _route(self, probe: Probe) -> Course | None:
         """How a probe goes, packed and numbered; None when the host permits no way."""
+        known = self._courses.get(id(probe.flow))
+        if known is not None and known[0] is probe.flow and known[1] == probe.address:
+            via = known[3]
+            way = self._ways.get((via, self._interface(probe.address)))
+            if way == known[4]:
+                return known
         version = 6 if ":" in probe.address else 4
         try:
             transport = self.sockets.transport(probe.flow.method, version)
@@ -378,7 +387,11 @@ class Engine:
         via = self._transports.index(transport)
         # Whether departures are stamped depends on the interface too: tunnels stamp none.
         way = self._ways.setdefault((via, self._interface(probe.address)), min(len(self._ways), _MOST_WAYS))
-        return probe.flow, probe.address, signature(probe.address, probe.flow), via, way
+        course = probe.flow, probe.address, signature(probe.address, probe.flow), via, way
+        if len(self._courses) >= _MOST_COURSES:
+            self._courses.clear()
+        self._courses[id(probe.flow)] = course  # it holds the flow, so nothing else gets its number meanwhile
+        return course
 
     def _interface(self, address: str) -> int:
         try:

@@ -4,6 +4,8 @@ Load balancers pick a path by hashing the flow (RFC 2992, RFC 6438). A trace who
 what it measures can be compared with last year's trace; one that draws ports at random cannot.
 """
 
+from functools import lru_cache
+
 try:
     # What hashlib hands out, without OpenSSL (3.5 MB and 3 ms) that comes with it.
     from _blake2 import blake2b
@@ -20,6 +22,7 @@ FIRST_SOURCE_PORT = 61_000
 """Source ports lie above Linux's ephemeral range (32768-60999), so no local connection is ever in the way."""
 
 
+@lru_cache(maxsize=4096)
 def flow_for(address: str, method: Method, number: int = 0, port: int | None = None) -> Flow:
     """Flow `number` of an endpoint: 0 is the canonical one.
 

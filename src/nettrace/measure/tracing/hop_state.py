@@ -135,8 +135,10 @@ class HopState:
         mtu_bytes = smallest_mtu((self,))
         if answer is None:
             return Hop(ttl=self.ttl, address=None, samples=samples, mtu_bytes=mtu_bytes)
-        others = {reply.source: None for flight in self._heard() if (reply := flight.answer)}
-        others.pop(answer.source)
+        others: dict[str, None] = {}
+        if len(self.flights) > 1:
+            others = {reply.source: None for flight in self._heard() if (reply := flight.answer)}
+            others.pop(answer.source)
         return Hop(
             ttl=self.ttl,
             address=answer.source,
@@ -165,6 +167,14 @@ class HopState:
             if flight.answer is not None and flight.rank == meaning and not flight.void:
                 return True
         return False
+
+
+class Hops(dict[int, HopState]):
+    """The TTLs of a trace, each made when it is first thought of: most traces end long before the highest."""
+
+    def __missing__(self, ttl: int) -> HopState:
+        made = self[ttl] = HopState(ttl)
+        return made
 
 
 def smallest_mtu(states: Iterable[HopState]) -> int | None:

@@ -8,7 +8,7 @@ from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES
 from nettrace.measure.tracing.evidence import conclude
 from nettrace.measure.tracing.flight import LONGEST_WAIT_NS, Flight, Watch, patience_ns
 from nettrace.measure.tracing.flow import flow_for
-from nettrace.measure.tracing.hop_state import HopState
+from nettrace.measure.tracing.hop_state import Hops, HopState
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import Meaning, family, meaning
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
@@ -82,8 +82,8 @@ class TraceRun:
         self._flights: list[Flight] = []
         self._waiting: list[Flight] = []
         self._fresh: list[Flight] = []
-        self._hops = {ttl: HopState(ttl) for ttl in range(self.options.first_ttl, self.options.max_ttl + 1)}
-        self._in_order = list(self._hops.values())
+        self._hops = Hops()
+        self._in_order: list[HopState] = []
         self._asked = self.options.first_ttl - 1
         self._reached: int | None = None
         self._refused: int | None = None
@@ -183,7 +183,7 @@ class TraceRun:
             watch=self._watch,
             stop=self._stop() if self._done else StopReason.ABORTED,
             path=[self._hops[ttl] for ttl in range(self.options.first_ttl, cut + 1)],
-            beyond=[self._hops[ttl] for ttl in range(cut + 1, self.options.max_ttl + 1)],
+            beyond=[state for ttl, state in sorted(self._hops.items()) if ttl > cut and state.flights],
         )
 
     # -- what the answers say ------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class TraceRun:
 
     def _contradicted(self, length: int) -> bool:
         """True when a router answered where, by a quoted TTL, the destination should have."""
-        asked = *self._explored()[length - self.options.first_ttl :], self._in_order[-1]
+        asked = *self._explored()[length - self.options.first_ttl :], self._hops[self.options.max_ttl]
         return any(state.passed and not state.reached for state in asked)
 
     def _find_loop(self) -> None:
@@ -302,7 +302,10 @@ class TraceRun:
         return StopReason.GAP if dark or self._asked < self.options.max_ttl else StopReason.MAX_TTL
 
     def _explored(self) -> Sequence[HopState]:
-        return self._in_order[: self._asked - self.options.first_ttl + 1]
+        known, first = self._in_order, self.options.first_ttl
+        for ttl in range(first + len(known), self._asked + 1):
+            known.append(self._hops[ttl])
+        return known
 
     def _furthest(self) -> int:
         """The highest explored TTL that was answered, or the one before the first."""
