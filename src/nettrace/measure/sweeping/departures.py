@@ -29,8 +29,9 @@ _ORIGINS = memoryview(bytes((_ORIGIN_TIMESTAMPING,)) * _BATCH)
 _STAMPED = bytes((STAMPED,)) * _BATCH
 SLOT_AT, MARK_AT = 4, 26
 """Where a probe over IPv4 has its number, and its secret (UDP's checksum, ICMP's sequence number)."""
-_NUMBERS = numbers().tobytes()
+_NUMBERS = memoryview(numbers()).cast("B")
 _LOW = 0 if sys.byteorder == "little" else 1
+"""The half of a 64-bit word that changes."""
 
 
 class QueuedDepartures:
@@ -70,9 +71,9 @@ class QueuedDepartures:
                 and origins == _ORIGINS[:count]
                 and min(errors.control_sizes[:count].tolist()) > _STAMP_BYTES
             ):
-                words, step = errors.view.cast("Q"), errors.stride // 8
-                memoryview(self._table.sent_s)[slot : slot + count] = words[2 : end // 8 : step]
-                memoryview(self._table.sent_ns)[slot : slot + count] = words[3 : end // 8 : step]
+                words, step = errors.view.cast("I"), errors.stride // 4
+                memoryview(self._table.sent_s)[slot : slot + count] = words[4 + _LOW : end // 4 : step]
+                memoryview(self._table.sent_ns)[slot : slot + count] = words[6 + _LOW : end // 4 : step]
                 _seen(self._table.live, slot, count)
             else:
                 self._singly(count, numbers)
@@ -114,9 +115,7 @@ class RingDepartures:
         self._device = 0
         self._sent = self._shown = 0
         self._owed: deque[tuple[Instant, int]] = deque()
-        self._seconds, self._ns = (
-            memoryview(column).cast("B").cast("I")[_LOW::2] for column in (table.sent_s, table.sent_ns)
-        )
+        self._seconds, self._ns = memoryview(table.sent_s), memoryview(table.sent_ns)
         self.reliable = True
 
     def composed(self, slot: int, marks: "memoryview[int]") -> None:
@@ -145,7 +144,7 @@ class RingDepartures:
             first = slots[0]
             end = first + count
             if (
-                slots.tobytes() == _NUMBERS[2 * first : 2 * end]
+                slots.tobytes() == _NUMBERS[2 * first : 2 * end].tobytes()
                 and first
                 and table.live.count(SENT, first, end) == count
                 and ring.halves(PACKET_AT + MARK_AT) == self._marks[first:end]

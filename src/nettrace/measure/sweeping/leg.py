@@ -184,8 +184,8 @@ class Leg:
     def _note_departure(self, first: int, count: int, before: int, after: int) -> None:
         seconds, ns = divmod((before + after) // 2, NS_PER_S)
         self.bracket_ns = max(self.bracket_ns, (after - before) // 2)
-        self.table.sent_s[first : first + count] = array("Q", (seconds,)) * count
-        self.table.sent_ns[first : first + count] = array("Q", (ns,)) * count
+        self.table.sent_s[first : first + count] = array("I", (seconds,)) * count
+        self.table.sent_ns[first : first + count] = array("I", (ns,)) * count
 
     def receive(self, now: Instant) -> int:
         """Takes all replies that have come; how many."""
@@ -219,7 +219,7 @@ class Leg:
     def clock_stepped(self) -> None:
         """The clock the kernel stamps with was set: no round trip under way can be told any more."""
         self.departures.collect()
-        self.table.sent_s[:] = array("Q", bytes(8 * (SLOTS + 1)))
+        self.table.sent_s[:] = array("I", bytes(4 * (SLOTS + 1)))
 
 
 class Sources:

@@ -16,6 +16,7 @@ import socket
 import sys
 from array import array
 from collections.abc import Callable, Sequence
+from functools import cache
 from operator import itemgetter
 from struct import Struct
 from typing import NamedTuple
@@ -264,12 +265,13 @@ class Packets:
         return self._blanks[source]
 
 
+@cache
 def numbers() -> "array[int]":
-    """0 to SLOTS, put together from bytes: an array that counts takes 50 times as long."""
-    low, numbers = bytes(range(256)), bytearray(2 * (SLOTS + 1))
+    """0 to SLOTS, not to be changed; put together from bytes: an array that counts takes 50 times as long."""
+    low, words = bytes(range(256)), bytearray(2 * (SLOTS + 1))
     high = b"".join([bytes((each,)) * 256 for each in low])
-    numbers[0::2], numbers[1::2] = (low * 256, high) if sys.byteorder == "little" else (high, low * 256)
-    return array("H", numbers)
+    words[0::2], words[1::2] = (low * 256, high) if sys.byteorder == "little" else (high, low * 256)
+    return array("H", words)
 
 
 def _complements(words: "array[int]") -> "array[int]":

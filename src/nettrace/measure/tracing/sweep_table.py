@@ -1,7 +1,7 @@
 """The flat state of a sweep: rows of targets, cells of hops, slots of probes under way. Bytes, not objects.
 
 A row is one target, a cell one sample of one hop of it, a slot one probe under way. A cell takes 12 bytes, a
-slot 30, a row about 100 besides its cells; all three are used again as soon as their answer is out. Rows that
+slot 22, a row about 100 besides its cells; all three are used again as soon as their answer is out. Rows that
 may still hear from an old probe wait out the timeout first.
 """
 
@@ -98,8 +98,8 @@ class Table:
         self.slot_step = bytearray(SLOTS + 1)
         self.slot_try = bytearray(SLOTS + 1)
         self.slot_mark: Sequence[int] = ()
-        self.sent_s = array("Q", bytes(8 * (SLOTS + 1)))
-        self.sent_ns = array("Q", bytes(8 * (SLOTS + 1)))
+        self.sent_s = array("I", bytes(4 * (SLOTS + 1)))
+        self.sent_ns = array("I", bytes(4 * (SLOTS + 1)))
 
     def open(self, destination: int | bytes, home: int, mark: int, now: Instant) -> int:
         """A row for one more target; `mark` is the secret its quoted probes must show."""
