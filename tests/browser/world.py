@@ -70,7 +70,7 @@ def fill(store: StoreWriter, now: Instant, *, hours: float, step_s: int) -> None
     """Rounds of every vantage at every target up to now, traces each quarter hour, and what happened."""
     store.put_targets(targets(), now - 10**15)
     for code, city in CITIES.items():
-        enrol(store, code, city, now)
+        enrol(store, code, city, now, now - round(hours * 3600) * NS_PER_S)
         every = tuple(_entries(code, now, hours, step_s))
         every = (*every, *_rising(code, now, every[-1].seq))
         every = (*every, *_mesh(code, now, every[-1].seq))
@@ -96,20 +96,18 @@ def fill(store: StoreWriter, now: Instant, *, hours: float, step_s: int) -> None
     )  # fmt: skip
 
 
-def enrol(store: StoreWriter, code: str, city: str, now: Instant) -> None:
-    """A node of a region."""
+def enrol(store: StoreWriter, code: str, city: str, now: Instant, since: Instant) -> None:
+    """A node of a region, there since an instant."""
     place, digest = find(city), code.encode() * 4
     assert place is not None
     store.put_token(
-        EnrolToken(
-            id=f"tok_{code}", hash=digest, region=code, created_at=now - 10**13, expires_at=now + 10**13
-        )
+        EnrolToken(id=f"tok_{code}", hash=digest, region=code, created_at=since, expires_at=now + 10**13)
     )
     vantage = Vantage(
         code=code, node=f"node-{code}", city=city, country=place.country, latitude=place.latitude,
-        longitude=place.longitude, enrolled_at=now - 10**13,
+        longitude=place.longitude, enrolled_at=since,
     )  # fmt: skip
-    assert store.enrol(digest, vantage, b"k" * 32, now - 10**13)
+    assert store.enrol(digest, vantage, b"k" * 32, since)
 
 
 standing = cache(find)
@@ -185,7 +183,7 @@ def _mesh(code: str, now: Instant, seq: int) -> Iterator[Record]:
             "outcome": Outcome.MEASURED,
         }
         way = WayTest(
-            **known, sent=5, received=5, reordered=0, delays_ns=(36 * NS_PER_MS,) * 5, error_ns=90_000, hops=9
+            **known, sent=5, received=5, reordered=0, delays_ns=(35 * NS_PER_MS,) * 5, error_ns=90_000, hops=9
         )  # type: ignore[arg-type]
         whole = StampTest(**known, port=862, samples=(sample,) * 5, own_error_ns=50_000, peer_error_ns=40_000)  # type: ignore[arg-type]
         for name, measured in ((mesh.ENDPOINT, whole), (mesh.OUT, way), (mesh.BACK, way)):

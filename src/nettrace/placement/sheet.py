@@ -51,4 +51,4 @@ def flip_words(flip: Document) -> str:
         return f"moving to or from {flip['site']} costs {money(then)} instead of {money(now)} once"
     if number == "venue_weight":
         return f"a millisecond to {flip['venue']} is worth {money(then)} instead of {money(now)} a month"
-    return f"{flip['site']} to {flip['venue']} takes {then:g} ms instead of {now:g} ms"
+    return f"{flip['site']} to {flip['venue']} takes {then:.4g} ms instead of {now:.4g} ms"

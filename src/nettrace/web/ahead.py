@@ -13,12 +13,9 @@ from nettrace.model.instant import NS_PER_MS, Instant
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Window
 from nettrace.web.door import Visit
+from nettrace.web.frame import PLANE, Frame, framed, picture
 from nettrace.web.kept import kept
-from nettrace.web.scale import Axis, extent, time_ticks, value_ticks
-from nettrace.web.smoke import HEIGHT, WIDTH
-from nettrace.web.xml import text
-
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 10, 24
+from nettrace.web.scale import extent
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,42 +65,35 @@ def drawn(made: Offer, series: Quarters, title: str) -> str:
     past = [(series.first + place, value) for place, value in enumerate(series.values) if value is not None and series.first + place > made.last - DAY]  # fmt: skip
     start, end = (made.last - DAY) * QUARTER_NS, (made.last + made.ahead[-1].horizon + 1) * QUARTER_NS
     values = [*(value for _, value in past), *(end for each in made.ahead for end in (each.low, each.high))]
-    seen = extent([[round(value * NS_PER_MS) for value in values]]) or (0, NS_PER_MS)
-    ticks = value_ticks(seen[0] / NS_PER_MS, seen[1] / NS_PER_MS)
-    x, y = (
-        Axis(float(start), float(end), _LEFT, WIDTH - _RIGHT),
-        Axis(ticks[0], ticks[-1], HEIGHT - _BOTTOM, _TOP),
+    frame = framed(Window(start, end), extent([[round(value * NS_PER_MS) for value in values]]))
+    measured = " ".join(
+        f"{frame.x.at((quarter + 0.5) * QUARTER_NS)},{frame.y.at(value * NS_PER_MS)}"
+        for quarter, value in past
     )
-    lines = [
-        f'<path class="grid" d="M{_LEFT} {y.at(tick)}H{WIDTH - _RIGHT}"/><text class="tick" x="{_LEFT - 6}" y="{y.at(tick) + 4}" text-anchor="end">{tick:g}{" ms" if number == len(ticks) - 1 else ""}</text>'
-        for number, tick in enumerate(ticks)
-    ]  # fmt: skip
-    lines += [
-        f'<text class="tick{" tick-wide" if number % 3 else ""}" x="{x.at(when)}" y="{HEIGHT - 6}" text-anchor="middle">{label}</text>'
-        for number, (when, label) in enumerate(time_ticks(start, end))
+    known = frame.x.at(_middle(made.last) if past else start)
+    shapes = [
+        *_band(made.ahead, made.last, frame),
+        f'<polyline class="median loss-0" points="{measured}"/>',
+        f'<path class="mark" d="M{known} 0v{PLANE}"/>',
     ]
-    measured = " ".join(f"{x.at((quarter + 0.5) * QUARTER_NS)},{y.at(value)}" for quarter, value in past)
-    known = _middle(made.last) if past else start
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}"><title>{text(title)}</title>'
-        f"{''.join(lines)}{_band(made.ahead, made.last, x, y)}"
-        f'<polyline class="median loss-0" fill="none" points="{measured}"/><path class="mark" d="M{x.at(known)} {_TOP}V{HEIGHT - _BOTTOM}"/></svg>'
-    )
+    return picture(frame, title, shapes, ())
 
 
 def _middle(quarter: int) -> Instant:
     return quarter * QUARTER_NS + QUARTER_NS // 2
 
 
-def _band(ahead: Sequence[Ahead], last: int, x: Axis, y: Axis) -> str:
-    at = [x.at(_middle(last + each.horizon)) for each in ahead]
-    upper = [f"{place},{y.at(each.high)}" for place, each in zip(at, ahead, strict=True)]
-    lower = [f"{place},{y.at(each.low)}" for place, each in zip(at, ahead, strict=True)]
-    middle = " ".join(f"{place},{y.at(each.middle)}" for place, each in zip(at, ahead, strict=True))
-    bars = "".join(
-        f'<path class="forecast-end" d="M{place} {y.at(each.low)}V{y.at(each.high)}"/>' for place, each in zip(at, ahead, strict=True)
-    )  # fmt: skip
-    return (
-        f'<polygon class="smoke-near" points="{" ".join([*upper, *reversed(lower)])}"/>{bars}'
-        f'<polyline class="forecast" fill="none" points="{middle}"/>'
-    )
+def _band(ahead: Sequence[Ahead], last: int, frame: Frame) -> list[str]:
+    def points(values: Sequence[float]) -> list[str]:
+        return [
+            f"{frame.x.at(_middle(last + each.horizon))},{frame.y.at(value * NS_PER_MS)}"
+            for each, value in zip(ahead, values, strict=True)
+        ]
+
+    upper, lower = points([each.high for each in ahead]), points([each.low for each in ahead])
+    bars = [f'<path class="forecast-end" d="M{low}L{high}"/>' for low, high in zip(lower, upper, strict=True)]
+    return [
+        f'<polygon class="smoke-near" points="{" ".join([*upper, *reversed(lower)])}"/>',
+        *bars,
+        f'<polyline class="forecast" points="{" ".join(points([each.middle for each in ahead]))}"/>',
+    ]

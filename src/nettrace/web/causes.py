@@ -27,6 +27,7 @@ _DAY_NS = 86_400 * NS_PER_S
 """What is still so after a day is how things are now: the hub's watch of legs says so too."""
 _MOST = 5000
 _RECORDS, _MOST_LEGS = 12, 32
+_CLASSES = {"as_path": "AS path", "ip_path": "IP path"}
 _ASKED: set[asyncio.Task[None]] = set()
 """Questions under way, which nobody waits for."""
 _JUDGED_EACH_NS = 60 * NS_PER_S
@@ -86,6 +87,17 @@ def standing_rows(reader: StoreReader, visit: Visit) -> list[CauseRow]:
         lambda: reader.events(Window(visit.now - _DAY_NS, visit.now + NS_PER_S), limit=_MOST),
     )
     return sorted(cause_rows(visit, known), key=lambda row: row.state != "open")
+
+
+def open_before(reader: StoreReader, visit: Visit, window: Window) -> list[Event]:
+    """The events from before a stretch whose cause is open now: a list of what happened must not leave out what still does."""
+    return [
+        each
+        for row in standing_rows(reader, visit)
+        if row.state == "open"
+        for each in row.cause.events
+        if each.at < window.start
+    ]
 
 
 def story_with(event: Event, events: Iterable[Event], near_ns: int) -> Story:
@@ -179,7 +191,7 @@ def event_row(event: Event) -> dict[str, Any]:
     if body.get("from_ms") is not None and body.get("to_ms") is not None:
         words += f": {body['from_ms']:.3g} ms to {body['to_ms']:.3g} ms"
     elif body.get("class"):
-        words += f": {str(body['class']).replace('_', ' ')}"
+        words += f": {_CLASSES.get(str(body['class']), str(body['class']).replace('_', ' '))}"
     return {"event": event, "words": words, "body": body, "href": f"/events/{event.id}"}
 
 

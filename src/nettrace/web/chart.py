@@ -24,6 +24,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
         permalink: the same chart of the same stretch for ever.
         embed: the chart alone, for frames.
         more: further calls with their names, where one cannot hold all of the chart.
+        first: whose call `api` is, where there are more.
     """
 
     api: str
@@ -31,6 +32,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     permalink: str
     embed: str
     more: tuple[tuple[str, str], ...] = ()
+    first: str = ""
 
 
 class Zoom(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +127,7 @@ def _columns(page: str, asked: dict[str, str], calls: Sequence[tuple[str, str]])
     return Tools(
         api=calls[0][1] if calls else "/api/v1/targets", csv=_at(page, {**asked, "format": "csv"}),
         permalink=_at(page, asked), embed=_at(page, {**asked, "embed": "1"}), more=tuple(calls[1:]),
+        first=calls[0][0] if len(calls) > 1 else "",
     )  # fmt: skip
 
 

@@ -19,11 +19,13 @@ from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Columns, Event, Resolution, Window
 from nettrace.web import chart
 from nettrace.web.causes import (
+    CauseRow,
     cause_rows,
     event_row,
     judged_leg,
     may_see,
     nearness_ns,
+    open_before,
     pair_href,
     row_of_story,
     story_with,
@@ -75,16 +77,24 @@ async def events_page(visit: Visit) -> Response[Any]:
     name, window = visit.window("7d")
     kind, host, region = (visit.query.get(each, "") for each in ("kind", "host", "from"))
     choice = Choice(targets=(host,) if host else (), vantages=(region,) if region else ())
-    found = await visit.hub.readers.run(
-        lambda reader: reader.events(
-            window, kinds=(kind,) if kind in KINDS else (), choice=choice, limit=5000
+    kinds = (kind,) if kind in KINDS else ()
+
+    def look(reader: StoreReader) -> list[CauseRow]:
+        found = reader.events(window, kinds=kinds, choice=choice, limit=5000)
+        before = open_before(reader, visit, window) if window.end >= visit.now else []
+        return cause_rows(
+            visit, [*found, *(each for each in before if _asked_for(each, kinds, host, region))]
         )
-    )
+
     told = {
-        "page": "events", "rows": cause_rows(visit, found), "kinds": KINDS, "kind": kind,
+        "page": "events", "rows": await visit.hub.readers.run(look), "kinds": KINDS, "kind": kind,
         "host": host, "region": region, "regions": known_regions(visit.snapshot), "window": name, "windows": list(WINDOWS), "zoom": visit.zoom(window),
     }  # fmt: skip
     return visit.page("events.html", told)
+
+
+def _asked_for(event: Event, kinds: tuple[str, ...], host: str, region: str) -> bool:
+    return (not kinds or event.kind in kinds) and host in {"", event.target} and region in {"", event.vantage}
 
 
 async def event_page(visit: Visit) -> Response[Any]:

@@ -13,7 +13,7 @@ import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
-from nettrace.analysis.geo.projection import HALF_HEIGHT, HALF_WIDTH, great_circle, project
+from nettrace.analysis.geo.projection import CENTRE_DEGREES, HALF_HEIGHT, HALF_WIDTH, great_circle, project
 from nettrace.hub.floors import engine_place, floor_to, vantage_place
 from nettrace.hub.query import speaking
 from nettrace.model.instant import NS_PER_MS
@@ -123,7 +123,7 @@ async def map_page(visit: Visit) -> Response[Any]:
         "tools": chart.world(asked, [known.code for known in visit.snapshot.vantages.values()]),
         "open_now": open_now[:_LISTED], "worse": _worse(arcs, bad), "total": total, "whole": whole,
         "rest": f"/map?{urlencode({**asked, 'all': '1'})}" if total > _FIRST else "",
-        "page": "map", "ways": ways, "land": land(), "width": WIDTH, "height": HEIGHT, "arcs": arcs, "engines": engines, "vantages": labelled(vantages),
+        "page": "map", "ways": ways, "land": land(), "rim": rim(), "width": WIDTH, "height": HEIGHT, "arcs": arcs, "engines": engines, "vantages": labelled(vantages),
         "unplaced": sum(place is None for _, place in placed), "category": category,
         "categories": sorted({target.category for target in visible}), "bounds": " ".join(f"{name}:{bound:g}" for name, bound in _BOUNDS),
     }  # fmt: skip
@@ -207,6 +207,17 @@ def _line(arc: Arc) -> list[str]:
 def land() -> str:
     """The outline of the land (Natural Earth, public domain) as a path on this map."""
     return files("nettrace.web").joinpath("land.txt").read_text(encoding="ascii").strip()
+
+
+@cache
+def rim() -> str:
+    """The edge of the map: beyond it a line goes on at the other side."""
+    latitudes = range(round(_POLAR), -61, -5)
+    sides = [
+        [_placed(*project(float(each), side)) for each in latitudes]
+        for side in (CENTRE_DEGREES - 179.9, CENTRE_DEGREES + 179.9)
+    ]
+    return "".join(f"M{' '.join(f'{x:g},{y:g}' for x, y in side)}" for side in sides)
 
 
 def _arcs(visit: Visit, target: Target) -> list[Arc]:

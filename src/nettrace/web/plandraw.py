@@ -125,7 +125,7 @@ def pareto(
         )
     told = f"Cost of sites against cost of latency for {len(trades)} sensible choices; the table below has the same"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="smoke pareto" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="pareto" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{text(told)}">{"".join(body)}</svg>'
     )
 

@@ -32,6 +32,7 @@ from nettrace.web.door import WINDOWS, Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.smoke import smoke
 from nettrace.web.tabular import table
+from nettrace.web.targets import row_of
 
 _WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -85,10 +86,16 @@ async def leaderboard_page(visit: Visit) -> Response[Any]:
             lambda reader: rank(reader, targets, visit.snapshot, region, window)
         )
     slowest = max((interval(row.summary)[1] for row in rows), default=1)
+    silent = {
+        target.host
+        for target in targets
+        for latest in speaking(visit.snapshot, target)
+        if latest.round.series.vantage == region and row_of(latest, visit.now).state == "failed"
+    }
     bars = {row.target.host: _bar(row.summary, slowest) for row in rows}
     groups = sorted({row.group for row in rows}, key=str)
     told = {
-        "page": "leaderboard", "groups": [(group, [row for row in rows if row.group is group]) for group in groups], "bars": bars,
+        "page": "leaderboard", "groups": [(group, [row for row in rows if row.group is group]) for group in groups], "bars": bars, "silent": silent,
         "unranked": unranked, "categories": categories, "category": category, "regions": regions, "region": region,
         "window": name, "windows": list(WINDOWS), "zoom": visit.zoom(window), "tools": chart.ranking(category, region, window),
     }  # fmt: skip
@@ -195,7 +202,8 @@ def _cell(
         if change > 0
         else "better"
     )
-    return cell(f"{100 * change:+.0f} %", shade, f"{told}, {base / NS_PER_MS:.2f} ms before")
+    text = "=" if shade == "same" else f"{100 * change:+.0f} %"
+    return cell(text, shade, f"{told}, {base / NS_PER_MS:.2f} ms before")
 
 
 def _within(summary: Summary) -> str:
@@ -210,7 +218,7 @@ def _short(ns: int) -> str:
 
 
 def _shade(ns: int) -> int:
-    """Seven shades, doubling from 2 ms.
+    """Seven shades, steps of two to three from 2 ms.
 
     >>> [_shade(ms * 1_000_000) for ms in (1, 3, 30, 500)]
     [0, 1, 4, 6]

@@ -10,13 +10,9 @@ import msgspec
 
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant, rfc3339
 from nettrace.store.rows import STEP_S, Columns, Resolution, Window
-from nettrace.web.scale import Axis, extent, time_ticks, value_ticks
+from nettrace.web.frame import PLANE, Frame, framed, picture, share
+from nettrace.web.scale import extent
 from nettrace.web.xml import text
-
-WIDTH, HEIGHT = 900, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 10, 24
-_LABEL = 36
-"""Half a label of the time axis: nearer to an end it would run into what stands there."""
 
 _LOSS = ((0.0, "loss-0"), (0.01, "loss-1"), (0.05, "loss-2"), (0.20, "loss-3"), (1.0, "loss-4"))
 """Classes of the stylesheet by the share of probes lost: up to and including each bound."""
@@ -50,62 +46,35 @@ def smoke(
     hatched grey are "not measured"; bars hatched red had probes and no answer.
     """
     quantile = columns.quantiles_ns
-    seen = span_ns or extent([quantile["p5"], quantile["p95"], [floor_ns]])
-    ticks = value_ticks(seen[0] / NS_PER_MS, seen[1] / NS_PER_MS) if seen else [0.0, 1.0]
-    x = Axis(float(window.start), float(window.end), _LEFT, WIDTH - _RIGHT)
-    y = Axis(ticks[0] * NS_PER_MS, ticks[-1] * NS_PER_MS, HEIGHT - _BOTTOM, _TOP)
-    body = [
-        *_grid(x, y, ticks, window),
-        *_absent(columns, window, x),
-        *_bands(columns, x, y),
-        *_medians(columns, x, y),
-        *_floor(floor_ns, y),
-        *(_mark(mark, x) for mark in marks if window.start <= mark.at < window.end),
-    ]
-    role = (
-        "group" if marks else "img"
-    )  # marks are links: what is inside an image cannot be reached by keyboard
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="smoke" viewBox="0 0 {WIDTH} {HEIGHT}" role="{role}" aria-label="{text(title)}" '
-        f'data-start="{rfc3339(window.start)[:19]}Z" data-end="{rfc3339(window.end)[:19]}Z" data-left="{_LEFT}" data-right="{WIDTH - _RIGHT}">'
-        f"<title>{text(title)}</title>{''.join(body)}</svg>"
-    )
+    frame = framed(window, span_ns or extent([quantile["p5"], quantile["p95"], [floor_ns]]))
+    told = [mark for mark in marks if window.start <= mark.at < window.end]
+    shapes = [*_bands(columns, frame), *_medians(columns, frame), *_floor(floor_ns, frame)]
+    words = [
+        *_absent(columns, frame), *_floor_name(floor_ns, frame), *(_mark(mark, frame) for mark in told)
+    ]  # fmt: skip
+    return picture(frame, title, shapes, words, linked=bool(marks))
 
 
-def _grid(x: Axis, y: Axis, ticks: Sequence[float], window: Window) -> Iterable[str]:
-    for number, tick in enumerate(ticks):
-        at, unit = y.at(tick * NS_PER_MS), " ms" if number == len(ticks) - 1 else ""
-        yield f'<path class="grid" d="M{_LEFT} {at}H{WIDTH - _RIGHT}"/>'
-        yield f'<text class="tick" x="{_LEFT - 6}" y="{at + 4}" text-anchor="end">{tick:g}{unit}</text>'
-    for number, (when, label) in enumerate(time_ticks(window.start, window.end)):
-        at = x.at(when)
-        seldom = " tick-wide" if number % 3 else ""  # a phone has room for each third
-        yield f'<path class="grid" d="M{at} {_TOP}V{HEIGHT - _BOTTOM}"/>'
-        side = "start" if at < _LEFT + _LABEL else "end" if at > WIDTH - _RIGHT - _LABEL else "middle"
-        yield f'<text class="tick{seldom}" x="{at}" y="{HEIGHT - 6}" text-anchor="{side}">{label}</text>'
-
-
-def _absent(columns: Columns, window: Window, x: Axis) -> Iterable[str]:
+def _absent(columns: Columns, frame: Frame) -> Iterable[str]:
     """Hatching wherever there is no number: grey when nobody looked, red when nobody answered."""
-    step = step_ns(columns)
+    step, window = step_ns(columns), frame.window
     covered = window.start
     for start, measured, failed in zip(columns.start, columns.measured, columns.failed, strict=True):
         if start - covered >= step:
-            yield _hatch(covered, start, x, "unmeasured", "not measured")
+            yield _hatch(covered, start, frame, "unmeasured", "not measured")
         if measured == 0:
             name, words = ("failed", "no answer") if failed else ("unmeasured", "not measured")
-            yield _hatch(start, start + step, x, name, words)
+            yield _hatch(start, start + step, frame, name, words)
         covered = start + step
     if window.end - covered >= step:
-        yield _hatch(covered, window.end, x, "unmeasured", "not measured")
+        yield _hatch(covered, window.end, frame, "unmeasured", "not measured")
 
 
-def _hatch(start: Instant, end: Instant, x: Axis, name: str, words: str) -> str:
-    left, right = x.at(start), x.at(end)
-    height = HEIGHT - _TOP - _BOTTOM
+def _hatch(start: Instant, end: Instant, frame: Frame, name: str, words: str) -> str:
+    left, right = frame.x.at(start), frame.x.at(end)
     title = f"{words}: {rfc3339(start)[:16]} to {rfc3339(end)[:16]}"
     return (
-        f'<rect class="{name}" x="{left}" y="{_TOP}" width="{max(1.0, right - left):.1f}" height="{height}">'
+        f'<rect class="{name}" x="{share(left)}" width="{share(max(1.0, right - left))}" height="100%">'
         f"<title>{title}</title></rect>"
     )
 
@@ -135,34 +104,34 @@ def _runs(columns: Columns) -> Iterable[list[int]]:
     yield run
 
 
-def _middle(columns: Columns, index: int, x: Axis) -> float:
-    return x.at(columns.start[index] + STEP_S.get(columns.resolution, 0) * NS_PER_S / 2)
+def _middle(columns: Columns, index: int, frame: Frame) -> float:
+    return frame.x.at(columns.start[index] + STEP_S.get(columns.resolution, 0) * NS_PER_S / 2)
 
 
-def _bands(columns: Columns, x: Axis, y: Axis) -> Iterable[str]:
+def _bands(columns: Columns, frame: Frame) -> Iterable[str]:
     for low, high, name in (("p5", "p95", "smoke-wide"), ("p25", "p75", "smoke-near")):
         for run in _runs(columns):
             if run:
-                upper = [_point(columns, index, high, x, y) for index in run]
-                lower = [_point(columns, index, low, x, y) for index in reversed(run)]
+                upper = [_point(columns, index, high, frame) for index in run]
+                lower = [_point(columns, index, low, frame) for index in reversed(run)]
                 yield f'<polygon class="{name}" points="{" ".join(upper + lower)}"/>'
 
 
-def _point(columns: Columns, index: int, quantile: str, x: Axis, y: Axis) -> str:
+def _point(columns: Columns, index: int, quantile: str, frame: Frame) -> str:
     value = columns.quantiles_ns[quantile][index] or 0
-    return f"{_middle(columns, index, x)},{y.at(value)}"
+    return f"{_middle(columns, index, frame)},{frame.y.at(value)}"
 
 
-def _medians(columns: Columns, x: Axis, y: Axis) -> Iterable[str]:
+def _medians(columns: Columns, frame: Frame) -> Iterable[str]:
     for run in _runs(columns):
         for earlier, later in pairwise(run):
             name, told = _lost(columns, later)
-            start, end = (_point(columns, index, "p50", x, y) for index in (earlier, later))
+            start, end = (_point(columns, index, "p50", frame) for index in (earlier, later))
             yield f'<path class="median {name}" d="M{start}L{end}">{told}</path>'
         if len(run) == 1:
-            at_x, at_y = _point(columns, run[0], "p50", x, y).split(",")
+            # a stroke without length: its round ends make a dot, which a circle in a stretched plane would not be
             name, told = _lost(columns, run[0])
-            yield f'<circle class="median {name}" cx="{at_x}" cy="{at_y}" r="2">{told}</circle>'
+            yield f'<path class="median dot {name}" d="M{_point(columns, run[0], "p50", frame)}h0">{told}</path>'
 
 
 def _lost(columns: Columns, index: int) -> tuple[str, str]:
@@ -172,19 +141,22 @@ def _lost(columns: Columns, index: int) -> tuple[str, str]:
     return loss_class(sent, columns.received[index]), f"<title>{words}</title>" if lost else ""
 
 
-def _floor(floor_ns: int | None, y: Axis) -> Iterable[str]:
+def _floor(floor_ns: int | None, frame: Frame) -> Iterable[str]:
     if floor_ns is not None:
-        at = y.at(floor_ns)
-        yield f'<path class="floor" d="M{_LEFT} {at}H{WIDTH - _RIGHT}"/>'
+        yield f'<path class="floor" d="M0 {frame.y.at(floor_ns)}h{PLANE}"/>'
+
+
+def _floor_name(floor_ns: int | None, frame: Frame) -> Iterable[str]:
+    if floor_ns is not None:
         yield (
-            f'<text class="floor-name" x="{WIDTH - _RIGHT - 4}" y="{at - 4}" text-anchor="end">'
+            f'<text class="floor-name" x="100%" dx="-4" y="{frame.up(floor_ns)}" dy="-4" text-anchor="end">'
             f"light in fibre {floor_ns / NS_PER_MS:.1f} ms</text>"
         )
 
 
-def _mark(mark: Mark, x: Axis) -> str:
-    at = x.at(mark.at)
+def _mark(mark: Mark, frame: Frame) -> str:
+    at = frame.across(mark.at)
     return (
-        f'<a href="{text(mark.href)}"><path class="mark" d="M{at} {_TOP}V{HEIGHT - _BOTTOM}"/>'
-        f'<path class="mark-flag" d="M{at} {_TOP}h8l-3 4 3 4h-8z"/><title>{text(mark.words)}</title></a>'
+        f'<a href="{text(mark.href)}"><line class="mark" x1="{at}" x2="{at}" y1="0" y2="100%"/>'
+        f'<svg class="flag" x="{at}"><path class="mark-flag" d="M0 0h8l-3 4 3 4h-8z"/></svg><title>{text(mark.words)}</title></a>'
     )

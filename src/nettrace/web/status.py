@@ -20,7 +20,7 @@ from nettrace.store.rows import Columns, Event, Resolution, Window
 from nettrace.web import chart
 from nettrace.web.badge import METRICS
 from nettrace.web.calendar import Entry, calendar
-from nettrace.web.causes import event_row
+from nettrace.web.causes import cause_rows, event_row
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.preview import preview
@@ -100,14 +100,14 @@ async def status_of(visit: Visit) -> Response[Any]:
             reader.events(months, choice=Choice(targets=(target.host,)), limit=30),
         )
     )  # fmt: skip
-    charts = [_chart(target, each, day) for each in near]
+    charts, rows = [_chart(target, each, day) for each in near], cause_rows(visit, events)
     part = visit.query.get("embed")
     if part is not None and part != "days":
         return embedded(visit, target, row.method if row else "tcp", charts)
     series = (choice.endpoints[0], choice.methods[0])
     told = {
         "page": "status", "target": target, "row": row, "days": days_of(history, months), "charts": charts,
-        "events": [event_row(event) for event in events], "tools": chart.days(target.host, series, months), "metrics": METRICS,
+        "rows": rows, "open_now": [each for each in rows if each.state == "open"], "tools": chart.days(target.host, series, months), "metrics": METRICS,
     }  # fmt: skip
     return visit.page("status_of.html", told, embed=part == "days")
 

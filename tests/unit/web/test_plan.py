@@ -134,7 +134,7 @@ async def test_charts_have_table_csv_permalink_and_embed(pages: Pages) -> None:
         assert "frame-ancestors *" in answer.headers["content-security-policy"]
         assert "<script" not in answer.text
         assert "<form" not in answer.text
-        assert answer.text.count("<svg class=") + answer.text.count('class="smoke pareto"') > 0
+        assert answer.text.count("<svg class=") + answer.text.count('class="pareto"') > 0
 
 
 async def test_a_form_of_another_site_or_without_a_token_is_refused(pages: Pages) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nettrace.model.instant import NS_PER_MS, NS_PER_S
 from nettrace.model.target import RoundMethod, Series
 from nettrace.store.rows import Columns, Resolution, Window
+from nettrace.web.frame import PLANE
 from nettrace.web.smoke import Mark, smoke
 
 HOUR_NS = 3600 * NS_PER_S
@@ -64,8 +65,31 @@ def test_what_light_allows_is_on_the_chart_even_when_it_lies_below_everything() 
     tree = ET.fromstring(drawn)
     floor = next(node for node in tree.iter() if node.attrib.get("class") == "floor")
     median = next(node for node in tree.iter() if node.attrib.get("class") == "median loss-0")
-    height = float(floor.attrib["d"].split()[1].split("H")[0])
-    assert 0 < float(median.attrib["d"].removeprefix("M").split("L")[0].split(",")[1]) < height < 236
+    height = float(floor.attrib["d"].split()[1].split("h")[0])
+    assert 0 <= float(median.attrib["d"].removeprefix("M").split("L")[0].split(",")[1]) < height < PLANE
+
+
+def test_the_plane_is_stretched_and_no_word_or_hatching_lies_in_it() -> None:
+    drawn = smoke(
+        columns({0: 5.0, 2: None, 4: 6.0}), DAY, "x", floor_ns=NS_PER_MS, marks=[Mark(START, "m", "/e")]
+    )
+    plot, words = (
+        next(node for node in ET.fromstring(drawn) if node.attrib.get("class") == name)
+        for name in ("plot", "words")
+    )
+    assert plot.attrib["preserveAspectRatio"] == "none"
+    assert {node.tag.rpartition("}")[2] for node in plot.iter()} <= {"svg", "path", "polygon", "title"}
+    placed = [
+        node.attrib["x"]
+        for node in words.iter()
+        if node.attrib.get("class", "").startswith(("tick", "failed", "flag"))
+    ]
+    assert placed
+    assert all(place.endswith("%") or place == "0" for place in placed)
+
+
+def test_a_bucket_without_neighbours_is_a_dot() -> None:
+    assert "median dot loss-0" in classes(smoke(columns({0: 5.0, 12: None}), DAY, "x"))
 
 
 def test_marks_lead_to_what_happened_and_only_within_the_window() -> None:

@@ -5,38 +5,39 @@ const LEAST_PX = 8;
 const XML = "http://www.w3.org/2000/svg";
 
 /** The stretch of time between two places on a chart, in the words of an address.
- * @param {DOMStringMap} data @param {number} from @param {number} to in the chart's own units */
+ * @param {DOMStringMap} data @param {number} from @param {number} to in shares of the chart's width */
 export function span(data, from, to) {
   const start = Date.parse(data.start ?? ""), end = Date.parse(data.end ?? "");
-  const left = Number(data.left), right = Number(data.right);
-  const at = (/** @type {number} */ x) => start + (Math.min(Math.max(x, left), right) - left) / (right - left) * (end - start);
+  const at = (/** @type {number} */ share) => start + share * (end - start);
   const words = (/** @type {number} */ t) => `${new Date(t).toISOString().slice(0, 19)}Z`;
   return { start: words(at(Math.min(from, to))), end: words(at(Math.max(from, to))), ms: Math.abs(at(to) - at(from)) };
 }
 
-/** @param {SVGSVGElement} svg @param {PointerEvent} event */
-function place(svg, event) {
-  const box = svg.getBoundingClientRect();
-  return (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
+/** Where on the time axis the pointer is, from 0 to 1.
+ * @param {Element} area @param {PointerEvent} event */
+function place(area, event) {
+  const box = area.getBoundingClientRect();
+  return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
 }
 
 /** @param {PointerEvent} down */
 function drag(down) {
   const svg = down.target instanceof Element ? down.target.closest("svg.smoke.draggable") : null;
-  if (!(svg instanceof SVGSVGElement) || down.button !== 0 || (down.target instanceof Element && down.target.closest("a"))) return;
+  const words = svg?.querySelector(".words"), area = words?.querySelector(".area");
+  if (!(svg instanceof SVGSVGElement) || !words || !area || down.button !== 0 || (down.target instanceof Element && down.target.closest("a"))) return;
   down.preventDefault();
-  const from = place(svg, down);
+  const from = place(area, down);
   const mark = document.createElementNS(XML, "rect");
-  mark.setAttribute("class", "zoom-span"); mark.setAttribute("y", "10"); mark.setAttribute("height", String(svg.viewBox.baseVal.height - 34));
-  svg.append(mark);
+  mark.setAttribute("class", "zoom-span"); mark.setAttribute("height", "100%");
+  words.append(mark);
   const follow = (/** @type {PointerEvent} */ event) => {
-    const to = place(svg, event);
-    mark.setAttribute("x", String(Math.min(from, to))); mark.setAttribute("width", String(Math.abs(to - from)));
+    const to = place(area, event);
+    mark.setAttribute("x", `${100 * Math.min(from, to)}%`); mark.setAttribute("width", `${100 * Math.abs(to - from)}%`);
   };
   const end = (/** @type {PointerEvent} */ event) => {
     removeEventListener("pointermove", follow); removeEventListener("pointerup", end); removeEventListener("pointercancel", end);
     mark.remove();
-    const chosen = span(svg.dataset, from, place(svg, event));
+    const chosen = span(svg.dataset, from, place(area, event));
     if (event.type === "pointercancel" || Math.abs(event.clientX - down.clientX) < LEAST_PX || chosen.ms < 60_000) return;
     const url = new URL(location.href);
     url.searchParams.delete("w"); url.searchParams.set("start", chosen.start); url.searchParams.set("end", chosen.end);
