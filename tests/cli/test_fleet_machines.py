@@ -141,7 +141,9 @@ def test_prices_may_come_from_an_address_and_say_how_old_they_are(fly: Fly, run:
     assert "$28.50 a month" in shown.stdout
     assert "prices are of 2024-11-01" in shown.stdout
     (tmp_path / "fleet.toml").write_text('hub = "https://h"\nprices = "none.toml"\nmachines = []\n')
-    assert "prices:" in str(run("plan").exception)
+    said = str(run("plan").exception)
+    assert f"cannot read {tmp_path / 'none.toml'}: No such file" in said
+    assert f"the path given with 'prices' in {tmp_path / 'fleet.toml'}" in said
 
 
 class Quiet(SimpleHTTPRequestHandler):
