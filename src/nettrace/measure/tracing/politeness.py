@@ -43,20 +43,21 @@ class TokenBucket:
     [True, True, False, 1000000000]
 
     Attributes:
+        free_at: from when on a packet is allowed.
         line: the latest instant that somebody was promised; in the past when nobody waits.
     """
 
-    __slots__ = ("_burst_ns", "_full_at", "_period_ns", "line")
+    __slots__ = ("_burst_ns", "_period_ns", "free_at", "line")
 
     def __init__(self, rate: Rate) -> None:
         self._period_ns = -int(-NS_PER_S // rate.per_second)
         self._burst_ns = self._period_ns * (max(rate.burst, 1) - 1)
-        self._full_at: Instant = 0
+        self.free_at: Instant = -self._burst_ns
         self.line: Instant = 0
 
     def next_at(self, now: Instant) -> Instant:
         """The earliest instant from `now` on at which a packet is allowed."""
-        return max(now, self._full_at - self._burst_ns)
+        return max(now, self.free_at)
 
     def place(self, now: Instant) -> Instant:
         """When a newcomer may send: `now`, or behind everybody who waits already.
@@ -67,31 +68,31 @@ class TokenBucket:
         >>> bucket.line, bucket.place(0)
         (1000000000, 2000000000)
         """
-        free = self._full_at - self._burst_ns
         if self.line > now:
-            return max(free, self.line + self._period_ns)
-        return max(now, free)
+            return max(self.free_at, self.line + self._period_ns)
+        return max(now, self.free_at)
 
     def room(self, now: Instant) -> int:
         """How many packets may go at once; one where others wait."""
         if self.line > now:
             return 1
-        return (self._burst_ns - max(0, self._full_at - now)) // self._period_ns + 1
+        return min(self._burst_ns, now - self.free_at) // self._period_ns + 1
 
     def take(self, now: Instant) -> None:
         """Spend a token, whether or not there is one."""
-        self._full_at = max(now, self._full_at) + self._period_ns
+        free_at, full = self.free_at, now - self._burst_ns
+        self.free_at = (free_at if free_at > full else full) + self._period_ns
 
     def allow(self, now: Instant) -> bool:
         """Spend a token if there is one; False and unchanged when there is none."""
-        if self._full_at - now > self._burst_ns:
+        if self.free_at > now:
             return False
         self.take(now)
         return True
 
     def idle(self, now: Instant) -> bool:
         """True when it is full again and so need not be remembered."""
-        return self._full_at <= now and self.line <= now
+        return self.free_at + self._burst_ns <= now and self.line <= now
 
 
 Account = tuple[TokenBucket, ...]
@@ -168,7 +169,13 @@ class Politeness:
 
     def _turn(self, now: Instant, target: str, promised: Instant) -> tuple[Instant, int]:
         at, spent = now, 0
-        for index, bucket in enumerate(self._accounts.get(target) or self._account(target, None)):
+        account = self._accounts.get(target) or self._account(target, None)
+        for bucket in account:
+            if bucket.free_at > now or bucket.line > now:
+                break
+        else:  # as a rule all of them have some left
+            return now, 0
+        for index, bucket in enumerate(account):
             free = bucket.next_at(now) if promised else bucket.place(now)
             if free > at:
                 at, spent = free, index
