@@ -13,7 +13,7 @@ from nettrace.store.embedded import sheet, tally
 from nettrace.store.embedded.database import open_writer, transaction
 from nettrace.store.embedded.hot import INSERT_ROUND
 from nettrace.store.embedded.raw import Counted
-from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, put, set_floor, worthwhile
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, set_floor, worthwhile
 from nettrace.store.embedded.samples import beside, pack
 from nettrace.store.embedded.schema import NS_PER_DAY
 from nettrace.store.embedded.sealing import enter
@@ -147,6 +147,7 @@ def build(folder: Path, plan: Plan, told: Callable[[int, Day], None] | None = No
         store.execute(
             "INSERT INTO meta VALUES ('days_closed', ?), ('filed_before', ?)", (END_DAY, END_DAY * DAY_S)
         )
+    days: list[tally.Tally] = []
     for day in range(END_DAY - int(plan.days.max()), END_DAY):
         made = day_of(plan, day)
         if told is not None:
@@ -158,7 +159,11 @@ def build(folder: Path, plan: Plan, told: Callable[[int, Day], None] | None = No
             if day >= END_DAY - QUARTERS_KEPT_DAYS:
                 sheet.put(store, worthwhile(quarters, hours), QUARTER_S)
             sheet.put(store, hours, HOUR_S)
-            put(store, hours.merged(hours.start // DAY_S * DAY_S), DAY_S)
+            days.append(hours.merged(hours.start // DAY_S * DAY_S))
+            if (day + 1) % sheet.SPAN == 0 or day + 1 == END_DAY:
+                both = tally.joined(days)
+                sheet.put(store, both.merged(both.start), DAY_S)
+                days.clear()
             if day >= END_DAY - plan.hot_days:
                 store.executemany(INSERT_ROUND, _hot_rows(made))
         if day < END_DAY - plan.hot_days:

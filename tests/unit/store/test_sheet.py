@@ -43,6 +43,18 @@ OF_FIRST_KIND = [
 """Sheets as version 3 of the schema wrote them, and the rounds they are of."""
 
 
+VERSION_4 = (
+    288316275497631745,
+    "048002000e0019000e006300000505040003010100001818010100010000000bd94783308b64210f704d6e91ab87585d9561755586d55519f10603060324"
+    "07030500460505049f0b",
+)
+OF_VERSION_4 = [
+    (1, 20_000 * 24 + hour, 0, [30_000_000 + 40_009 * (hour * 7 + each * each % 61) for each in range(24)])
+    for hour in (0, 1, 5)
+] + [(1, 20_000 * 24 + 6, 1, [])]
+"""A sheet as version 4 of the schema wrote it, and the rounds it is of."""
+
+
 def test_sheets_of_the_first_kind_are_read_beside_those_of_now() -> None:
     old = [(number, bytes.fromhex(body)) for number, body in FIRST_KIND]
     before, later = (

@@ -10,7 +10,7 @@ Many sketches are worked on at once, as three parallel arrays; a store keeps eac
 import itertools
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,7 @@ FIRST, LAST, ESTIMATE = _buckets()
 """Smallest and largest value of each bucket, and what stands for all of them: each within 1 % of both."""
 
 BUCKETS: Final = len(FIRST)
+_NOTHING: Final = np.empty(0, np.int64)
 
 _VALUES: Final = np.append(ESTIMATE, -1)
 """The estimate of each bucket; -1 for "bucket" -1, which is none."""
@@ -107,22 +108,85 @@ def median_ranks(count: int) -> tuple[int, int] | None:
     return low, count - low + 1
 
 
+class Source(Protocol):
+    """Where sketches come from that are decoded when somebody looks into them.
+
+    `totals` is how many values each holds.
+    """
+
+    totals: Ints
+
+    def knows(self, fractions: Sequence[float]) -> bool:
+        """True when these quantiles are known without `load`."""
+        ...
+
+    def buckets(self, fractions: Sequence[float]) -> Ints:
+        """The bucket of each of these quantiles, a row a sketch; -1 in the rows of empty ones."""
+        ...
+
+    def load(self) -> "Sketches":
+        """The sketches themselves."""
+        ...
+
+    def added(self, groups: Ints, size: int) -> Ints | None:
+        """Counts of all buckets of each group, one group behind the other, where that is cheaper than `load`."""
+        ...
+
+    def kept(self, places: npt.NDArray[np.bool_]) -> "Source":
+        """Those sketches alone."""
+        ...
+
+
 class Sketches:
     """Many sketches at once: of each (`owners`, 0 to `size` - 1, in order) the buckets in order and their counts."""
 
-    __slots__ = ("_edges", "_owners", "_sizes", "buckets", "counts", "size")
+    __slots__ = ("_buckets", "_counts", "_edges", "_owners", "_sizes", "_source", "size")
 
     def __init__(self, owners: Ints | None, buckets: Ints, counts: Ints, size: int) -> None:
         self._owners = owners
         self._sizes: Ints | None = None
-        self.buckets = buckets
-        self.counts = counts
+        self._buckets = buckets
+        self._counts = counts
         self.size = size
         self._edges: tuple[Ints, Ints] | None = None
+        self._source: Source | None = None
+
+    @classmethod
+    def later(cls, source: Source) -> "Sketches":
+        """Sketches that are not decoded before somebody asks for more than is known of them."""
+        made = cls(None, _NOTHING, _NOTHING, len(source.totals))
+        made._source = source
+        return made
+
+    def loaded(self) -> "Sketches":
+        """The same, decoded."""
+        self._load()
+        return self
+
+    def _load(self) -> None:
+        """Decode what was not yet."""
+        if self._source is not None:
+            made = self._source.load()
+            self._source = None
+            self._owners, self._sizes, self._edges = made._owners, made._sizes, made._edges
+            self._buckets, self._counts = made._buckets, made._counts
+
+    @property
+    def buckets(self) -> Ints:
+        """The buckets of all sketches."""
+        self._load()
+        return self._buckets
+
+    @property
+    def counts(self) -> Ints:
+        """How many values each of the buckets holds."""
+        self._load()
+        return self._counts
 
     @property
     def owners(self) -> Ints:
         """Whose each bucket is; made when it is asked for."""
+        self._load()
         if self._owners is None:
             assert self._sizes is not None  # noqa: S101 - one of both is always known
             self._owners = np.repeat(np.arange(self.size), self._sizes)
@@ -186,6 +250,8 @@ class Sketches:
     def merged(self, groups: Ints, size: int) -> "Sketches":
         """Sums: sketch `i` goes into group `groups[i]`, of 0 to `size` - 1; a negative group is left out."""
         where = np.asarray(groups, np.int64)
+        if self._source is not None and size and (sums := self._source.added(where, size)) is not None:
+            return _of_keys(sums.nonzero()[0], sums[sums > 0], size)
         if size == 1 and not where.any():  # all of them into one
             return _summed(self.buckets, self.counts, 1)
         where = where[self.owners]
@@ -193,6 +259,13 @@ class Sketches:
             return _summed(where * BUCKETS + self.buckets, self.counts, size)
         kept = where >= 0
         return _summed(where[kept] * BUCKETS + self.buckets[kept], self.counts[kept], size)
+
+    def kept(self, places: npt.NDArray[np.bool_]) -> "Sketches":
+        """Those sketches alone."""
+        if self._source is not None:
+            return Sketches.later(self._source.kept(places))
+        numbers = np.where(places, np.cumsum(places) - 1, -1)
+        return self.merged(numbers, int(places.sum()))
 
     @classmethod
     def joined(cls, parts: Iterable["Sketches"]) -> "Sketches":
@@ -202,8 +275,14 @@ class Sketches:
         keys = np.concatenate([part.owners * BUCKETS + part.buckets for part in held])
         return _summed(keys, np.concatenate([part.counts for part in held]), size)
 
+    def knows(self, fractions: Sequence[float]) -> bool:
+        """True when these quantiles are known without decoding anything."""
+        return self._source is not None and self._source.knows(fractions)
+
     def totals(self) -> Ints:
         """How many values each sketch holds."""
+        if self._source is not None:
+            return self._source.totals
         edges = self._summed_up()[1]
         return edges[1:] - edges[:-1]
 
@@ -235,6 +314,8 @@ class Sketches:
 
     def quantiles(self, fractions: Sequence[float]) -> Ints:
         """Nearest-rank quantiles, a row an owner, a column a fraction; -1 in the rows of empty sketches."""
+        if self._source is not None and self._source.knows(fractions):
+            return estimates(self._source.buckets(fractions))
         return estimates(self.at_ranks(self.ranks(fractions)))
 
 

@@ -16,8 +16,9 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.embedded import tally
 from nettrace.store.embedded.database import Connection
 from nettrace.store.embedded.raw import Raw
-from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, RAW_S, fetch, floor_s, sparse
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S, RAW_S, fetch_parts, floor_s, sparse
 from nettrace.store.embedded.schema import NS_PER_DAY, NS_PER_HOUR, SLOT_NS
+from nettrace.store.embedded.sheet import SPAN, sheet_id
 from nettrace.store.embedded.tally import Tally
 
 CLOSE_HOURS = 4
@@ -42,17 +43,24 @@ class Cover:
         self._bucket_s = bucket_s
         self._dirty: dict[int, set[int]] = {}
         self._bounds: tuple[Instant, Instant] | None = None
+        self._coarsest_s = 0
+        self._whole: list[Tally] = []
         self._parts: list[Tally] = []
 
-    def counts(self, series: Sequence[int], start: Instant, end: Instant, coarsest_s: int) -> Tally:
-        """Buckets that together hold each round of [start, end) once; `coarsest_s` is the widest rollup to use."""
+    def gathered(
+        self, series: Sequence[int], start: Instant, end: Instant, coarsest_s: int
+    ) -> tuple[list[Tally], list[Tally]]:
+        """Buckets that together hold each round of [start, end) once; `coarsest_s` is the widest rollup to use.
+
+        First the rollups that are so wide, each of which holds all there is in its time; then everything else.
+        """
         self._bounds = None
         if end - start > LONG_NS:
             start, end = self._within(series, start, end)
-        self._parts = []
+        self._coarsest_s, self._whole, self._parts = coarsest_s, [], []
         self._dirty = self._find_dirty(series, start, end)
         self._gather(list(series), start, end, coarsest_s)
-        return tally.joined(self._parts)
+        return self._whole, self._parts
 
     def _within(self, series: Sequence[int], start: Instant, end: Instant) -> tuple[Instant, Instant]:
         """The part of a window in which there can be anything."""
@@ -71,8 +79,10 @@ class Cover:
                 "SELECT min(min_due), max(max_due) FROM segment WHERE state = 'live' UNION ALL "
                 "SELECT (SELECT min(start) FROM rollup WHERE series = j.value AND step = 86400) * 1000000000, "
                 "(SELECT max(start) + 86400 FROM rollup WHERE series = j.value AND step = 86400) * 1000000000 "
-                "FROM json_each(?1) j)",
-                (wanted,),
+                "FROM json_each(?1) j UNION ALL SELECT "
+                "((SELECT min(id) FROM sheet WHERE id >= ?2 AND id < ?3) >> 32 & 16777215) * ?4, "
+                "(((SELECT max(id) FROM sheet WHERE id >= ?2 AND id < ?3) >> 32 & 16777215) + 1) * ?4)",
+                (wanted, sheet_id(DAY_S, 0), sheet_id(DAY_S, 0, 1 << 56), SPAN * NS_PER_DAY),
             )
         )
         low, high = bounds[0]
@@ -123,29 +133,35 @@ class Cover:
         )
 
     def _take_days(self, series: list[int], low: Instant, high: Instant) -> None:
-        days = fetch(self._connection, series, DAY_S, low // NS_PER_S, high // NS_PER_S)
+        days = fetch_parts(self._connection, series, DAY_S, low // NS_PER_S, high // NS_PER_S)
         first, last = low // NS_PER_DAY, high // NS_PER_DAY
-        if len(days.series) == len(series) * (last - first) and not any(
+        if sum(len(each.series) for each in days) == len(series) * (last - first) and not any(
             first <= hour // 24 < last for hour in self._dirty
         ):  # a day of every series, and nothing came since it was made
-            self._parts.append(days)
+            self._whole += days
             return
         place = {number: row for row, number in enumerate(series)}
         there = np.zeros((len(series), last - first), bool)
-        rows = np.array([place[number] for number in days.series.tolist()], np.int64)
-        columns = days.start // DAY_S - first
-        there[rows, columns] = True
+        cells = [
+            (
+                np.array([place[number] for number in each.series.tolist()], np.int64),
+                each.start // DAY_S - first,
+            )
+            for each in days
+        ]
+        for cell in cells:
+            there[cell] = True
         for hour, numbers in self._dirty.items():
             if first <= hour // 24 < last:
                 there[[place[number] for number in numbers], hour // 24 - first] = False
-        self._parts.append(days.kept(there[rows, columns]))
+        self._whole += [each.kept(there[cell]) for each, cell in zip(days, cells, strict=True)]
         for some, begin, stop in _stretches(series, ~there):
             span = self._within(series, (first + begin) * NS_PER_DAY, (first + stop) * NS_PER_DAY)
             self._gather(some, *span, HOUR_S)
 
     def _take_hours(self, series: list[int], low: Instant, high: Instant, step: int) -> None:
         """Rollups of a step, and rounds for the hours that these do not hold yet."""
-        rolled = fetch(self._connection, series, step, low // NS_PER_S, high // NS_PER_S)
+        rolled = fetch_parts(self._connection, series, step, low // NS_PER_S, high // NS_PER_S)
         first, last = low // NS_PER_HOUR, -(-high // NS_PER_HOUR)
         wanted = set(series)
         lacking = {
@@ -161,13 +177,13 @@ class Cover:
             keys = np.array(
                 [hour << 32 | number for hour, some in missing.items() for number in some], np.int64
             )
-            rolled = rolled.kept(~np.isin(rolled.start // HOUR_S << 32 | rolled.series, keys))
+            rolled = [each.kept(~np.isin(each.start // HOUR_S << 32 | each.series, keys)) for each in rolled]
             for hours in _clusters(sorted(missing)):
                 self._take_rounds(
                     sorted({number for hour in hours for number in missing[hour]}),
                     max(low, hours[0] * NS_PER_HOUR), min(high, (hours[-1] + 1) * NS_PER_HOUR), keys,
                 )  # fmt: skip
-        self._parts.append(rolled)
+        (self._whole if step == self._coarsest_s else self._parts).extend(rolled)
 
 
 def _stretches(series: list[int], missing: npt.NDArray[np.bool_]) -> list[tuple[list[int], int, int]]:

@@ -1,4 +1,4 @@
-"""Sheets as version 3 of the schema wrote them: a body without `sheet.NOW` in its first number. Read, never written.
+"""Sheets as version 3 of the schema wrote them: a body without `packed.NOW` in its first number. Read, never written.
 
 A body is a header of five 16-bit numbers (buckets, runs, bytes of the runs, bytes of the places, entries of all sketches) and:
 - runs: for as many buckets in a row as are alike in them, their number and the six counts, LEB128;

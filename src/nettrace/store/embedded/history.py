@@ -181,9 +181,11 @@ class History:
     ) -> list[Columns]:  # fmt: skip
         """As `StoreReader.history`."""
         step = STEP_S[resolution]
-        found = self._counts(list(series), window, step, as_of)
-        buckets = found.merged(found.start // step * step)
-        return _columns(buckets, series, resolution, quantiles)
+        parts, rest = self._gathered(list(series), window, step, as_of)
+        if rest:
+            finer = tally.joined(rest)
+            parts = [*parts, finer.merged(finer.start // step * step)]
+        return _columns(_separate(parts, quantiles), series, resolution, quantiles)
 
     def summary(
         self,
@@ -193,21 +195,21 @@ class History:
         as_of: Instant | None = None,
     ) -> list[Summary]:
         """As `StoreReader.summary`."""
-        found = self._counts(list(series), window, None, as_of)
-        return _summaries(found.merged(np.zeros_like(found.start)), series, window, quantiles)
+        whole_of, rest = self._gathered(list(series), window, None, as_of)
+        return _summaries(tally.summed([*whole_of, *rest]), series, window, quantiles)
 
-    def _counts(
+    def _gathered(
         self, series: list[int], window: Window, step: int | None, as_of: Instant | None
-    ) -> Tally:  # fmt: skip
-        """Counts of a window in buckets no wider than `step`, or of any width."""
+    ) -> tuple[list[Tally], list[Tally]]:
+        """Counts of a window in buckets of `step`, or of any width; behind them those of narrower ones."""
         if not series or window.start >= window.end:
-            return tally.empty()
+            return [], []
         bucket = step or DAY_S
         if as_of is not None:
             counted = self._raw.counted(series, window.start, window.end, as_of)
-            return tally.of_rounds(counted, counted.due // (bucket * NS_PER_S) * bucket)
+            return [], [tally.of_rounds(counted, counted.due // (bucket * NS_PER_S) * bucket)]
         coarsest = max((each for each in (QUARTER_S, HOUR_S, DAY_S) if each <= bucket), default=0)
-        return Cover(self._connection, self._segments, bucket).counts(
+        return Cover(self._connection, self._segments, bucket).gathered(
             series, window.start, window.end, coarsest
         )
 
@@ -234,30 +236,51 @@ def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (numbers[place : place + size] for place in range(0, len(numbers), size))
 
 
-def _columns(
-    buckets: Tally, series: Mapping[int, Series], resolution: Resolution, quantiles: Sequence[float]
-) -> list[Columns]:
+def _separate(parts: Sequence[Tally], quantiles: Sequence[float]) -> list[Tally]:
+    """Parts that have no bucket in common: those that know these quantiles by themselves, all others as one."""
+    held = [each for each in parts if len(each.series)]
+    knowing = [each for each in held if each.sketches.knows(quantiles)]
+    if len(knowing) == len(held):
+        return held
+    return [*knowing, tally.joined([each for each in held if not each.sketches.knows(quantiles)])]
+
+
+def _answers(buckets: Tally, quantiles: Sequence[float]) -> Ints:
+    """A row each of series, start, the six counts, minimum, maximum, mean and quantiles; -1 is "nothing answered"."""
     answered = buckets.sketches.totals()
     mean = buckets.total // np.maximum(answered, 1)
+    mean[answered == 0] = tally.NONE
     found = _bounded(buckets, buckets.sketches.quantiles(quantiles))
-    known = np.array([buckets.low, buckets.high, mean, *found.T]).tolist()
-    for place in (answered == 0).nonzero()[0].tolist():
-        for column in known:
+    return np.array([*buckets[:10], mean, *found.T])
+
+
+def _columns(
+    parts: Sequence[Tally], series: Mapping[int, Series], resolution: Resolution, quantiles: Sequence[float]
+) -> list[Columns]:
+    if not parts:
+        return []
+    known = np.concatenate([_answers(each, quantiles) for each in parts], axis=1)
+    order = (known[0] << 33) + known[1]
+    if (order[1:] < order[:-1]).any():
+        known = known[:, order.argsort()]
+    known[1] *= NS_PER_S
+    turns = (known[0, 1:] != known[0, :-1]).nonzero()[0] + 1
+    edges = [0, *turns.tolist(), known.shape[1]]
+    numbers = known[0, edges[:-1]].tolist()
+    starts, *plain = known[1:8].tolist()
+    low, high, mean, *rest = known[8:].tolist()
+    for place in (known[8] < 0).nonzero()[0].tolist():
+        for column in (low, high, mean, *rest):
             column[place] = None
-    low, high, mean, *rest = known
     values = dict(zip(map(quantile_name, quantiles), rest, strict=True))
-    plain = [each.tolist() for each in buckets[2:8]]
-    starts = (buckets.start * NS_PER_S).tolist()
-    turns = (buckets.series[1:] != buckets.series[:-1]).nonzero()[0] + 1
-    edges = [0, *turns.tolist(), len(starts)] if starts else []
     made = [
         Columns(
-            series=series[int(buckets.series[a])], resolution=resolution, start=starts[a:b], rounds=plain[0][a:b],
+            series=series[number], resolution=resolution, start=starts[a:b], rounds=plain[0][a:b],
             measured=plain[1][a:b], failed=plain[2][a:b], not_measured=plain[3][a:b], sent=plain[4][a:b],
             received=plain[5][a:b], min_ns=low[a:b], max_ns=high[a:b], mean_ns=mean[a:b],
             quantiles_ns={name: column[a:b] for name, column in values.items()},
         )
-        for a, b in itertools.pairwise(edges)
+        for number, (a, b) in zip(numbers, itertools.pairwise(edges), strict=True)
     ]  # fmt: skip
     return sorted(made, key=lambda each: each.series)
 
@@ -267,28 +290,25 @@ def _summaries(
 ) -> list[Summary]:
     sketches = whole_of.sketches
     answered = sketches.totals()
-    totals = answered.tolist()
-    median = np.array([median_ranks(count) or (0, 0) for count in totals], np.int64).reshape(-1, 2)
+    median = np.array([median_ranks(count) or (0, 0) for count in answered.tolist()], np.int64).reshape(-1, 2)
     at = sketches.at_ranks(np.concatenate((median, sketches.ranks(quantiles)), axis=1))
-    found, (first, last) = _bounded(whole_of, estimates(at[:, 2:])), at[:, :2].T
+    found = estimates(at)
+    # outwards to the buckets' ends: that holds the median at least as surely
+    found[:, 0], found[:, 1] = FIRST[at[:, 0]], LAST[at[:, 1]]
+    found = _bounded(whole_of, found)
+    found[at < 0] = -1
     names = [quantile_name(each) for each in quantiles]
-    counts = [each.tolist() for each in whole_of[2:8]]
-    low, high, low_p50, high_p50 = map(_or_none, (
-        whole_of.low, whole_of.high,  # and outwards to the buckets' ends: that holds the median at least as surely
-        np.where(first >= 0, np.maximum(FIRST[first], whole_of.low), -1),
-        np.where(last >= 0, np.minimum(LAST[last], whole_of.high), -1),
-    ))  # fmt: skip
-    values = _or_none(found.ravel())
-    means = (whole_of.total // np.maximum(answered, 1)).tolist()
+    mean = np.where(answered > 0, whole_of.total // np.maximum(answered, 1), -1)
+    rows = zip(np.array([*whole_of[2:10], mean]).T.tolist(), found.tolist(), strict=True)
     made = [
         Summary(
-            series=series[number], window=window, rounds=counts[0][row], measured=counts[1][row],
-            failed=counts[2][row], not_measured=counts[3][row], sent=counts[4][row], received=counts[5][row],
-            min_ns=low[row], max_ns=high[row], mean_ns=means[row] if totals[row] else None,
-            quantiles_ns=dict(zip(names, values[row * len(names) : (row + 1) * len(names)], strict=True)),
-            low_p50_ns=low_p50[row], high_p50_ns=high_p50[row],
+            series=series[number], window=window, rounds=known[0], measured=known[1], failed=known[2],
+            not_measured=known[3], sent=known[4], received=known[5], min_ns=_or_none(known[6]),
+            max_ns=_or_none(known[7]), mean_ns=_or_none(known[8]),
+            quantiles_ns=dict(zip(names, map(_or_none, values[2:]), strict=True)),
+            low_p50_ns=_or_none(values[0]), high_p50_ns=_or_none(values[1]),
         )
-        for row, number in enumerate(whole_of.series.tolist())
+        for number, (known, values) in zip(whole_of.series.tolist(), rows, strict=True)
     ]  # fmt: skip
     return sorted(made, key=lambda each: each.series)
 
@@ -298,8 +318,5 @@ def _bounded(buckets: Tally, found: Ints) -> Ints:
     return np.minimum(np.maximum(found, buckets.low[:, None]), buckets.high[:, None])  # all -1 of empty ones
 
 
-def _or_none(values: Ints) -> list[int | None]:
-    found: list[int | None] = values.tolist()
-    for place in (values < 0).nonzero()[0].tolist():
-        found[place] = None
-    return found
+def _or_none(value: int) -> int | None:
+    return None if value < 0 else value

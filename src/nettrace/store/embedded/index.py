@@ -14,7 +14,7 @@ class SeriesIndex:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._by_number: dict[int, Series] = {}
-        self._by_target: dict[str, dict[int, Series]] = {}
+        self._by_target: dict[str, dict[str, dict[int, Series]]] = {}
         self._newest = 0
 
     def _catch_up(self) -> None:
@@ -25,18 +25,18 @@ class SeriesIndex:
         for number, vantage, target, endpoint, method in rows:
             series = Series(vantage, target, endpoint, RoundMethod(method))
             self._by_number[number] = series
-            self._by_target.setdefault(target, {})[number] = series
+            self._by_target.setdefault(target, {}).setdefault(vantage, {})[number] = series
             self._newest = number
 
     def chosen(self, choice: Choice) -> dict[int, Series]:
         """Those that fit, by number."""
         self._catch_up()
         if choice.targets:
-            found = {
-                number: series
-                for target in dict.fromkeys(choice.targets)
-                for number, series in self._by_target.get(target, {}).items()
-            }
+            found: dict[int, Series] = {}
+            for target in choice.targets:
+                there = self._by_target.get(target, {})
+                for vantage in choice.vantages or there:
+                    found |= there.get(vantage, {})
         else:
             found = self._by_number
         return {number: series for number, series in found.items() if fits(choice, series)}

@@ -1,13 +1,17 @@
 """Is everything as it should be? Looks, and changes nothing."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from nettrace.errors import StoreCorrupt
 from nettrace.store.embedded.database import RESTORE, Connection, explained, open_reader
 from nettrace.store.embedded.keeping import checksum
 from nettrace.store.embedded.schema import DATABASE, SEGMENTS, SLOT_NS
+from nettrace.store.embedded.sheet import sound
 from nettrace.store.rows import Fault
+
+SHEETS_AT_ONCE = 1_000
 
 REPORT = "Report it: a transaction was not whole"
 
@@ -64,7 +68,9 @@ def faults(connection: Connection, folder: Path) -> list[Fault]:
             files = sorted(path.name for path in (folder / SEGMENTS).glob("*.parquet"))
             connection.execute("BEGIN")
             try:
-                found = [*_facts(connection), *_segments(connection, folder / SEGMENTS)]
+                found = [
+                    *_facts(connection), *_sheets(connection), *_segments(connection, folder / SEGMENTS)
+                ]  # fmt: skip
             finally:
                 connection.execute("COMMIT")
             return found + _strays(connection, files)
@@ -79,6 +85,17 @@ def _facts(connection: Connection) -> Iterator[Fault]:
                 yield Fault(
                     where=where, what=f"{count} {what}", remedy=RESTORE if where != "latest" else REPORT
                 )
+
+
+def _sheets(connection: Connection) -> Iterator[Fault]:
+    """Sheets that cannot be read, or whose answers are not what their sketches say."""
+    rows = connection.execute("SELECT id, body FROM sheet ORDER BY id")
+    wrong = 0
+    while lot := list(islice(rows, SHEETS_AT_ONCE)):
+        if not sound(lot):
+            wrong += sum(not sound([each]) for each in lot)
+    if wrong:
+        yield Fault(where="sheet", what=f"{wrong} sheets whose answers cannot be right", remedy=RESTORE)
 
 
 def _segments(connection: Connection, folder: Path) -> Iterator[Fault]:

@@ -3,7 +3,7 @@
 `dirty` names each (hour, series) whose rounds are not, or not all, in rollups. An hour is rolled up when it is over,
 and again when a late round touches it; a day when it is over, from its hours. Making them twice gives the same rows.
 
-Quarters and hours of days that are over are filed in sheets (`sheet`). One that is made again is a row once more, which
+Quarters, hours and days that are over are filed in sheets (`sheet`). One that is made again is a row once more, which
 counts before the sheet it is filed in later.
 """
 
@@ -42,6 +42,10 @@ SPARSE_ROUNDS = 4
 GRACE_NS = 60 * NS_PER_S
 """An hour is rolled up this long after its end: by then nodes have reported it."""
 
+_ROWS = (
+    f"SELECT {tally.ROLLUP_COLUMNS} FROM json_each(?) j CROSS JOIN rollup r "  # noqa: S608 - own words
+    "ON r.series = j.value AND r.step = ? AND r.start >= ? AND r.start < ?"
+)
 _PUT = "INSERT OR REPLACE INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -52,18 +56,18 @@ def put(connection: Connection, made: Tally, step: int) -> None:
 
 def fetch(connection: Connection, series: list[int], step: int, start: int, end: int) -> Tally:
     """Stored buckets of `step` seconds of these series that begin in [start, end), in seconds."""
-    rows = tally.of_rows(
-        list(
-            connection.execute(
-                f"SELECT {tally.ROLLUP_COLUMNS} FROM json_each(?) j CROSS JOIN rollup r "  # noqa: S608
-                "ON r.series = j.value AND r.step = ? AND r.start >= ? AND r.start < ?",
-                (msgspec.json.encode(series).decode(), step, start, end),
-            )
-        )
-    )
-    if step == DAY_S:
-        return rows
-    return tally.joined([sheet.without(sheet.fetch(connection, series, step, start, end), rows), rows])
+    return tally.joined(fetch_parts(connection, series, step, start, end))
+
+
+def fetch_parts(connection: Connection, series: list[int], step: int, start: int, end: int) -> list[Tally]:
+    """The same in several parts: what some of them have ready needs no decoding of others."""
+    filed, more = sheet.fetch(connection, series, step, start, end)
+    if not more:
+        return filed
+    key = (msgspec.json.encode(series).decode(), step, start, end)
+    rows = tally.of_rows(list(connection.execute(_ROWS, key)))
+    parts = [*(sheet.without(each, rows) for each in filed), rows]
+    return [each for each in parts if len(each.series)]
 
 
 def all_of(connection: Connection) -> Iterator[tuple[int, Tally]]:
@@ -72,8 +76,6 @@ def all_of(connection: Connection) -> Iterator[tuple[int, Tally]]:
         rows = connection.execute(f"SELECT {tally.ROLLUP_COLUMNS} FROM rollup r WHERE r.step = ?", (step,))  # noqa: S608
         while some := list(islice(rows, ROWS_AT_ONCE)):
             yield step, tally.of_rows(some)
-        if step == DAY_S:
-            continue
         sheets = connection.execute(
             "SELECT id, body FROM sheet WHERE id >= ? AND id < ? ORDER BY id",
             (sheet.sheet_id(step, 0), sheet.sheet_id(step, 0, 1 << 56)),
@@ -118,7 +120,7 @@ def set_floor(connection: Connection, step: int, start: int) -> None:
 
 
 class Filer:
-    """Puts the quarters and hours of days that are over from their rows into sheets, a slice at a time."""
+    """Puts the rollups of days that are over from their rows into sheets, a slice at a time."""
 
     def __init__(self, connection: Connection, path: Path) -> None:
         """`path` is the database's, for what errors say."""
@@ -136,7 +138,7 @@ class Filer:
             series = [
                 int(number) for (number,) in self._connection.execute("SELECT id FROM series ORDER BY id")
             ]
-            self._waiting = [(step, number) for step in (HOUR_S, QUARTER_S) for number in series][::-1]
+            self._waiting = [(step, number) for step in (DAY_S, HOUR_S, QUARTER_S) for number in series][::-1]
         with transaction(self._connection, self._path):
             for _ in range(min(FILED_AT_ONCE, len(self._waiting))):
                 if not self._file(*self._waiting[-1], limit):

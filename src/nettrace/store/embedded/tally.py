@@ -44,9 +44,7 @@ class Tally(NamedTuple):
         """Those buckets alone."""
         if places.all():
             return self
-        numbers = np.where(places, np.cumsum(places) - 1, -1)
-        sketches = self.sketches.merged(numbers, int(places.sum()))
-        return Tally._make([*(each[places] for each in self[:11]), sketches])
+        return Tally._make([*(each[places] for each in self[:11]), self.sketches.kept(places)])
 
     def merged(self, start: Ints) -> "Tally":
         """Sums by (series, start), where `start` is the new bucket of each old one; by series, then start."""
@@ -95,6 +93,26 @@ def joined(parts: Sequence[Tally]) -> Tally:
         int(shifts[-1]) + len(held[-1].series),
     )
     return Tally._make([*columns, sketches])
+
+
+def summed(parts: Sequence[Tally]) -> Tally:
+    """One bucket of each series, from 1970 on, with everything that is in the parts."""
+    sums = [_summed(part) for part in parts if len(part.series)]
+    if len(sums) == 1:
+        return sums[0]
+    return _summed(joined(sums))
+
+
+def _summed(part: Tally) -> Tally:
+    start = np.zeros_like(part.start)
+    if not len(start) or not (part.series == part.series[0]).all():
+        return part.merged(start)
+    sums = np.array([*part[2:8], part.total]).sum(axis=1, keepdims=True)
+    high = part.high.max(keepdims=True)
+    low = part.low if part.low.min() >= 0 else np.where(part.low >= 0, part.low, _UNREACHED)
+    low = low.min(keepdims=True) if high[0] >= 0 else high
+    sketches = part.sketches.merged(start, 1)
+    return Tally._make([part.series[:1], start[:1], *sums[:6], low, high, sums[6], sketches])
 
 
 def of_rounds(counted: Counted, start: Ints) -> Tally:

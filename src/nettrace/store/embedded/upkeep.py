@@ -6,6 +6,7 @@ from time import monotonic
 
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.store.embedded.database import Connection, transaction, value
+from nettrace.store.embedded.renewing import Renewer
 from nettrace.store.embedded.retention import Forgetter
 from nettrace.store.embedded.rollup import Filer, Roller
 from nettrace.store.embedded.schema import DATABASE, NS_PER_DAY, SEGMENTS
@@ -20,7 +21,7 @@ Task = Callable[[Instant, float], bool]
 
 
 class Upkeep:
-    """Trims the live log, then rolls up, files, seals and forgets."""
+    """Trims the live log, then rolls up, files, seals, forgets and renews."""
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         self._connection = connection
@@ -33,6 +34,7 @@ class Upkeep:
             Filer(connection, self._path).slice,
             self._sealer.slice,
             Forgetter(connection, self._path, segments).slice,
+            Renewer(connection, self._path).slice,
         )
 
     def slice(self, now: Instant, budget_s: float) -> bool:
