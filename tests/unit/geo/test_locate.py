@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nettrace.analysis.geo.floor import fibre_ns
 from nettrace.analysis.geo.locate import METRO_KM, Found, Region, Vantaged, locate, within
 from nettrace.analysis.geo.sphere import between_km
 from nettrace.errors import LabError
@@ -36,6 +37,24 @@ def scored(cases: list[tuple[Place, list[Vantaged]]]) -> tuple[int, int]:
     found = [(locate(seen, CANDIDATES), truth) for truth, seen in cases if len(seen) >= 5]
     told = [(region, truth) for region, truth in found if region.found in ANSWERED]
     return len(told), sum(right(region, truth) for region, truth in told)
+
+
+def identifiable(seen: list[Vantaged]) -> bool:
+    """Whether anybody could tell: the circles of light in glass leave candidates of one area. It ranks nothing and knows no detours."""
+    left = [
+        each
+        for each in CANDIDATES
+        if all(fibre_ns(max(0.0, between_km(each, by.origin) - each.radius_km - by.origin.radius_km)) <= by.rtt_ns for by in seen)
+    ]  # fmt: skip
+    return bool(left) and all(between_km(left[0], each) <= METRO_KM for each in left)
+
+
+def identified(cases: list[tuple[Place, list[Vantaged]]]) -> tuple[int, int]:
+    """Of how many cases anybody could tell the place, and in how many of those it is named."""
+    told = [
+        (locate(seen, CANDIDATES), truth) for truth, seen in cases if len(seen) >= 5 and identifiable(seen)
+    ]
+    return len(told), sum(found.found in ANSWERED and right(found, truth) for found, truth in told)
 
 
 def place(name: str) -> Place:
@@ -86,9 +105,11 @@ def test_cloud_regions_are_found_from_the_other_regions() -> None:
     for row in csv.DictReader(line for line in PAIRS.read_text().splitlines() if not line.startswith("#")):
         if row["from"] != row["to"]:
             by[row["to"]].append(Vantaged(place(row["from"]), round(float(row["rtt_ms"]) * 1e6)))
-    told, hits = scored([(place(name), seen) for name, seen in by.items()])
+    cases = [(place(name), seen) for name, seen in by.items()]
+    told, hits = scored(cases)
     assert told >= 25
     assert hits >= 0.95 * told
+    assert identified(cases) == (6, 6)
 
 
 def test_in_the_lab_edges_and_origins_are_told_apart_and_found() -> None:
@@ -102,7 +123,7 @@ def test_in_the_lab_edges_and_origins_are_told_apart_and_found() -> None:
             name=code, latitude=site.latitude, longitude=site.longitude, radius_km=20, evidence="given"
         )
 
-    anycast, single, origins = [], [], []
+    anycast, single, origins, could = [], [], [], []
     for target in world.target:
         seen, edges = [], set()
         for vantage in world.vantage:
@@ -123,14 +144,21 @@ def test_in_the_lab_edges_and_origins_are_told_apart_and_found() -> None:
         assert made.origin is not None
         if len(edges) > 1:
             anycast.append(made.edge.found)
-        elif made.edge.found in ANSWERED:
-            single.append(right(made.edge, at(edges.pop())))
+        else:
+            [edge] = edges
+            named = made.edge.found in ANSWERED and right(made.edge, at(edge))
+            if made.edge.found in ANSWERED:
+                single.append(named)
+            if identifiable([Vantaged(each.origin, each.rtt_ns or 0) for each in seen]):
+                could.append(named)
         if target.origin and made.origin.found in ANSWERED:
             origins.append(right(made.origin, at(target.origin.site)))
     assert len(anycast) >= 80
     assert set(anycast) == {Found.ANYCAST}
     assert len(single) >= 35
     assert sum(single) >= 0.95 * len(single)
+    assert len(could) >= 10
+    assert sum(could) >= 0.95 * len(could)
     assert len(origins) >= 15
     assert sum(origins) >= 0.95 * len(origins)
 
@@ -175,6 +203,9 @@ def test_real_anycast_answers_are_never_too_soon_for_their_site_and_its_place_is
     told, hits = scored(cases)
     assert told >= 50
     assert hits >= 0.95 * told
+    known, named = identified(cases)
+    assert known >= 50
+    assert named >= 0.95 * known
 
 
 @pytest.mark.parametrize("matrix", ["aws", "azure"])

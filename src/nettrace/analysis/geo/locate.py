@@ -60,6 +60,10 @@ FAR_STRETCH = 2.5
 """When even the best candidate needs more detour than this from its nearest vantage, nothing near was measured."""
 
 
+NEAR_NS = 4_000_000
+"""An answer this quick was measured from near (400 km in glass): over short ways the last mile makes any stretch."""
+
+
 class Vantaged(msgspec.Struct, frozen=True):
     """The least round trip from a known place."""
 
@@ -294,7 +298,7 @@ def _judged(named: Sequence[Candidate], nearest: Vantaged) -> tuple[Found, str]:
     if len(named) > MOST_NAMED:
         return Found.CANNOT_TELL, f"{len(named)} areas explain the answers about equally well"
     far = min(nearest.rtt_ns / _least_ns(best.place, nearest), best.stretch or 0.0)
-    if far > FAR_STRETCH:
+    if far > FAR_STRETCH and nearest.rtt_ns > NEAR_NS:
         return Found.CANNOT_TELL, f"nothing was measured from near {best.place.name}, the best candidate"
     if len(named) == 1:
         return Found.LOCATED, f"only {best.place.name} explains the answers"
