@@ -37,7 +37,7 @@ variable "location" {
 variable "server_type" {
   description = "The smallest is more than a node needs."
   type        = string
-  default     = "cx22"
+  default     = "cx23"
 }
 
 variable "ssh_keys" {

@@ -185,6 +185,52 @@ def test_the_vps_names_files_and_variables_that_are_there() -> None:
     )
 
 
+OF_THE_LANGUAGE = {"lifecycle", "depends_on", "count", "for_each", "provider", "provisioner", "connection"}
+
+
+def assigned(text: str) -> list[tuple[tuple[str, ...], str]]:
+    """(path of blocks, attribute or block) of formatted HCL: what `terraform fmt` leaves is one thing a line."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    path: list[str] = []
+    for line in (each.partition("#")[0].strip() for each in text.splitlines()):
+        if begun := re.fullmatch(r'(\w+)((?: "\w+")*) \{', line):
+            words = [begun[1], *re.findall(r'"(\w+)"', begun[2])]
+            found.append((tuple(path), words[-1] if words[0] == "dynamic" else words[0]))
+            path.append("/".join(words))
+        elif line.startswith(("}", ")")):
+            path.pop()
+        else:
+            if given := re.match(r"(\w+) += ", line):
+                found.append((tuple(path), given[1]))
+            if line.endswith(("{", "(")):
+                path.append("value")
+    assert path == [], "every block is closed"
+    return found
+
+
+def test_every_attribute_of_the_vps_is_one_of_the_provider() -> None:
+    """Against the names the provider publishes (`tests/data/hcloud.json`); `terraform validate` needs the provider itself."""
+    text = (DEPLOY / "vps/main.tf").read_text()
+    known = json.loads((ROOT / "tests/data/hcloud.json").read_text())["resources"]
+    resources = {
+        path[0]: path[0].split("/")[1]
+        for path, _ in assigned(text)
+        if path and path[0].startswith("resource/")
+    }
+    assert set(resources.values()) == {"hcloud_server", "hcloud_firewall"}
+    for place, kind in resources.items():
+        given = {name for path, name in assigned(text) if path == (place,)}
+        assert given - OF_THE_LANGUAGE <= {*known[kind]["required"], *known[kind]["optional"]}, kind
+        assert given >= set(known[kind]["required"]), kind
+        for block, schema in known[kind]["blocks"].items():
+            inner = {name for path, name in assigned(text) if path == (place, f"dynamic/{block}", "content")}
+            assert set(schema["required"]) <= inner <= {*schema["required"], *schema["optional"]}, block
+    for kind, attribute in re.findall(r"\b(hcloud_\w+)\.node\.(\w+)", text):
+        assert attribute in {*known[kind]["exported"], *known[kind]["required"], *known[kind]["optional"]}, (
+            attribute
+        )
+
+
 @pytest.mark.tool("terraform")
 def test_terraform_reads_the_vps_and_fills_its_first_boot(tmp_path: Path) -> None:
     """Its parser, its formatting and its template; the provider's schema would have to be fetched."""
