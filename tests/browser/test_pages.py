@@ -30,6 +30,8 @@ PAGES = (
 SCHEMES = {"light": "", "dark": "{ runOnly: ['color-contrast'] }"}
 """What is asked of axe in each: all but contrast is the same in both."""
 MAIN = ("/", "/targets", f"/t/{world.MOVED}", f"/t/{world.MOVED}/from/lon", f"/t/{world.MOVED}/path", "/matrix", "/map", "/status", "/playground")  # fmt: skip
+REFERENCE = ("/docs", "/problems/not-found")
+"""Pages of the API's own: the same is asked of them."""
 PAGE_BYTES = 200_000
 
 
@@ -53,7 +55,7 @@ def test_every_page_is_free_of_errors_and_strangers_and_of_what_bars_people(
     one = opened(chromium, alone.url, color_scheme="light", bypass_csp=True)
     one.page.context.add_init_script(AXE)
     found: list[str] = []
-    for path in PAGES:
+    for path in (*PAGES, *REFERENCE):
         assert one.go(path) == 200, path
         if path == "/playground":
             one.page.wait_for_selector("#playground:not([hidden])")
@@ -74,7 +76,7 @@ def test_every_page_is_free_of_errors_and_strangers_and_of_what_bars_people(
 def test_every_page_fits_a_phone_and_obeys_its_own_policy(chromium: Browser, alone: Served) -> None:
     one = opened(chromium, alone.url, viewport={"width": 360, "height": 740})
     wide: dict[str, int] = {}
-    for path in PAGES:
+    for path in (*PAGES, *REFERENCE):
         one.go(path)
         if path == "/playground":
             one.page.wait_for_selector("#playground:not([hidden])")

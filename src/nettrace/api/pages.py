@@ -16,7 +16,9 @@ from nettrace.api.operation import Operation
 from nettrace.api.problems import TITLES
 
 _STYLE = """
-:root{color-scheme:light dark;--line:#8884;--dim:#888}
+:root{color-scheme:light dark;--ink:#14181f;--dim:#4a5361;--paper:#fbfbfc;--line:#d9dde4;--accent:#0b5cad}
+@media(prefers-color-scheme:dark){:root{--ink:#e8ebf0;--dim:#b3bcc9;--paper:#0e1217;--line:#2b333e;--accent:#6cb2ff}}
+html{background:var(--paper);color:var(--ink)}a{color:var(--accent);text-underline-offset:.15em}
 body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
 code,pre{font:13px/1.45 ui-monospace,monospace}pre{overflow:auto;padding:.7rem;border:1px solid var(--line);border-radius:6px}
 h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}details{border:1px solid var(--line);border-radius:6px;margin:.6rem 0;padding:.4rem .8rem}
@@ -185,5 +187,5 @@ def _page(title: str, body: str) -> bytes:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head>'
-        f"<body><main>{body}</main></body></html>"
+        f'<body><main><p><a href="/">NetTrace</a></p>{body}</main></body></html>'
     ).encode()
