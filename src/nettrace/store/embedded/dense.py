@@ -7,6 +7,7 @@ Adding rows up takes one call, nothing is decoded, and rows outside a window are
 """
 
 from collections.abc import Sequence
+from struct import Struct
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ Table = tuple[int, Counts]
 DENSER = 8
 """A sheet is dense that holds no fewer values than this for each place of its table."""
 
+_HEAD = Struct("<HH")
 _NUMBERS = 10
 _LARGEST = 2**16 - 1
 
@@ -64,10 +66,12 @@ def read(bodies: Sequence[tuple[bytes, int, int, int, int]]) -> Tally:
     for body, head, rows, first, last in bodies:
         numbers.append(np.frombuffer(body, "<i8", _NUMBERS * rows, head).reshape(rows, _NUMBERS)[first:last])
         begin = head + 8 * _NUMBERS * rows
-        column, width = (int.from_bytes(body[at : at + 2], "little") for at in (begin, begin + 2))
-        if column + width > BUCKETS or len(body) != begin + 4 + 2 * rows * width:
+        if len(body) < begin + _HEAD.size:
+            raise ValueError("it ends too early")
+        column, width = _HEAD.unpack_from(body, begin)
+        if column + width > BUCKETS or len(body) != begin + _HEAD.size + 2 * rows * width:
             raise ValueError("its table has another size than it says")
-        table = np.frombuffer(body, "<u2", rows * width, begin + 4).reshape(rows, width)[first:last]
+        table = np.frombuffer(body, "<u2", rows * width, begin + _HEAD.size).reshape(rows, width)[first:last]
         tables.append((column, table))
     series, start, *counts, total, low, high = np.concatenate(numbers).T
     sketches = Sketches.later(Dense(tables, counts[4]))
@@ -103,20 +107,14 @@ class Dense:
 
     def added(self, groups: Ints, size: int) -> Ints | None:
         """See `Source.added`: where all rows of a table go into one group."""
+        tables = [each for each in self._tables if len(each[1])]
+        sizes = np.array([len(table) for _, table in tables])
+        into = groups[sizes.cumsum() - sizes]
+        if not len(into) or int(into.min()) < 0 or (into.repeat(sizes) != groups).any():
+            return None
         sums = np.zeros(size * BUCKETS, np.int64)
-        alone = size == 1 and not groups.any()
-        row = 0
-        for column, table in self._tables:
-            some = groups[row : row + len(table)]
-            row += len(table)
-            if alone:
-                begin = column
-            elif not len(some):
-                continue
-            elif some[0] < 0 or (some != some[0]).any():
-                return None
-            else:
-                begin = int(some[0]) * BUCKETS + column
+        for (column, table), group in zip(tables, into.tolist(), strict=True):
+            begin = group * BUCKETS + column
             sums[begin : begin + table.shape[1]] += np.add.reduce(table, 0, np.int64)
         return sums
 

@@ -187,15 +187,14 @@ def _within(sheets: Sequence[Sheet], step: int, kind: int, window: tuple[int, in
 
 
 def _dense(sheets: Sequence[Sheet], step: int, window: tuple[int, int] | None) -> Tally:
+    low, high = (0, 1 << 62) if window is None else (window[0] // step, window[1] // step)
     bodies: list[tuple[bytes, int, int, int, int]] = []
     for number, body in sheets:
-        first, last = 0, body[0]
-        if window is not None:
-            mask, begin = int.from_bytes(body[10:HEADER], "little"), (number >> 32 & 0xFFFFFF) * SPAN
-            first, last = (
-                (mask & (1 << min(max(at // step - begin, 0), SPAN)) - 1).bit_count() for at in window
-            )
-        bodies.append((body, HEADER, body[0], first, last))
+        rows, begin = body[0], (number >> 32 & 0xFFFFFF) * SPAN
+        mask = int.from_bytes(body[10:HEADER], "little")
+        first = (mask & (1 << low - begin) - 1).bit_count() if low > begin else 0
+        last = (mask & (1 << max(high - begin, 0)) - 1).bit_count() if high < begin + SPAN else rows
+        bodies.append((body, HEADER, rows, first, last))
     return dense.read(bodies)
 
 
