@@ -1,58 +1,45 @@
-"""`python -m bench.hub_faults --kills 1000 [--workers 2]`: a hub under load whose processes are killed at random.
+"""`python -m bench.hub_faults --kills 1000 [--workers 2 | --all]`: a hub under load whose processes are killed at random.
 
 A ledger outside knows what was acknowledged: at the end all of it must be there, once, with the right values.
 Senders behave as nodes do: they keep what was not acknowledged and send it again, right behind what the hub has.
+With `--all` there are real nodes besides, which are killed like the writer, the workers, and the writer in the very moment
+in which it seals a day.
 """
 
 import argparse
 import asyncio
 import http.client
+import os
 import random
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
+from bench.hub_nodes import Node
+from bench.hub_processes import Hub, Patience
+from bench.hub_record import START, record
+from bench.hub_sealing import kill_sealing
 from nettrace.errors import NetTraceError, Unreachable
 from nettrace.hub.enrolment import token_hash
 from nettrace.hub.link import HubWriter, WriterLink
 from nettrace.hub.open import open_reader, open_writer
 from nettrace.hub.place import Data
 from nettrace.model.instant import NS_PER_S
-from nettrace.model.measurement import Grade, Method, Outcome, Ping, Sample, SampleState
-from nettrace.model.target import RoundMethod
 from nettrace.model.vantage import Vantage
 from nettrace.store.port import Choice, EnrolToken
 from nettrace.store.rows import Window
-from nettrace.wire.frames import Ack, Record, Report
+from nettrace.wire.frames import Ack, Report
 from nettrace.wire.signing import key_of, signed
-
-START = 1_790_000_000 * NS_PER_S
-"""Due of the first record; one a second follows."""
-
-
-def record(seq: int, node: int) -> Record:
-    """The record every sender would make with this number: its RTT tells number and node apart."""
-    due = START + seq * NS_PER_S
-    rtt_ns = 1_000_000 + 1000 * node + seq % 1000
-    sample = Sample(
-        state=SampleState.ANSWERED, sent_at=due, rtt_ns=rtt_ns, error_ns=10_000, grade=Grade.KERNEL
-    )
-    ping = Ping(
-        target="t.example", address="198.18.0.1", at=due, outcome=Outcome.MEASURED, method=Method.TCP, port=443,
-        samples=(sample,),
-    )  # fmt: skip
-    return Record(
-        seq=seq, target="t.example", endpoint="site", method=RoundMethod.TCP, due=due, measurement=ping
-    )
 
 
 @dataclass
@@ -81,9 +68,15 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Remains:
-    """What a storm left."""
+    """What a storm left.
+
+    Attributes:
+        killed: how often each kind of process.
+        longest: the longest wait for progress in s, and how much of it a process waited for a CPU.
+    """
 
     kills: int
+    acknowledged: int
     rows: int
     lost: int
     doubled: int
@@ -91,6 +84,8 @@ class Remains:
     broken: int
     went_back: tuple[str, ...]
     faults: tuple[str, ...]
+    killed: Counter[str] = field(default_factory=Counter)
+    longest: tuple[float, float] = (0.0, 0.0)
 
 
 def enrol(data: Data, nodes: int) -> list[str]:
@@ -105,46 +100,6 @@ def enrol(data: Data, nodes: int) -> list[str]:
         made.append(name)
     writer.close()
     return made
-
-
-class Hub:
-    """The real processes of a hub, killed and started again: the writer, and API workers on one shared socket."""
-
-    def __init__(self, data: Data, workers: int) -> None:
-        self.data = data
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256) if workers else None
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.names = ["writer", *(f"api-{number}" for number in range(workers))]
-
-    def start(self, name: str) -> None:
-        """Start one of them; it is not waited for."""
-        command = [sys.executable, "-m", "nettrace.hub.writer", "--data", str(self.data.folder)]
-        fds: list[int] = []
-        if name != "writer":
-            assert self.listener is not None
-            fds = [self.listener.fileno()]
-            command = [sys.executable, "-m", "nettrace.serve.worker", "--data", str(self.data.folder)]
-            command += ["--fd", str(fds[0]), "--bind", "127.0.0.1:0"]
-        self.processes[name] = subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=fds)
-
-    def mend(self) -> None:
-        """Start again who ended by itself, as the supervisor does: a worker may give up while there is no writer."""
-        for name, process in list(self.processes.items()):
-            if process.poll() is not None:
-                self.start(name)
-
-    def end(self, name: str, number: int) -> int:
-        """Send one of them a signal and wait for its end."""
-        process = self.processes.pop(name)
-        process.send_signal(number)
-        return process.wait(20)
-
-    def close(self) -> list[int]:
-        """End all, the writer last; their exit codes."""
-        codes = [self.end(name, signal.SIGTERM) for name in reversed(self.names) if name in self.processes]
-        if self.listener is not None:
-            self.listener.close()
-        return codes
 
 
 class Socket:
@@ -191,11 +146,11 @@ class Http:
         return msgspec.msgpack.decode(content, type=Ack).upto_seq
 
 
-async def sender(
-    node: str, number: int, way: Socket | Http, ledger: Ledger, ended: asyncio.Event, rng: random.Random
-) -> None:
+async def sender(node: str, number: int, way: Socket | Http, world: "World", rng: random.Random) -> None:
     """Be a node until the end: send the next batch behind what is acknowledged, whatever happens."""
-    while not ended.is_set():
+    ledger = world.ledger
+    while not world.ended.is_set():
+        await world.go.wait()
         upto = ledger.acknowledged.get(node, 0)
         size = rng.randint(1, 40)
         entries = tuple(record(seq, number) for seq in range(upto + 1, upto + 1 + size))
@@ -207,135 +162,158 @@ async def sender(
             await asyncio.sleep(0.005)
 
 
+@dataclass
+class World:
+    """A storm's hub with who sends to it; `go` is cleared while senders hold their breath for the writer to do chores."""
+
+    data: Data
+    hub: Hub
+    names: list[str]
+    nodes: list[Node]
+    ledger: Ledger = field(default_factory=Ledger)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    killed: Counter[str] = field(default_factory=Counter)
+    longest: tuple[float, float] = (0.0, 0.0)
+
+    async def kill(self, kind: str, rng: random.Random) -> None:
+        """Kill one process of a kind, and start it again."""
+        if kind == NODE:
+            await asyncio.to_thread(rng.choice(self.nodes).kill)
+        elif kind == SEAL:
+            kind = await self._kill_sealing(rng)
+        else:
+            victim = rng.choice([name for name in self.hub.names if (name == "writer") == (kind == WRITER)])
+            await self._end(victim)
+        self.killed[kind] += 1
+
+    async def _kill_sealing(self, rng: random.Random) -> str:
+        """Kill the writer, and the next one while it seals what that left; which kind it was, by what it left itself."""
+        await self.kill(
+            WRITER, rng
+        )  # of what comes to one that has sealed everything, it takes an hour's worth together
+        await _progress(self)
+        self.go.clear()
+        for node in self.nodes:
+            node.signal(signal.SIGSTOP)
+        moment = (self.hub.processes["writer"], rng.choice([None, rng.random() * 0.5]))
+        with ThreadPoolExecutor(1) as own:
+            met = await asyncio.get_running_loop().run_in_executor(own, kill_sealing, self.data, *moment)
+        await self._end("writer")
+        for node in self.nodes:
+            node.signal(signal.SIGCONT)
+        self.go.set()
+        return SEAL if met else WRITER
+
+    async def _end(self, victim: str) -> None:
+        await asyncio.to_thread(self.hub.end, victim, signal.SIGKILL)
+        self.hub.start(victim)
+
+
+WRITER, WORKER, NODE, SEAL = "writer", "API worker", "node", "seal job"
+
+
 async def storm(
-    folder: Path, *, kills: int, workers: int = 0, nodes: int = 4, seed: int = 1, longest_s: float = 0.25
-) -> Remains:
+    folder: Path, *, kills: int, workers: int = 0, nodes: int = 4, seed: int = 1, longest_s: float = 0.25,
+    real: int = 0,
+) -> Remains:  # fmt: skip
     """Kill processes so often at random moments while all nodes send; then count.
 
     With `workers`, API processes that nodes send through, those are killed too; with 0 they send straight to the
-    writer. A kill comes at a random moment within `longest_s` after all nodes made progress; every third one comes
-    without waiting for any: while the process is still starting.
+    writer. With `real` nodes besides, these are killed as well, and the writer in the middle of sealing. A kill comes
+    at a random moment within `longest_s` after all nodes made progress; every third one comes without waiting for
+    any: while the process is still starting.
     """
     rng = random.Random(seed)
     data = Data(folder)
     data.make()
-    names = enrol(data, nodes)
-    hub, ledger, ended = Hub(data, workers), Ledger(), asyncio.Event()
-    links = [WriterLink(data.socket) for _ in range(2)]  # two API workers' worth of connections
+    names = enrol(data, nodes + real)
+    hub = Hub(data, workers)
     port = hub.listener.getsockname()[1] if hub.listener else 0
+    links = [WriterLink(data.socket) for _ in range(2)]  # two API workers' worth of connections
     for name in hub.names:
         hub.start(name)
+    lives = [Node(folder / name, port, name, nodes + place) for place, name in enumerate(names[nodes:])]
+    world = World(data, hub, names[:nodes], lives)
+    world.go.set()
+    ways = [Http(port, name) if workers else Socket(links[number % 2]) for number, name in enumerate(names)]
     senders = [
-        asyncio.create_task(
-            sender(
-                name,
-                number,
-                Http(port, name) if workers else Socket(links[number % 2]),
-                ledger,
-                ended,
-                random.Random(seed + number),
-            )
-        )
-        for number, name in enumerate(names)
+        asyncio.create_task(sender(name, number, ways[number], world, random.Random(seed + number)))
+        for number, name in enumerate(world.names)
     ]
+    kinds = [NODE, SEAL] if real else []
     try:
-        for number in range(kills):
+        while (number := world.killed.total()) < kills:
             if number % 3 != 2:
-                await _progress(ledger, names, hub)
+                await _progress(world)
             await asyncio.sleep(rng.random() * longest_s)
-            victim = rng.choice(hub.names)
-            await asyncio.to_thread(hub.end, victim, signal.SIGKILL)
-            hub.start(victim)
-        await _progress(ledger, names, hub)
+            await world.kill(rng.choice([WRITER, *([WORKER] * workers), *(kinds * 2)]), rng)
+        await _progress(world)
+        for node in lives:
+            await asyncio.to_thread(node.drain)
     finally:
-        ended.set()
+        world.ended.set()
         await asyncio.gather(*senders, return_exceptions=True)
+        for node in lives:
+            node.close()
         for link in links:
             await link.close()
         codes = await asyncio.to_thread(hub.close)
     assert codes[-1] == 0, f"the writer ended with {codes[-1]}"
-    return count(data, names, ledger, kills)
+    left = count(
+        data,
+        {
+            number: [range(1, world.ledger.acknowledged.get(name, 0) + 1)]
+            for number, name in enumerate(world.names)
+        }
+        | {node.number: node.kept for node in lives},
+    )
+    return replace(
+        left,
+        kills=kills,
+        broken=world.ledger.broken,
+        went_back=tuple(world.ledger.went_back),
+        killed=world.killed,
+        longest=world.longest,
+    )
 
 
-class Patience:
-    """How long nothing has come of a hub that could have run: time in which one of its processes waited for a CPU is not counted.
-
-    Starting an API worker takes two seconds of CPU. On a machine that others use too that is half a minute, in which a
-    hub that hangs and one that starts look alike to a clock.
-    """
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._at = time.monotonic()
-        self._queued = {each.pid: queued_s(each.pid) for each in hub.processes.values()}
-        self.spent_s = 0.0
-
-    def look(self) -> None:
-        """Note what passed since the last look.
-
-        Raises:
-            Stuck: a hub that could run made no progress for half a minute.
-        """
-        now, queued = (
-            time.monotonic(),
-            {each.pid: queued_s(each.pid) for each in self._hub.processes.values()},
-        )
-        waited = max((each - self._queued.get(pid, 0.0) for pid, each in queued.items()), default=0.0)
-        self.spent_s += max(0.0, now - self._at - waited)
-        self._at, self._queued = now, queued
-        if self.spent_s > STUCK_S:
-            states = ", ".join(f"{name} {each.poll()}" for name, each in self._hub.processes.items())
-            raise Stuck(f"no progress in {STUCK_S} s of a hub that could run (exit codes: {states})")
-
-
-STUCK_S = 30
-
-
-class Stuck(Exception):
-    """A hub that does nothing though it could."""
-
-
-def queued_s(pid: int) -> float:
-    """How long the main thread of a process was ready to run and had no CPU, since it began (`/proc/PID/schedstat`)."""
-    with suppress(OSError):
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-    return 0.0
-
-
-async def _progress(ledger: Ledger, names: list[str], hub: Hub) -> None:
-    """Wait until every node got something more acknowledged: all of the hub is up and storing."""
+async def _progress(world: World) -> None:
+    """Wait until every sender got something more acknowledged: all of the hub is up and storing."""
+    ledger = world.ledger
     before = dict(ledger.acknowledged)
-    patience = Patience(hub)
-    for name in names:
+    patience = Patience(world.hub)
+    for name in world.names:
         while ledger.acknowledged.get(name, 0) <= before.get(name, 0):
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await ledger.beyond(name, before.get(name, 0))
-            hub.mend()
+            world.hub.mend()
             patience.look()
+    world.longest = max(world.longest, (patience.waited_s, patience.waited_s - patience.spent_s))
 
 
-def count(data: Data, names: list[str], ledger: Ledger, kills: int) -> Remains:
-    """Hold the store against the ledger, row by row."""
+def count(data: Data, acknowledged: Mapping[int, Sequence[range]]) -> Remains:
+    """Hold the store against the ledger, row by row: by the number of each node, what has to be there."""
     lost = doubled = wrong = rows = 0
     reader = open_reader(data)
-    for number, name in enumerate(names):
-        seen: dict[int, int] = {}
+    for number, ranges in acknowledged.items():
+        seen: Counter[int] = Counter()
         window = Window(START, START + 10**9 * NS_PER_S)
         for page in reader.scan(Choice(vantages=(f"v{number}",)), window):
             for row in page:
                 seq, rest = divmod(row.due - START, NS_PER_S)
-                seen[seq] = seen.get(seq, 0) + 1
+                seen[seq] += 1
                 wrong += rest != 0 or row.rtt_ns != 1_000_000 + 1000 * number + seq % 1000
-        acknowledged = ledger.acknowledged.get(name, 0)
-        lost += sum(seq not in seen for seq in range(1, acknowledged + 1))
-        doubled += sum(times - 1 for times in seen.values())
+        lost += sum(seq not in seen for each in ranges for seq in each)
+        doubled += seen.total() - len(seen)
         rows += len(seen)
     reader.close()
     writer = open_writer(data)
     faults = [f"{fault.where}: {fault.what}" for fault in writer.check()]
     writer.close()
-    return Remains(kills, rows, lost, doubled, wrong, ledger.broken, tuple(ledger.went_back), tuple(faults))
+    wanted = sum(len(each) for ranges in acknowledged.values() for each in ranges)
+    return Remains(0, wanted, rows, lost, doubled, wrong, 0, (), tuple(faults))
 
 
 def main() -> int:
@@ -343,18 +321,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.hub_faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=0, help="API processes in between, killed too")
+    parser.add_argument(
+        "--all", action="store_true", help="two workers, two real nodes and the seal job, all killed"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="30 kills")
     given = parser.parse_args()
+    workers, real = (given.workers or 2, 2) if given.all else (given.workers, 0)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         kills = 30 if given.quick else given.kills
-        left = asyncio.run(storm(Path(folder) / "hub", kills=kills, workers=given.workers, seed=given.seed))
+        left = asyncio.run(
+            storm(Path(folder) / "hub", kills=kills, workers=workers, seed=given.seed, real=real)
+        )
+    kinds = ", ".join(f"{kind} {times}" for kind, times in left.killed.most_common())
+    load = ", ".join(f"{each:.0f}" for each in os.getloadavg())
     print(
-        f"hub_faults: {left.kills} kills in {time.monotonic() - began:.0f} s, {left.broken} calls cut short"
+        f"hub_faults: {left.kills} kills in {time.monotonic() - began:.0f} s, {left.broken} calls cut short (load {load})"
     )
-    print(f"  rows {left.rows}, lost {left.lost}, doubled {left.doubled}, wrong {left.wrong}")
+    print(f"  killed: {kinds}")
+    print(f"  rows acknowledged {left.acknowledged}, stored {left.rows}")
+    print(f"  lost {left.lost}, doubled {left.doubled}, wrong {left.wrong}")
     print(f"  acknowledgements that went back {len(left.went_back)}, faults of the store {len(left.faults)}")
+    print(
+        f"  longest wait for progress {left.longest[0]:.1f} s, of which without a CPU {left.longest[1]:.1f} s"
+    )
     return int(bool(left.lost or left.doubled or left.wrong or left.went_back or left.faults))
 
 

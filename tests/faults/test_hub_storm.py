@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from bench.hub_faults import Hub, Patience, Remains, Stuck, queued_s, storm
+from bench.hub_faults import NODE, WORKER, WRITER, Remains, storm
+from bench.hub_processes import Hub, Patience, Stuck, queued_s
 
 from nettrace.hub.place import Data
 
@@ -22,16 +23,19 @@ async def test_a_writer_killed_at_any_moment_loses_and_doubles_nothing_it_acknow
     assert_nothing_lost(await storm(tmp_path / "hub", kills=18, longest_s=0.1))
 
 
-async def test_neither_do_api_workers_and_writer_killed_in_any_order(tmp_path):
-    assert_nothing_lost(await storm(tmp_path / "hub", kills=8, workers=2, longest_s=0.1, seed=2))
+async def test_neither_do_api_workers_nodes_writer_and_seal_job_killed_in_one_storm(tmp_path):
+    left = await storm(tmp_path / "hub", kills=8, workers=2, real=1, longest_s=0.1, seed=5)
+    assert_nothing_lost(left)
+    assert left.acknowledged <= left.rows
+    assert set(left.killed) >= {NODE, WORKER, WRITER}  # and SEAL, when the moment was met
 
 
 def test_a_hub_is_stuck_when_it_could_run_and_not_while_it_waits_for_a_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, queued = 100.0, 7.0
-    monkeypatch.setattr("bench.hub_faults.time.monotonic", lambda: clock)
-    monkeypatch.setattr("bench.hub_faults.queued_s", lambda _: queued)
+    monkeypatch.setattr("bench.hub_processes.time.monotonic", lambda: clock)
+    monkeypatch.setattr("bench.hub_processes.queued_s", lambda _: queued)
     hub = Hub(Data(tmp_path), 0)
     hub.processes["writer"] = subprocess.Popen(["sleep", "60"])
     patience = Patience(hub)
