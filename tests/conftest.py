@@ -2,11 +2,18 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 EXPECTED = Path(__file__).with_name("expected_skips.txt")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs that tests start hear Ctrl-C, even where a shell that runs the tests in the background has turned it off."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

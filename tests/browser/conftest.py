@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.browser import world
-from tests.browser.served import Served
+from tests.browser.served import PATIENCE_S, Served
 
 from nettrace.hub.open import open_writer
 from nettrace.hub.place import Data
+
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -87,5 +89,5 @@ def opened(browser: Browser, url: str, **more: object) -> Watched:
     context = browser.new_context(
         **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **more}
     )  # type: ignore[arg-type]
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_S * 1000)
     return Watched(context.new_page(), url)

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, CDPSession
 from tests.browser.conftest import opened
 from tests.browser.served import Served
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 TICKS, LOOK_EACH, PAIRS = 3600, 30, 60
 A_ROUND = 1.0
 """Bytes that may be left of a round, on the average: one that is kept takes hundreds, code that is compiled late once 0.1 MB."""

@@ -85,6 +85,7 @@ def targets(tmp_path):
         yield file
 
 
+@pytest.mark.alone
 def test_one_command_measures_keeps_and_serves_and_goes_on_after_a_restart(tmp_path, targets):
     data = tmp_path / "d"
     words = ("--targets", str(targets), "--only-targets", "--interval", "1", "--keep", "raw=365")
