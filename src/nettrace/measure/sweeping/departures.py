@@ -37,8 +37,6 @@ _LOW = 0 if sys.byteorder == "little" else 1
 class QueuedDepartures:
     """Departure stamps of a socket, as its error queue has them: numbered in the order of sending."""
 
-    reliable = True
-
     def __init__(self, sender: socket.socket, table: Table) -> None:
         self._sender = sender
         self._table = table
@@ -79,9 +77,6 @@ class QueuedDepartures:
                 self._singly(count, numbers)
             if VECTORED and count < errors.batch:
                 break
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     def _slot(self, number: int) -> int:
         return ((self._base or 1) - 1 + number) % SLOTS + 1
@@ -177,9 +172,6 @@ class RingDepartures:
             self._shown += 1
             table.sent_s[slot], table.sent_ns[slot] = seconds[index], ns[index]
             _seen(table.live, slot, 1)
-
-
-Departures = QueuedDepartures | RingDepartures
 
 
 def _seen(live: bytearray, slot: int, count: int) -> None:

@@ -117,10 +117,10 @@ class Leg:
         self.departures = QueuedDepartures(self._sender, self.table)
         self._inbox = Inbox(self._hearer, batch=BATCH, packet_bytes=REPLY_BYTES)
 
-    def _give_rings_up(self, rings: Rings, now: Instant) -> None:
+    def _give_rings_up(self, rings: Rings, departures: RingDepartures, now: Instant) -> None:
         """Goes on with stamps and replies of the sockets; what the rings have heard until now is read."""
         heard = self._inbox
-        self.departures.close()
+        departures.close()
         self._use_sockets()
         for ring in rings:
             ring.mute()
@@ -194,7 +194,7 @@ class Leg:
             departures.collect()
             departures.prove(now)
             if self._rings is not None and not departures.reliable:
-                self._give_rings_up(self._rings, now)
+                self._give_rings_up(self._rings, departures, now)
         elif self._rings is not None:
             self._rings.replies.receive()  # what was on its way when it was muted would keep `poll` awake
         return self._read(self._inbox, now) + (self._read(self._direct, now) if self._direct else 0)
