@@ -163,6 +163,9 @@ _NOT_IN_FILES = {"evidence"}
 """What a file says is given, never measured: it cannot claim otherwise."""
 
 
+_FORM = "A request has [[venue]], [[site]] and [[latency]] tables: docs/guides/placement.md, examples/eight-brokers.toml"
+
+
 def parse_request(text: str, complete: Callable[[Request], Request] | None = None) -> Request:
     """The request that a TOML text makes.
 
@@ -182,7 +185,7 @@ def parse_request(text: str, complete: Callable[[Request], Request] | None = Non
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise Invalid(f"the request is no TOML: {error}") from None
+        raise Invalid(f"the request is no TOML: {error}", _FORM) from None
     return _made(raw, _Where(text, raw), complete)
 
 
@@ -196,7 +199,7 @@ def _made(raw: Mapping[str, Any], where: "_Where", complete: Callable[[Request],
     try:
         request = msgspec.convert(raw, Request)
     except msgspec.ValidationError as error:
-        raise Invalid(f"the request cannot be read: {where.retold(str(error))}") from None
+        raise Invalid(f"the request cannot be read: {where.retold(str(error))}", _FORM) from None
     if complete is not None:
         request = complete(request)
     check_request(request, where)

@@ -219,6 +219,15 @@ def test_no_plan_has_a_document_that_explains_it() -> None:
     text = markdown(composed(ground))
     assert "**There is no plan.**" in text
     assert "These cannot hold together: max\\_sites = 1; redundancy = 1." in text
+    assert "Without max\\_sites: tokyo, singapore, ashburn, $130 a month." in text
+    assert "Without redundancy: tokyo, $60 a month." in text
+
+
+def test_what_stands_is_kept_and_not_rented_again() -> None:
+    assert "**Rent tokyo, ashburn: 2 of 3 sites" in markdown(composed(ground_of(raw())))
+    request = raw()
+    request["site"][2]["in_use"] = True
+    assert "**Keep ashburn and rent tokyo: 2 of 3 sites" in markdown(composed(ground_of(request)))
 
 
 def test_every_chosen_site_gets_its_files() -> None:

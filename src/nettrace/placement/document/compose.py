@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from nettrace.placement import search
 from nettrace.placement.document.ground import Ground
 from nettrace.placement.document.sections.choice import before_after, costs, phase_plan, summary, sureness
 from nettrace.placement.document.sections.free import free
@@ -15,7 +16,10 @@ from nettrace.placement.document.sections.risk import risks
 from nettrace.placement.document.sections.trial import migration, trial, watching
 from nettrace.placement.document.sections.worth import returns
 from nettrace.placement.document.shape import Items, PlacementDocument, Section, Words
+from nettrace.placement.money import dollars
 from nettrace.placement.plan import Status, plain
+from nettrace.placement.problem import Reader, bits, price_of, requirements
+from nettrace.placement.sheet import money
 
 
 def composed(ground: Ground) -> PlacementDocument:
@@ -55,8 +59,33 @@ def _conflict(ground: Ground) -> Section:
             Words(ground.plan.explanation or ""),
             Items(ground.plan.reasons),
             Words(f"{smallest} Change one of them and plan again."),
+            *(
+                (Words("What each change alone would bring:"), Items(eased))
+                if (eased := _eased(ground))
+                else ()
+            ),
         ),
     )
+
+
+def _eased(ground: Ground) -> tuple[str, ...]:
+    """What the best plan without each requirement of the conflict is; empty where finding it would take long."""
+    reader = Reader(ground.request)
+    if len(ground.request.site) > search.MOST_SITES:
+        return ()
+    known = {each.name: each for each in requirements(ground.request)}
+    told: list[str] = []
+    for name in ground.plan.conflict:
+        if name not in known:
+            continue
+        problem = reader.problem([known[name]])
+        chosen = search.best(problem)
+        if chosen is None:
+            told.append(f"Without {name}: still no plan, something else is in conflict too.")
+            continue
+        sites = ", ".join(ground.request.site[at].name for at in bits(chosen))
+        told.append(f"Without {name}: {sites}, {money(dollars(price_of(problem, chosen)))} a month.")
+    return tuple(told)
 
 
 def _rests(ground: Ground) -> Section:

@@ -60,9 +60,13 @@ def _phase(ground: Ground, before: tuple[str, ...], after: tuple[str, ...], what
 def summary(ground: Ground) -> Section:
     """What to rent, in which order, and what it brings."""
     plan = ground.plan
+    kept = [name for name in plan.sites if name == ground.brief.now or ground.site(name).in_use]
+    new = [name for name in plan.sites if name not in kept]
+    told = [f"{verb} {', '.join(names)}" for verb, names in (("keep", kept), ("rent", new)) if names]
+    does = " and ".join(told)
     blocks: list[Block] = [
         Words(
-            f"Rent {', '.join(plan.sites)}: {len(plan.sites)} of {len(ground.request.site)} sites for "
+            f"{does[:1].upper()}{does[1:]}: {len(plan.sites)} of {len(ground.request.site)} sites for "
             f"{len(plan.assignments)} venues, {money(plan.cost_usd_month)} a month "
             f"({money((plan.cost_usd_month or 0) * 12)} a year).",
             strong=True,
