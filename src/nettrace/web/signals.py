@@ -1,7 +1,7 @@
 """The page of signals: what detectors said, how sure they were, how often they were right, and what they did not say."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -50,6 +50,14 @@ _COUNTED_EACH_NS = 60 * NS_PER_S
 """How many rounds were read is counted anew this often: it takes a summary of everything."""
 
 
+class Believed(msgspec.Struct):
+    """Of an update by `hub.belief_watch`: the share of false ones among all believed, and how long after it was told."""
+
+    share: float
+    q_value: float
+    after_s: float = 0.0
+
+
 class Said(msgspec.Struct):
     """What is read of a signal's document."""
 
@@ -61,6 +69,8 @@ class Said(msgspec.Struct):
     to_ms: float | None = None
     from_loss: float | None = None
     to_loss: float | None = None
+    of: str | None = None
+    believed: Believed | None = None
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +79,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         tier: how far it has been proven by now.
         stated: how often its detector speaks a week while nothing happens, at most; None of kinds without a detector.
+        believed: it stands among all series; None where it does not, or of kinds that are not judged so.
     """
 
     event: Event
@@ -77,6 +88,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     stated: float | None
     meaning: str
+    believed: Believed | None = None
     svg: str = ""
     columns: Columns | None = None
     tools: chart.Tools | None = None
@@ -144,6 +156,12 @@ def tiers(events: Sequence[Event]) -> dict[tuple[str, str, int], str]:
     return found
 
 
+def beliefs(events: Iterable[Event]) -> dict[str, Believed]:
+    """By id the signals that are believed among all series."""
+    said = map(said_by, events)
+    return {each.of: each.believed for each in said if each.of is not None and each.believed is not None}
+
+
 def _key(event: Event) -> tuple[str, str, int]:
     return str(event.series), event.kind, event.at
 
@@ -182,7 +200,7 @@ async def signals_page(visit: Visit) -> Response[Any]:
     def look(reader: StoreReader) -> tuple[list[Event], list[Card], int, int]:
         found = [each for each in reader.events(window, kinds=kinds, choice=choice, limit=_READ) if may_see(visit, each)]  # fmt: skip
         told = [each for each in found if not said_by(each).updates and kind in {"", each.kind}]
-        proven = tiers(found)
+        proven, believed = tiers(found), beliefs(found)
         shown = told[page * _CARDS : (page + 1) * _CARDS]
         asked = (
             "rounds",
@@ -192,7 +210,12 @@ async def signals_page(visit: Visit) -> Response[Any]:
             window.end // _COUNTED_EACH_NS,
         )
         read = kept(visit.hub, asked, lambda: _rounds_read(reader, choice, window))
-        return found, [_card(reader, visit, each, proven) for each in shown], len(told), read
+        return (
+            found,
+            [_card(reader, visit, each, (proven[_key(each)], believed.get(each.id))) for each in shown],
+            len(told),
+            read,
+        )
 
     found, cards, total, read = await visit.hub.readers.run(look)
     told = {
@@ -211,13 +234,11 @@ def _rounds_read(reader: StoreReader, choice: Choice, window: Window) -> int:
     return sum(each.rounds for each in found if each.series.method is not RoundMethod.TRACE)
 
 
-def _card(
-    reader: StoreReader, visit: Visit, event: Event, proven: Mapping[tuple[str, str, int], str]
-) -> Card:
+def _card(reader: StoreReader, visit: Visit, event: Event, became: tuple[str, Believed | None]) -> Card:
     row = event_row(event)
     card = Card(
-        event=event, words=row["words"], levels=levels(said_by(event)), tier=proven[_key(event)], stated=stated(event),
-        meaning=MEANINGS.get(event.kind, "as its detector states it"),
+        event=event, words=row["words"], levels=levels(said_by(event)), tier=became[0], stated=stated(event),
+        believed=became[1], meaning=MEANINGS.get(event.kind, "as its detector states it"),
     )  # fmt: skip
     if event.series is None:
         return card

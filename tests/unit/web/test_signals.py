@@ -5,7 +5,7 @@ import msgspec
 from nettrace.hub.signal_watch import NAMES
 from nettrace.model.target import RoundMethod, Series
 from nettrace.store.rows import Event
-from nettrace.web.signals import records, stated
+from nettrace.web.signals import beliefs, records, stated
 
 SERIES = Series("nyc", "api.example", "rest", RoundMethod.TCP)
 
@@ -41,3 +41,13 @@ def test_detectors_that_said_nothing_are_listed_with_what_chance_allows() -> Non
 def test_an_event_of_a_kind_without_detector_states_no_rate() -> None:
     assert stated(said(1, 100, "tentative")) == 1.0
     assert stated(Event(id="rc_1", kind="route_change", at=0, detected_at=1)) is None
+
+
+def test_a_belief_is_of_the_shift_it_updates() -> None:
+    first, update = said(1, 100, "tentative"), said(2, 100, "confirmed", updates=True)
+    body = msgspec.json.decode(update.body) | {
+        "of": "sig_1",
+        "believed": {"share": 0.1, "q_value": 0.02, "after_s": 900},
+    }
+    found = beliefs([first, update, msgspec.structs.replace(update, body=msgspec.json.encode(body))])
+    assert {name: (each.share, each.after_s) for name, each in found.items()} == {"sig_1": (0.1, 900)}

@@ -24,7 +24,7 @@ from nettrace.analysis.signals.regime import (
 KEPT_BEFORE, KEPT_SINCE = 72, 240
 """Samples that it looks at, at most: the newest before the shift and the first since."""
 LEAST_BEFORE, LEAST_SINCE = 6, 3
-STANDING_RATE, STANDING_FOLD = 8e-5, 4.5
+STANDING_RATE, STANDING_FOLD = 1e-4, 4.8
 """Of samples of noise that are called a shift and have a ratio of `THRESHOLD` later, at most; what makes it e times rarer."""
 
 
@@ -48,8 +48,8 @@ def standing_p_value(ratio: float) -> float:
 
     An upper bound over the two worst kinds of noise, as for `control.shift_p_value`.
 
-    >>> standing_p_value(24.0), standing_p_value(200.0) < 1e-20
-    (8e-05, True)
+    >>> standing_p_value(24.0), standing_p_value(300.0) < 1e-20
+    (0.0001, True)
     """
     return min(1.0, STANDING_RATE * exp((THRESHOLD - ratio) / STANDING_FOLD))
 

@@ -184,6 +184,7 @@ class SignalRow(msgspec.Struct, kw_only=True):
 
     Attributes:
         at: when it happened by estimate; `detected_at` when the round that proved it was measured.
+        document: of a shift's update with `believed`: it stands among all series, and one in ten that do is false on average.
         signal_type, target_host, created_at: earlier names of `kind`, `host`, `detected_at`.
     """
 
