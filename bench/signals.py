@@ -21,6 +21,7 @@ from bench.signals_nab import nab_tables
 from bench.signals_noise import SERIES, noise_tables, pairs_table
 from bench.signals_peers import PEERS
 from bench.signals_score import Score, heard, matched, observed
+from bench.signals_standing import INTERVAL_S, SAMPLES, standing_tables
 from nettrace.analysis.signals.catalogue import CATALOGUE, detector
 from nettrace.analysis.signals.detector import Detector
 from nettrace.analysis.signals.replay import Comparing
@@ -59,7 +60,7 @@ def run(runs: int, quick: bool) -> list[Table]:
     tables += [] if quick else nab_tables()
     tables += noise_tables(int(environ.get("NETTRACE_SERIES", "24" if quick else SERIES)))
     tables += fleet_tables(int(environ.get("NETTRACE_FLEET", QUICK if quick else SERIES_AT_ONCE)), 1)
-    tables += [] if quick else live_tables(SERIES_LIVE, [0])
+    tables += [] if quick else [*live_tables(SERIES_LIVE, [0]), *standing_tables(SAMPLES, INTERVAL_S)]
     return [*tables, _cost(series, runs)]
 
 
