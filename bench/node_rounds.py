@@ -1,7 +1,7 @@
 """A node's rounds as it makes them: schedule, policy, budgets and records (python -m bench.node_rounds SECONDS TARGETS_FILE).
 
 Every target has a round of one ping a second and a trace a minute, begun by the `Runner` that a node has. Prints one JSON object:
-the CPU it took after the first second and a half, and what became of the rounds.
+the CPU it took after the first second and a half, what became of the rounds, and what the budget of a network held back.
 """
 
 import asyncio
@@ -57,6 +57,8 @@ async def measure(seconds: float, hosts: list[str]) -> dict[str, float]:
         "traces_per_s": made[RoundMethod.TRACE, Outcome.MEASURED] / wall_s,
         "unmeasured": sum(count for (_, outcome), count in made.items() if outcome is not Outcome.MEASURED),
         "latest_start_ms": 1000 * runner.latest_start_s,
+        "waited": runner.held.waited["network"],
+        "unsent": runner.held.unsent["network"],
     }
     running.cancel()
     await runner.stop(1.0)

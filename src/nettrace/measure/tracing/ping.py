@@ -35,6 +35,10 @@ class PingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     flow_number: int = 0
 
 
+_CALM = Watch()
+"""What nearly every round knows of its host: nothing was wrong. Never written to."""
+
+
 class PingRound:
     """A `Machine` that pings one address `count` times; `result()` holds at any moment.
 
@@ -54,7 +58,7 @@ class PingRound:
         self.address = address
         self.options = options or PingOptions()
         self.flow = flow_for(address, self.options.method, self.options.flow_number, self.options.port)
-        self._watch = Watch()
+        self._watch = _CALM
         self._flights: list[Flight] = []
         self._fresh: list[Flight] = []
         self._latest: Instant = 0
@@ -119,11 +123,11 @@ class PingRound:
 
     def stalled(self, start: Instant, end: Instant) -> None:
         """Losses under way in this window prove nothing; answers get a wider bar."""
-        self._watch.stalled(start, end)
+        self._own_watch().stalled(start, end)
 
     def overflowed(self, start: Instant, end: Instant) -> None:
         """Losses under way in this window prove nothing."""
-        self._watch.overflowed(start, end)
+        self._own_watch().overflowed(start, end)
 
     def wake_at(self, now: Instant) -> Instant | None:
         """The next probe's moment, or the first timeout still running when all are sent."""
@@ -151,6 +155,11 @@ class PingRound:
             samples=samples,
             clock=clock_of(samples),
         )
+
+    def _own_watch(self) -> Watch:
+        if self._watch is _CALM:
+            self._watch = Watch()
+        return self._watch
 
     def _verify(self, now: Instant) -> None:
         """Look closer at what was heard only when some of it came from the future."""
