@@ -245,13 +245,13 @@ def _separate(parts: Sequence[Tally], quantiles: Sequence[float]) -> list[Tally]
     return [*knowing, tally.joined([each for each in held if not each.sketches.knows(quantiles)])]
 
 
-def _answers(buckets: Tally, quantiles: Sequence[float]) -> Ints:
-    """A row each of series, start, the six counts, minimum, maximum, mean and quantiles; -1 is "nothing answered"."""
+def _answers(buckets: Tally, quantiles: Sequence[float]) -> list[Ints]:
+    """Series, start, the six counts, minimum, maximum, mean and quantiles; -1 is "nothing answered"."""
     answered = buckets.sketches.totals()
     mean = buckets.total // np.maximum(answered, 1)
     mean[answered == 0] = tally.NONE
     found = _bounded(buckets, buckets.sketches.quantiles(quantiles))
-    return np.array([*buckets[:10], mean, *found.T])
+    return [*buckets[:10], mean, *found.T]
 
 
 def _columns(
@@ -259,29 +259,33 @@ def _columns(
 ) -> list[Columns]:
     if not parts:
         return []
-    known = np.concatenate([_answers(each, quantiles) for each in parts], axis=1)
+    known = _answers(parts[0], quantiles)
+    if len(parts) > 1:
+        rest = (_answers(each, quantiles) for each in parts[1:])
+        known = [np.concatenate(each) for each in zip(known, *rest, strict=True)]
     order = (known[0] << 33) + known[1]
     if (order[1:] < order[:-1]).any():
-        known = known[:, order.argsort()]
-    known[1] *= NS_PER_S
-    turns = (known[0, 1:] != known[0, :-1]).nonzero()[0] + 1
-    edges = [0, *turns.tolist(), known.shape[1]]
-    numbers = known[0, edges[:-1]].tolist()
-    starts, *plain = known[1:8].tolist()
-    low, high, mean, *rest = known[8:].tolist()
-    for place in (known[8] < 0).nonzero()[0].tolist():
-        for column in (low, high, mean, *rest):
-            column[place] = None
-    values = dict(zip(map(quantile_name, quantiles), rest, strict=True))
-    made = [
-        Columns(
-            series=series[number], resolution=resolution, start=starts[a:b], rounds=plain[0][a:b],
-            measured=plain[1][a:b], failed=plain[2][a:b], not_measured=plain[3][a:b], sent=plain[4][a:b],
-            received=plain[5][a:b], min_ns=low[a:b], max_ns=high[a:b], mean_ns=mean[a:b],
-            quantiles_ns={name: column[a:b] for name, column in values.items()},
+        places = order.argsort()
+        known = [each[places] for each in known]
+    known[1] = known[1] * NS_PER_S
+    names = [quantile_name(each) for each in quantiles]
+    turns = (known[0][1:] != known[0][:-1]).nonzero()[0] + 1
+    made: list[Columns] = []
+    for a, b in itertools.pairwise([0, *turns.tolist(), len(order)]):
+        starts, rounds, measured, failed, not_measured, sent, received, *values = (
+            each[a:b].tolist() for each in known[1:]
         )
-        for number, (a, b) in zip(numbers, itertools.pairwise(edges), strict=True)
-    ]  # fmt: skip
+        for place in (known[8][a:b] < 0).nonzero()[0].tolist():
+            for column in values:
+                column[place] = None
+        made.append(
+            Columns(
+                series=series[int(known[0][a])], resolution=resolution, start=starts, rounds=rounds,
+                measured=measured, failed=failed, not_measured=not_measured, sent=sent, received=received,
+                min_ns=values[0], max_ns=values[1], mean_ns=values[2],
+                quantiles_ns=dict(zip(names, values[3:], strict=True)),
+            )
+        )  # fmt: skip
     return sorted(made, key=lambda each: each.series)
 
 
