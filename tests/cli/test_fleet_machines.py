@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from tests.unit.providers.fly_double import Fly, serving
 
 from nettrace.cli.root import group
+from nettrace.errors import ConfigError
 from nettrace.hub.open import folder_of, open_reader, open_writer
 
 FILE = """
@@ -215,3 +216,12 @@ def test_a_machine_that_goes_takes_its_node_with_it(
     reader = open_reader(data)
     assert [row.vantage.state for row in reader.nodes()] == ["revoked"]
     reader.close()
+
+
+def test_a_file_that_cannot_be_is_named_with_what_it_may_say(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('hub = "https://h"\n[[machines]]\nprovider = "aws"\nname = "a"\n')
+    told = CliRunner().invoke(group, ["fleet", "plan", "--file", str(file)]).exception
+    assert isinstance(told, ConfigError)
+    assert told.detail.startswith(f"{file} cannot be read: Invalid enum value 'aws'")
+    assert told.hint == "'provider' is fly, ssh or local"

@@ -183,6 +183,8 @@ def test_a_token_is_printed_and_never_kept(tmp_path):
     assert well_formed(token) and token.startswith("nt_enr_")
     kept = b"".join(path.read_bytes() for path in (tmp_path / "d").rglob("*") if path.is_file())
     assert token.encode() not in kept
+    assert f"there was no hub in {tmp_path / 'd'}" in made.stderr, "a folder misspelt is a hub nobody runs"
+    assert not nettrace("fleet", "token", "--region", "fra", "--data", tmp_path / "d").stderr
     assert nettrace("fleet", "token", "--region", "Not A Code", "--data", tmp_path / "d").returncode == 2
 
 

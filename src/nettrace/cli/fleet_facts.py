@@ -31,7 +31,7 @@ def fleet_of(file: Path) -> "Fleet":
     from nettrace.placement.fleet_file import read_fleet
     from nettrace.runtime.named_file import read_text
 
-    return read_fleet(read_text(file, by="--file (docs/guides/fleet.md shows how to write one)"))
+    return read_fleet(read_text(file, by="--file (docs/guides/fleet.md shows how to write one)"), str(file))
 
 
 def providers_of(fleet: "Fleet", data: Path | None) -> "dict[str, Provider]":

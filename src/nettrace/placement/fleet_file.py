@@ -87,7 +87,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd_month: dict[str, dict[str, dict[str, float]]]
 
 
-def read_fleet(text: str) -> Fleet:
+def read_fleet(text: str, name: str = "fleet.toml") -> Fleet:
     r"""The fleet a file asks for.
 
     >>> read_fleet('hub = "https://h"\n[[machines]]\nprovider = "local"').machines[0].count
@@ -96,7 +96,7 @@ def read_fleet(text: str) -> Fleet:
     Raises:
         ConfigError: it is no TOML, a field is unknown or impossible.
     """
-    fleet = _read(text, Fleet, "fleet.toml")
+    fleet = _read(text, Fleet, name)
     if not _NAME.fullmatch(fleet.name):
         raise ConfigError(f"'{fleet.name}' cannot name a fleet", "Lower-case letters, digits, dashes")
     for group in fleet.machines:
@@ -149,4 +149,7 @@ def _read(text: str, shape: type[T], what: str) -> T:
     try:
         return msgspec.convert(tomllib.loads(text), shape)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as problem:
-        raise ConfigError(f"{what} cannot be read: {problem}", "See docs/guides/fleet.md") from problem
+        hint = (
+            "'provider' is fly, ssh or local" if ".provider`" in str(problem) else "See docs/guides/fleet.md"
+        )
+        raise ConfigError(f"{what} cannot be read: {problem}", hint) from problem

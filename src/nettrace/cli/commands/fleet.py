@@ -8,6 +8,7 @@ import click
 
 from nettrace.cli.commands import fleet_machines
 from nettrace.cli.folder import data_option
+from nettrace.cli.output import note
 from nettrace.errors import NotFound
 from nettrace.model.instant import ms, rfc3339
 from nettrace.model.vantage import VantageState
@@ -38,8 +39,14 @@ def token(region: str, hours: float, data: Path | None) -> None:
     from nettrace.hub.enrolment import make_token
     from nettrace.hub.open import folder_of, writer
 
-    with writer(folder_of(data)) as store:
+    place = folder_of(data)
+    new = not place.database.exists()
+    with writer(place) as store:
         click.echo(make_token(store, region, time.time_ns(), hours * 3600))
+    if new:
+        note(
+            f"nettrace: there was no hub in {place.folder}; the token is of the one that 'nettrace up --data {place.folder}' starts"
+        )
 
 
 @command.command("list")
