@@ -108,6 +108,7 @@ def test_a_url_stands_once_above_its_requests_where_there_is_no_room_beside(
         ({"floor_ms": 27.5, "stretch": 1.26}, "1.26x the fibre floor"),
         ({"floor_ms": 72.4, "stretch": 0.49}, "faster than light from that place (72.40 ms at least)"),
         ({"floor_ms": None, "stretch": None}, "reached in 12 hops, 50.50 ms  clock kernel"),
+        ({"floor_ms": None, "stretch": None, "hops": [HOP]}, "reached in 1 hop, 50.50 ms"),
     ],
 )
 def test_light_has_the_last_word_on_where_a_target_stands(

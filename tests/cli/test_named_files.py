@@ -117,3 +117,14 @@ def test_a_list_without_one_target(name: str, ended, tmp_path: Path) -> None:
 
     assert found == 2
     assert err == f"nettrace: {file} names no target. Write [[target]] for each: docs/guides/targets.md\n"
+
+
+def test_on_a_narrow_terminal_the_line_breaks_between_words(
+    ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nettrace.cli.output.page_width", lambda _stream=None: 40)
+
+    _, err = ended(f"registry list --registry {tmp_path}/nope.toml")
+
+    assert err.splitlines()[1:], "it is longer than the terminal is wide"
+    assert " ".join(err.split()).endswith("Check the path given with --registry or NETTRACE_REGISTRY")

@@ -197,5 +197,7 @@ def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _complain(words: str) -> None:
+    from nettrace.cli.output import note
+
     with suppress(OSError):  # nobody reads stderr: the exit code says it too
-        click.echo(f"nettrace: {words}", err=True)
+        note(f"nettrace: {words}")

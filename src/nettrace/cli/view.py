@@ -135,7 +135,7 @@ def _end(document: Document) -> list[str]:
         physics = against_light(document["rtt_ms"], document.get("floor_ms"), document.get("stretch"))
         short = f"  {physics}" if physics.endswith("floor") else ""
         rtt = milliseconds(document["rtt_ms"], 0)
-        said = f"  reached in {len(hops)} hops, {rtt} ms{short}{alias}  clock {document['clock']}"
+        said = f"  reached in {len(hops)} {'hop' if len(hops) == 1 else 'hops'}, {rtt} ms{short}{alias}  clock {document['clock']}"
         return [said] if short or not physics else [said, f"  {physics}"]
     last = max((hop["ttl"] for hop in hops if hop["address"]), default=0)
     why = _STOPS.get(document["stop"], "").format(last=last, asked=len(hops)) if hops else ""
