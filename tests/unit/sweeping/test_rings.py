@@ -42,29 +42,37 @@ def with_options(packet: bytes) -> bytes:
 
 
 def test_icmp_errors_for_us_are_kept_and_nothing_else() -> None:
-    program = rings.arriving((3, 11), 64)
+    program = rings.arriving((3, 11))
     whole = build_ipv4(ROUTER, HERE, 1, EXCEEDED)
-    assert kept(program, whole) == 64
+    assert kept(program, whole) == len(whole) == 82
     assert kept(program, build_ipv4(ROUTER, HERE, 1, bytes((3, 3)) + bytes(26))) == 48
-    assert kept(program, with_options(whole)) == 64
+    assert kept(program, with_options(whole)) == 86
     assert kept(program, build_ipv4(ROUTER, HERE, 1, bytes((0, 0)) + bytes(60))) == 0
     assert kept(program, build_ipv4(ROUTER, HERE, 17, EXCEEDED)) == 0
     assert kept(program, whole[:20]) == 0
-    assert kept(rings.arriving((0, 3, 11), 64), build_ipv4(ROUTER, HERE, 1, bytes(62))) == 64
+    assert kept(rings.arriving((0, 3, 11)), build_ipv4(ROUTER, HERE, 1, bytes(62))) == 82
+
+
+@pytest.mark.parametrize("size", [28, 56, rings.LONGEST_REPLY, rings.LONGEST_REPLY + 1, 576])
+def test_the_ring_or_the_socket_beside_it_keeps_a_message_whole_never_both(size: int) -> None:
+    packet = build_ipv4(ROUTER, HERE, 1, bytes((11, 0)) + bytes(size - 22))
+    kept_by = [kept(program, packet) for program in (rings.arriving((3, 11)), rings.LONGER)]
+    assert kept_by == ([size, 0] if size <= rings.LONGEST_REPLY else [0, size])
+    assert kept(rings.EVERYTHING, packet) == size
 
 
 @pytest.mark.parametrize("at", [1, 8, 10, 11, 12, 15, 19])
 def test_a_header_that_was_damaged_on_the_way_is_not(at: int) -> None:
     packet = build_ipv4(ROUTER, HERE, 1, EXCEEDED)
-    assert kept(rings.arriving((3, 11), 64), changed(packet, at, packet[at] ^ 0x40)) == 0
+    assert kept(rings.arriving((3, 11)), changed(packet, at, packet[at] ^ 0x40)) == 0
 
 
 def test_first_fragments_are_and_later_ones_not() -> None:
     whole = build_ipv4(ROUTER, HERE, 1, EXCEEDED)
-    for flags, offset, size in ((0x40, 0, 64), (0x20, 0, 64), (0x20, 1, 0), (0, 185, 0)):
+    for flags, offset, size in ((0x40, 0, 82), (0x20, 0, 82), (0x20, 1, 0), (0, 185, 0)):
         header = whole[:6] + bytes((flags, offset, *whole[8:10], 0, 0)) + whole[12:20]
         packet = header[:10] + checksum(header).to_bytes(2) + header[12:] + whole[20:]
-        assert kept(rings.arriving((3, 11), 64), packet) == size
+        assert kept(rings.arriving((3, 11)), packet) == size
 
 
 @pytest.mark.parametrize("method", [Method.UDP, Method.ICMP])
@@ -103,11 +111,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_one_ring_alone_is_given_back(opened: list[str]) -> None:
-    assert rings.open_rings(Method.UDP, layout_of(Method.UDP, 4), (3, 11), 320) is None
+    assert rings.open_rings(Method.UDP, layout_of(Method.UDP, 4), (3, 11)) is None
     assert opened == ["open", "close"]
 
 
 def test_without_the_right_there_are_none(opened: list[str]) -> None:
     opened.append("not permitted from the first on")
-    assert rings.open_rings(Method.UDP, layout_of(Method.UDP, 4), (3, 11), 320) is None
+    assert rings.open_rings(Method.UDP, layout_of(Method.UDP, 4), (3, 11)) is None
     assert "close" not in opened

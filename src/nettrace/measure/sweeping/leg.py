@@ -13,7 +13,7 @@ from nettrace.measure.kernel.ring import OUT_PACKET, VECTORED, Inbox, Outbox
 from nettrace.measure.sweeping.departures import MARK_AT, QueuedDepartures, RingDepartures
 from nettrace.measure.sweeping.packets import Packets, word
 from nettrace.measure.sweeping.replies import REPLY_BYTES, Replies
-from nettrace.measure.sweeping.rings import Rings, open_rings
+from nettrace.measure.sweeping.rings import EVERYTHING, LONGER, Rings, open_rings
 from nettrace.measure.sweeping.targets import Pinned
 from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
 from nettrace.measure.tracing.sweep import Batch, Sweep
@@ -22,6 +22,7 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Method
 
 BATCH = 256
+_FEW = 32
 _NOBODY = Pinned("", None)
 _TRANSIENT = {errno.EAGAIN, errno.ENOBUFS, errno.EINTR}
 _IPV6_RECVHOPLIMIT, _ICMPV6_FILTER, _SOL_ICMPV6 = 51, 1, 58
@@ -87,9 +88,12 @@ class Leg:
             ) from problem
         widen(self._sender)
         _listen(self._hearer, version)
+        if version == 4:
+            only_icmp(self._hearer, self._kinds)
         self._outbox = Outbox(self._sender, batch=BATCH, packet_bytes=self.packets.stride - OUT_PACKET)
         self._outbox.lengths[:] = memoryview(array("Q", [self.packets.layout.size] * BATCH))
         self._direct: Inbox | None = None
+        self._long: Inbox | None = None
         self._rings: Rings | None = None
         self.descriptors = [self._hearer.fileno()]
         if method is Method.TCP:
@@ -99,21 +103,20 @@ class Leg:
             self._direct = Inbox(tcp, batch=BATCH, packet_bytes=128)
             self.descriptors.append(tcp.fileno())
         elif version == 4:
-            self._rings = open_rings(method, self.packets.layout, self._kinds, REPLY_BYTES)
+            self._rings = open_rings(method, self.packets.layout, self._kinds)
         self.departures: QueuedDepartures | RingDepartures
         self._inbox: Inbox | Frames
         if self._rings is None:
             self._use_sockets()
         else:
             self._stack.callback(self._rings.close)
-            only_icmp(self._hearer, ())
+            attach_filter(self._hearer, LONGER)
+            self._long = Inbox(self._hearer, batch=_FEW, packet_bytes=REPLY_BYTES)
             self.departures = RingDepartures(self._rings.departures, self.table)
             self._inbox = self._rings.replies
             self.descriptors.append(self._inbox.fileno())
 
     def _use_sockets(self) -> None:
-        if self.version == 4:
-            only_icmp(self._hearer, self._kinds)
         self.departures = QueuedDepartures(self._sender, self.table)
         self._inbox = Inbox(self._hearer, batch=BATCH, packet_bytes=REPLY_BYTES)
 
@@ -121,11 +124,13 @@ class Leg:
         """Goes on with stamps and replies of the sockets; what the rings have heard until now is read."""
         heard = self._inbox
         departures.close()
+        attach_filter(self._hearer, EVERYTHING)
         self._use_sockets()
         for ring in rings:
             ring.mute()
         self._read(heard, now)
         self.replies.listen(self._inbox)
+        self._long = None
 
     def close(self) -> None:
         """Gives the sockets and the rings back."""
@@ -197,7 +202,8 @@ class Leg:
                 self._give_rings_up(self._rings, departures, now)
         elif self._rings is not None:
             self._rings.replies.receive()  # what was on its way when it was muted would keep `poll` awake
-        return self._read(self._inbox, now) + (self._read(self._direct, now) if self._direct else 0)
+        inboxes = (self._inbox, self._long, self._direct)
+        return sum(self._read(inbox, now) for inbox in inboxes if inbox is not None)
 
     def _read(self, inbox: Inbox | Frames, now: Instant) -> int:
         total, direct = 0, inbox is self._direct

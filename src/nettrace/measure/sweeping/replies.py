@@ -15,6 +15,7 @@ from nettrace.measure.kernel.frame_ring import Frames
 from nettrace.measure.kernel.ring import IN_NAME, Inbox
 from nettrace.measure.packets.checksum import checksum
 from nettrace.measure.sweeping.packets import PROTOCOL, layout_of, word
+from nettrace.measure.sweeping.rings import LONGEST_REPLY
 from nettrace.measure.tracing.sweep import DIRECT, EXTENDED, Extra, Record
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.measurement import Method
@@ -24,8 +25,6 @@ REPLY_BYTES = 320
 
 _PLAIN_HEADER_BYTES = 20
 _PLAIN4 = 20 + 8 + 20 + 8
-_LONGEST_PLAIN4 = 20 + 8 + 128 + 4
-"""Longer than this there may be extensions that no length field announces."""
 _ECHO_REPLY4, _ECHO_REPLY6 = 0, 129
 _inet_ntoa, _packed4 = socket.inet_ntoa, Struct("=I").pack
 _SYN, _RST, _ACK = 0x02, 0x04, 0x10
@@ -75,13 +74,15 @@ class Replies:
         self.version = version
         self.addresses = Addresses(version)
         self.extras = extras
+        self.dropped = 0
+        self._lost: dict[Inbox | Frames, int] = {}
         self._layout = layout_of(method, version)
         self._protocol = PROTOCOL[method, version]
         self.listen(inbox)
 
     def listen(self, inbox: Inbox | Frames) -> None:
-        """From now on replies are in this one."""
-        self.dropped = 0
+        """From now on everyday replies are in this one."""
+        self._usual = inbox
         everyday = f"={inbox.stamp_format}12xI4xH6x4xH2xB7xI6xH"
         size, at = Struct(everyday).size, inbox.packet_at
         self._everyday = Struct(f"{everyday}{inbox.stride - size}x")
@@ -94,8 +95,9 @@ class Replies:
 
     def records(self, inbox: Inbox | Frames, count: int) -> Iterable[Record]:
         """The replies in the first `count` slots of an ICMP inbox."""
-        self.dropped = max(self.dropped, inbox.dropped(count))
-        if self.version == 4 and self._all_everyday(inbox, count):
+        self._lost[inbox] = max(self._lost.get(inbox, 0), inbox.dropped(count))
+        self.dropped = sum(self._lost.values())
+        if self.version == 4 and inbox is self._usual and self._all_everyday(inbox, count):
             return self._everyday.iter_unpack(inbox.view[: count * inbox.stride])
         return self._each(inbox, count)
 
@@ -129,7 +131,7 @@ class Replies:
             if view[at:end:stride] != expected[:count]:
                 return False
         sizes = inbox.sizes_of(count)
-        return inbox.plainly_stamped(count) and min(sizes) >= _PLAIN4 and max(sizes) <= _LONGEST_PLAIN4
+        return inbox.plainly_stamped(count) and min(sizes) >= _PLAIN4 and max(sizes) <= LONGEST_REPLY
 
     def _each(self, inbox: Inbox | Frames, count: int) -> Iterator[Record]:
         for index in range(count):

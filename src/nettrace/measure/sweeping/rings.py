@@ -11,6 +11,7 @@ from nettrace.model.measurement import Method
 _WORD, _HALF, _BYTE, _HALF_BEHIND, _BYTE_BEHIND = 0x20, 0x28, 0x30, 0x48, 0x50
 _HEADER_LENGTH, _TO_INDEX, _ADD_INDEX = 0xB1, 0x07, 0x0C
 _AND, _SHIFT_RIGHT, _EQUAL, _ANY_SET, _KEEP = 0x54, 0x74, 0x15, 0x45, 0x06
+_LENGTH, _ABOVE, _WHOLE = 0x80, 0x25, 0x40000
 _DIRECTION = 0xFFFFF004
 """SKF_AD_PKTTYPE: where the packet came from or goes to."""
 _TO_US, _FROM_US = 0, 4
@@ -18,8 +19,10 @@ _ICMP, _FRAGMENT_OFFSET, _PLAIN_HEADER = 1, 0x1FFF, 0x45
 
 HEADERS = 28
 """Of a departure: IP and transport header."""
-_DEPARTURES, _REPLIES = 2048, 4096
-"""What one turn of the loop sends at most, and at 20,000 packets/s the replies of 200 ms: 0.2 and 1.6 MB."""
+LONGEST_REPLY = 20 + 8 + 128 + 4
+"""A longer message may have extensions, also such that no length field announces (RFC 4884): a socket has room for them."""
+_DEPARTURES, _REPLIES = 2048, 6144
+"""What one turn of the loop sends at most, and at 20,000 packets/s the replies of 300 ms: 0.2 and 1.5 MB."""
 
 Step = tuple[int, int, int, int]
 
@@ -36,14 +39,14 @@ class Rings(NamedTuple):
         self.replies.close()
 
 
-def open_rings(method: Method, layout: Layout, kinds: Sequence[int], reply_bytes: int) -> Rings | None:
+def open_rings(method: Method, layout: Layout, kinds: Sequence[int]) -> Rings | None:
     """Both rings, or None where this user or this kernel has none."""
     try:
         departures = FrameRing(ALL_PROTOCOLS, departing(method, layout), HEADERS, _DEPARTURES)
     except OSError:
         return None
     try:
-        return Rings(departures, FrameRing(IPV4_ONLY, arriving(kinds, reply_bytes), reply_bytes, _REPLIES))
+        return Rings(departures, FrameRing(IPV4_ONLY, arriving(kinds), LONGEST_REPLY, _REPLIES))
     except OSError:
         departures.close()
         return None
@@ -63,8 +66,8 @@ def departing(method: Method, layout: Layout) -> list[Step]:
     )
 
 
-def arriving(kinds: Sequence[int], reply_bytes: int) -> list[Step]:
-    """Keeps ICMP messages of these types for this host, first fragments only.
+def arriving(kinds: Sequence[int]) -> list[Step]:
+    """Keeps ICMP messages of these types for this host that are not longer than `LONGEST_REPLY`; no later fragments.
 
     A plain header's checksum is verified, as the IP stack would have done before a socket hears the message;
     that of one with options is not: whoever parses it must.
@@ -76,7 +79,7 @@ def arriving(kinds: Sequence[int], reply_bytes: int) -> list[Step]:
     total += [(_TO_INDEX, 0, 0, 0), (_SHIFT_RIGHT, 0, 0, 16), (_ADD_INDEX, 0, 0, 0), (_AND, 0, 0, 0xFFFF)]
     by_type: list[Step] = [(_HEADER_LENGTH, 0, 0, 0), (_BYTE_BEHIND, 0, 0, 0)]
     by_type += [(_EQUAL, len(kinds) - index, 0, kind) for index, kind in enumerate(kinds)]
-    by_type += [(_KEEP, 0, 0, 0), (_KEEP, 0, 0, reply_bytes)]
+    by_type += [(_KEEP, 0, 0, 0), (_KEEP, 0, 0, LONGEST_REPLY)]
     checked: list[Step] = [
         (_BYTE, 0, 0, 0),
         (_EQUAL, 0, len(total) + 2, _PLAIN_HEADER),
@@ -86,6 +89,9 @@ def arriving(kinds: Sequence[int], reply_bytes: int) -> list[Step]:
         *by_type,
     ]
     ours: list[Step] = [
+        (_LENGTH, 0, 0, 0),
+        (_ABOVE, 0, 1, LONGEST_REPLY),
+        (_KEEP, 0, 0, 0),
         (_WORD, 0, 0, _DIRECTION),
         (_EQUAL, 1, 0, _TO_US),
         (_KEEP, 0, 0, 0),
@@ -97,6 +103,17 @@ def arriving(kinds: Sequence[int], reply_bytes: int) -> list[Step]:
         (_KEEP, 0, 0, 0),
     ]
     return ours + checked
+
+
+LONGER: Sequence[Step] = (
+    (_LENGTH, 0, 0, 0),
+    (_ABOVE, 0, 1, LONGEST_REPLY),
+    (_KEEP, 0, 0, _WHOLE),
+    (_KEEP, 0, 0, 0),
+)
+"""For the socket beside the ring: keeps what is too long for it."""
+EVERYTHING: Sequence[Step] = ((_KEEP, 0, 0, _WHOLE),)
+"""For the socket instead of the ring."""
 
 
 def _all_of(tests: Sequence[tuple[Step, int]], kept: int) -> list[Step]:
