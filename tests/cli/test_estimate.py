@@ -30,6 +30,15 @@ def test_an_estimate_says_how_it_came_and_own_rows_come_first(tmp_path: Path) ->
     assert (seen["p50_ms"], seen["evidence"], seen["n"], seen["at"]) == (171.2, "measured", 600, "2026-11-20")
 
 
+def test_a_percentile_that_no_row_speaks_of_is_called_unknown(tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text(ROWS)
+    guess = nettrace("estimate", "vultr:ewr", "binance-spot", "-o", "table").out
+    assert "p95    unknown: it takes 30 rows that have one" in guess
+    seen = nettrace("estimate", "vultr:ewr", "binance-spot", "--evidence", str(own), "-o", "table").out
+    assert "p95    unknown: its row has none" in seen
+
+
 def test_a_place_that_nobody_knows_is_not_guessed() -> None:
     done = nettrace("estimate", "LON", "interactive-brokers", "-o", "table")
     assert done.code == 5

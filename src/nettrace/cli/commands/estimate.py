@@ -136,7 +136,10 @@ class _View:
             reach = " to ".join(f"{document[end]:g}" for end in ends if document[end] is not None)
             made.append(f"  p95    {document['p95_ms']:g} ms ({reach or 'no interval'})")
         else:
-            made.append("  p95    unknown: fewer than 30 rows of the evidence have one")
+            why = (
+                "its row has none" if document["evidence"] == "measured" else "it takes 30 rows that have one"
+            )
+            made.append(f"  p95    unknown: {why}")
         if document["fibre_ms"] is not None:
             made.append(f"  floor  {document['fibre_ms']:g} ms in glass on the great circle")
         return [*made, *(f"  from   {each}" for each in document["basis"])]
