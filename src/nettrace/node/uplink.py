@@ -349,20 +349,27 @@ def enrol(hub: Hub, request: Enrol) -> Enrolled:
         except msgspec.DecodeError as error:
             raise WireError(f"The hub's answer to enrolling is not what it should be: {error}") from None
     if answer.status in {400, 401, 403, 404, 410, 422}:
-        raise AccessError(
-            f"The hub does not enrol this node: {said}",
-            "Make a new token: nettrace fleet token --region CODE",
-        )
+        raise AccessError(f"The hub does not enrol this node: {said}", _another_token(said))
     if answer.status == 409:
         raise WireError(f"The hub does not enrol this node: {said}")
     raise Unreachable(f"the hub answered {answer.status}: {said}")
+
+
+def _another_token(said: str) -> str:
+    """What a node that is not let in needs, unless the hub's own words end with it.
+
+    >>> _another_token("This is no token. Make one: nettrace fleet token --region CODE"), _another_token("used")
+    ('', 'Make a new token: nettrace fleet token --region CODE')
+    """
+    told = "nettrace fleet token" in said
+    return "" if told else "Make a new token: nettrace fleet token --region CODE"
 
 
 def dismissal(status: int, said: str) -> NetTraceError:
     """Why a node has to end."""
     if status == 410:
         return Unauthenticated(
-            f"The hub has revoked this node: {said}", "Enrol again with a new token and an empty folder"
+            f"The hub has revoked this node: {said}", "The new one needs a folder of its own: --data DIR"
         )
     return WireError(f"The hub does not work with this node: {said}", "Update the older one of the two")
 
