@@ -8,6 +8,8 @@ from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler
 
 from nettrace.api.door import serve
@@ -16,6 +18,14 @@ from nettrace.api.problems import answer_error
 from nettrace.api.service import Service
 from nettrace.api.shield import Shield
 from nettrace.api.table import OPERATIONS
+
+
+class _Application(Litestar):
+    """Litestar without its plugins for pydantic and attrs, which nothing here uses: importing them is a seventh of a start."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
 
 
 def make_app(
@@ -37,7 +47,7 @@ def make_app(
         finally:
             await service.stop()
 
-    app = Litestar(
+    app = _Application(
         [*(_route(operation, service) for operation in operations), *doors],
         lifespan=[lifespan],
         openapi_config=None,
