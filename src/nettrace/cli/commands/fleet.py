@@ -74,6 +74,8 @@ def list_(data: Path | None) -> None:
             told = _machine(row.vantage, now)
             if told:
                 click.echo(f"{'':<12} {told}")
+            for words in row.vantage.problems:
+                click.echo(f"{'':<12} {words}")
             for words in known.trust.evidence if known is not None and known.trust.flagged else ():
                 click.echo(f"{'':<12} contradicted: {words}")
     finally:
