@@ -49,6 +49,10 @@ class Done:
         self.out = out
         self.err = err
 
+    def __repr__(self) -> str:
+        """What a failed assertion shows of it: how it ended, and why."""
+        return f"Done({self.code}, {self.out[-500:]!r}, {self.err[-2000:]!r})"
+
     @property
     def rows(self) -> list[dict[str, Any]]:
         """Every line of stdout as JSON: nothing else may stand there."""

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.nobody import nobodys_program
 from tests.cli.program import PROGRAM, Done, check_shape, run
 
-pytestmark = [pytest.mark.root, pytest.mark.tool("unshare"), pytest.mark.tool("ip")]
+pytestmark = [pytest.mark.alone, pytest.mark.root, pytest.mark.tool("unshare"), pytest.mark.tool("ip")]
 
 LOOPBACK = "ip link set lo up"
 NO_IPV6 = "echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6 >/dev/null"
