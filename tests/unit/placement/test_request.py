@@ -4,7 +4,7 @@ import pytest
 
 from nettrace.errors import Invalid
 from nettrace.placement.physics import check_physics
-from nettrace.placement.request import parse_request
+from nettrace.placement.request import parse_request, read_request
 
 WHOLE = """\
 [limits]
@@ -117,3 +117,8 @@ def test_a_latency_below_the_floor_is_refused_with_the_floor() -> None:
 def test_without_coordinates_light_is_not_asked() -> None:
     bare = parse_request(WHOLE.replace("lat = 1.35\nlon = 103.8\n", ""))
     check_physics(bare, lambda *_: 1e9)
+
+
+def test_a_list_where_a_table_belongs_is_pointed_at() -> None:
+    with pytest.raises(Invalid, match="limits: expected a table, got a list"):
+        read_request({"limits": []})
