@@ -84,12 +84,13 @@ def test_answers_are_those_of_the_sketches(
 
 def test_a_table_adds_up_to_what_its_rows_do() -> None:
     days = tally_of([
-        (series, 20_000 + day, 0, [30_000_000 + 9_001 * (each * each % 200 + day) for each in range(900)])
+        (series, 20_000 + day, 0, [30_000_000 + 9_001 * (each * each % 200 + day) for each in range(600 + 40 * day)])
         for series in (1, 2) for day in range(30)
     ])  # fmt: skip
     days = days._replace(start=days.start * 24)
     sheets = sheet.encode(days, DAY_S)
     assert {int.from_bytes(body[:2], "little") & packed.DENSE for _, body in sheets} == {packed.DENSE}
+    assert {bool(count > 255) for count in days.sketches.counts.tolist()} == {True, False}
     window = ((20_003) * DAY_S, (20_028) * DAY_S)
     inside = days.kept((days.start >= window[0]) & (days.start < window[1]))
     expected = inside.merged(np.zeros_like(inside.start))

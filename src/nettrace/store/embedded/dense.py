@@ -3,11 +3,13 @@
 Adding rows up takes one call, nothing is decoded, and rows outside a window are not touched. Behind a sheet's header are:
 - of each bucket the columns of `Tally` from series to maximum but for the rounds, which are the sum of the next three; 64
   bits each;
-- the table's first column and its width, 16 bits each, then its counts, row by row, 16 bits each.
+- the table's first column and its width, 16 bits each, then the lowest 8 bits of its counts, row by row;
+- of each count that has more: row, 8 bits, how many columns behind the first, 16 bits, and its higher 8 bits.
 """
 
 from collections.abc import Sequence
 from struct import Struct
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +18,30 @@ from nettrace.analysis.sketches.quantile import BUCKETS, Sketches
 from nettrace.store.embedded.tally import Tally
 
 Ints = npt.NDArray[np.int64]
-Counts = npt.NDArray[np.uint16]
-Table = tuple[int, Counts]
-"""The first column and the counts."""
+
+
+class Table(NamedTuple):
+    """The first column, the lowest bits of the counts, and the rest of those that have more."""
+
+    column: int
+    counts: npt.NDArray[np.uint8]
+    more: npt.NDArray[np.void]
+
+    def kept(self, places: npt.NDArray[np.bool_]) -> "Table":
+        """Those rows alone."""
+        more = self.more[places[self.more["row"]]]
+        if len(more):
+            more = more.copy()
+            more["row"] = (places.cumsum() - 1)[more["row"]]
+        return Table(self.column, self.counts[places], more)
+
 
 DENSER = 8
 """A sheet is dense that holds no fewer values than this for each place of its table."""
 
 _HEAD = Struct("<HH")
+_MORE = np.dtype([("row", "u1"), ("place", "<u2"), ("high", "u1")])
+_NONE = np.empty(0, _MORE)
 _NUMBERS = 10
 _LARGEST = 2**16 - 1
 
@@ -34,12 +52,16 @@ def dense(made: Tally, rows: slice, entries: slice) -> bytes | None:
     if not len(buckets) or int(counts.max()) > _LARGEST:
         return None
     column, size = int(buckets.min()), rows.stop - rows.start
-    table = np.zeros((size, int(buckets.max()) + 1 - column), "<u2")
+    table = np.zeros((size, int(buckets.max()) + 1 - column), np.uint8)
     if DENSER * table.size > int(counts.sum()) or not _whole(made, rows):
         return None
-    table[made.sketches.owners[entries] - rows.start, buckets - column] = counts
+    row = made.sketches.owners[entries] - rows.start
+    table[row, buckets - column] = counts & 0xFF
+    many = counts > 0xFF
+    more = np.empty(int(many.sum()), _MORE)
+    more["row"], more["place"], more["high"] = row[many], buckets[many] - column, counts[many] >> 8
     numbers = np.stack(_columns(made), axis=1)[rows].astype("<i8")
-    return numbers.tobytes() + np.array([column, table.shape[1]], "<u2").tobytes() + table.tobytes()
+    return numbers.tobytes() + _HEAD.pack(column, table.shape[1]) + table.tobytes() + more.tobytes()
 
 
 def _columns(made: Tally) -> tuple[Ints, ...]:
@@ -69,15 +91,30 @@ def read(bodies: Sequence[tuple[bytes, int, int, int, int]]) -> Tally:
         if len(body) < begin + _HEAD.size:
             raise ValueError("it ends too early")
         column, width = _HEAD.unpack_from(body, begin)
-        if column + width > BUCKETS or len(body) != begin + _HEAD.size + 2 * rows * width:
-            raise ValueError("its table has another size than it says")
-        table = np.frombuffer(body, "<u2", rows * width, begin + _HEAD.size).reshape(rows, width)[first:last]
-        tables.append((column, table))
+        begin += _HEAD.size
+        if column + width > BUCKETS:
+            raise ValueError("a bucket that does not exist")
+        table = np.frombuffer(body, np.uint8, rows * width, begin).reshape(rows, width)[first:last]
+        more = _more(body, begin + rows * width, rows, width)
+        if len(more) and last - first < rows:
+            more = more[(more["row"] >= first) & (more["row"] < last)].copy()
+            more["row"] -= first
+        tables.append(Table(column, table, more))
     series, start, *counts, total, low, high = np.concatenate(numbers).T
     sketches = Sketches.later(Dense(tables, counts[4]))
     return Tally._make(
         [series, start, counts[0] + counts[1] + counts[2], *counts, low, high, total, sketches]
     )
+
+
+def _more(body: bytes, begin: int, rows: int, width: int) -> npt.NDArray[np.void]:
+    """What is behind the table."""
+    if len(body) == begin:
+        return _NONE
+    more = np.frombuffer(body, _MORE, -1, begin)
+    if int(more["row"].max()) >= rows or int(more["place"].max()) >= width:
+        raise ValueError("a place that its table does not have")
+    return more
 
 
 class Dense:
@@ -99,30 +136,38 @@ class Dense:
 
     def load(self) -> Sketches:
         """See `Source.load`."""
-        places = [(column, table, *table.nonzero()) for column, table in self._tables]
-        sizes = [np.bincount(rows, minlength=len(table)) for _, table, rows, _ in places]
-        buckets = [columns + column for column, _, _, columns in places]
-        counts = [table[rows, columns].astype(np.int64) for _, table, rows, columns in places]
+        sizes: list[Ints] = []
+        buckets: list[Ints] = []
+        counts: list[Ints] = []
+        for column, table, more in self._tables:
+            whole = table.astype(np.int64)
+            whole[more["row"], more["place"]] += more["high"].astype(np.int64) << 8
+            row, place = whole.nonzero()
+            sizes.append(np.bincount(row, minlength=len(whole)))
+            buckets.append(place + column)
+            counts.append(whole[row, place])
         return Sketches.of_sizes(*map(np.concatenate, (sizes, buckets, counts)))
 
     def added(self, groups: Ints, size: int) -> Ints | None:
         """See `Source.added`: where all rows of a table go into one group."""
-        tables = [each for each in self._tables if len(each[1])]
-        sizes = np.array([len(table) for _, table in tables])
+        tables = [each for each in self._tables if len(each.counts)]
+        sizes = np.array([len(each.counts) for each in tables])
         into = groups[sizes.cumsum() - sizes]
         if not len(into) or int(into.min()) < 0 or (into.repeat(sizes) != groups).any():
             return None
         sums = np.zeros(size * BUCKETS, np.int64)
-        for (column, table), group in zip(tables, into.tolist(), strict=True):
+        for (column, table, more), group in zip(tables, into.tolist(), strict=True):
             begin = group * BUCKETS + column
             sums[begin : begin + table.shape[1]] += np.add.reduce(table, 0, np.int64)
+            if len(more):
+                np.add.at(sums, begin + more["place"].astype(np.int64), more["high"].astype(np.int64) << 8)
         return sums
 
     def kept(self, places: npt.NDArray[np.bool_]) -> "Dense":
         """See `Source.kept`."""
         made: list[Table] = []
         row = 0
-        for column, table in self._tables:
-            made.append((column, table[places[row : row + len(table)]]))
-            row += len(table)
+        for table in self._tables:
+            made.append(table.kept(places[row : row + len(table.counts)]))
+            row += len(table.counts)
         return Dense(made, self.totals[places])
