@@ -215,9 +215,9 @@ class _Where:
 
     def of(self, table: str, number: int, key: str | None = None) -> str:
         """`venue 'v1' (line 12)`: the entry in words; with a key, the key's own line."""
-        entries: Any = self._raw.get(table)
-        listed: list[Any] = cast("list[Any]", entries) if isinstance(entries, list) else []
-        entry: Any = listed[number] if number < len(listed) else entries
+        entries: object = self._raw.get(table)
+        listed = cast("list[object]", entries) if isinstance(entries, list) else [entries] * (number + 1)
+        entry = listed[number] if number < len(listed) else None
         name: Any = cast("dict[str, Any]", entry).get("name") if isinstance(entry, dict) else None
         words = table if table == "limits" else f"{table} {name!r}" if name else f"{table} {number + 1}"
         line = self._line(table, number, key)
