@@ -89,7 +89,7 @@ def others(seeds: Iterable[int]) -> Table:
 def drawn(seed: int) -> tuple[list[Incident], list[Mishap]]:
     """One of each kind of incident, in the order and about as far apart as in `SCRIPT`.
 
-    A lossy cable behind which one target lies alone is that target's incident: nobody can tell its last leg from itself.
+    A slow or lossy cable behind which one target lies alone is that target's incident: nobody can tell its last leg from itself.
     """
     random, oracle = Random(seed), Oracle(load("world"))
     hours = [hour + random.randint(-1, 1) for _, hour, _ in INCIDENTS]
@@ -122,8 +122,8 @@ def drawn(seed: int) -> tuple[list[Incident], list[Mishap]]:
         f"script {seed}: {slow} +{added} ms, {cut} cut, {target}, {node}, {lossy} loses {loss}",
         file=sys.stderr,
     )
-    behind = {pair[1] for pair, path in usual.items() if lossy in path.cables}
-    kinds = [kind for *_, kind in INCIDENTS[:-1]] + ["leg" if len(behind) > 1 else "target"]
+    first, last = ("leg" if len(_behind(usual, cable)) > 1 else "target" for cable in (slow, lossy))
+    kinds = [first, *(kind for *_, kind in INCIDENTS[1:-1]), last]
     return [
         (name, hour, kind) for (name, *_), hour, kind in zip(INCIDENTS, hours, kinds, strict=True)
     ], script
@@ -131,6 +131,11 @@ def drawn(seed: int) -> tuple[list[Incident], list[Mishap]]:
 
 def _ways(oracle: Oracle) -> dict[tuple[str, str], TruePath]:
     return {pair: path for pair, path in ways(oracle, TARGETS).items() if pair[0] in VANTAGES}
+
+
+def _behind(usual: dict[tuple[str, str], TruePath], cable: str) -> set[str]:
+    """The targets that are reached over a cable."""
+    return {target for (_, target), path in usual.items() if cable in path.cables}
 
 
 def _is_detour(oracle: Oracle, usual: dict[tuple[str, str], TruePath], cable: str) -> bool:
