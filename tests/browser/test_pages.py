@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.api.conftest import STAND
 from tests.browser import world
 from tests.browser.conftest import opened
-from tests.browser.served import Served
+from tests.browser.served import PATIENCE_S, Served
 
 from nettrace.web.doors import page_doors
 from nettrace.web.plan import Asked, example
@@ -171,7 +171,7 @@ def _weight(url: str) -> int:
 
 @pytest.mark.parametrize("path", [*PAGES, "/palette.json", "/status/feed.json", f"/status/{world.MOVED}/feed.xml", "/nowhere", "/t/nowhere.example", f"/widget/{world.MOVED}", "/static/other/app.css", "/docs"])  # fmt: skip
 def test_every_answer_has_a_policy_without_anything_unsafe(alone: Served, path: str) -> None:
-    answer = httpx2.get(alone.url + path)
+    answer = httpx2.get(alone.url + path, timeout=PATIENCE_S)
     policy = answer.headers.get("content-security-policy", "")
     if path == "/nowhere":  # the API's own answer: not a page
         assert answer.headers["content-type"].startswith("application/problem+json")
