@@ -103,8 +103,15 @@ def believed_at(reader: StoreReader, now: Instant, told: Sequence[Event] | None 
     if not due:
         return []
     looks = [_look(reader, each, said, now, known, due) for each, said in shifts]
-    tested = max(_tested(reader, now), len(shifts))
-    found = q_values([look.p_value for look in looks], tested)
+    p_values = [look.p_value for look in looks]
+    rows, tested = _counted(reader, now, _COUNTED_NS)
+    tested = max(tested, len(shifts))
+    found = q_values(p_values, tested)
+    if rows < _MANY and any(
+        value <= SHARE and each.id in due for (each, _), value in zip(shifts, found, strict=True)
+    ):  # rounds are seldom: the longer count is dearer, and can only deny
+        tested = max(tested, _counted(reader, now, _SELDOM_NS)[1])
+        found = q_values(p_values, tested)
     return [
         _event(each, latest[_key(each)], look, (q_value, tested), now)
         for (each, _), look, q_value in zip(shifts, looks, found, strict=True)
@@ -191,12 +198,6 @@ def _answered(reader: StoreReader, series: Series, window: Window, most: int, no
 def _is_tested(grade: str | None, request: str | None) -> bool:
     """Whether detectors see such a round: none that somebody asked for, and none timed by the program alone."""
     return request is None and grade != Grade.USER
-
-
-def _tested(reader: StoreReader, now: Instant) -> int:
-    """How many round trips a day are tested, by those that were due lately; where there are few, by four hours of them too."""
-    rows, a_day = _counted(reader, now, _COUNTED_NS)
-    return a_day if rows >= _MANY else max(a_day, _counted(reader, now, _SELDOM_NS)[1])
 
 
 def _counted(reader: StoreReader, now: Instant, span_ns: int) -> tuple[int, int]:
