@@ -54,7 +54,7 @@ def reader(tmp_path: Path) -> Iterator[StoreReader]:
         ),
         MONDAY,
     )
-    enrol(store, "lon", "London, GB", MONDAY + 48 * HOUR)
+    enrol(store, "lon", "London, GB", MONDAY + 48 * HOUR, MONDAY)
     entries = tuple(_record(seq, MONDAY + seq * HOUR // 6, tokyo) for seq in range(1, 288))
     store.accept(Report(node="node-lon", epoch="e1", first_seq=1, entries=entries, sent_at=MONDAY + 48 * HOUR, version="1"), MONDAY + 48 * HOUR)  # fmt: skip
     store.close()
