@@ -61,7 +61,9 @@ def taken(browser: Browser, url: str, look: Look, out: Path, *, whole: bool = Fa
     if "/playground" in url:
         page.wait_for_selector("#playground:not([hidden])")
     if whole:  # what loads when it is scrolled to is on the picture too
-        page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach(each => each.loading = 'eager')")
+        page.evaluate(
+            "document.querySelectorAll('img[loading=lazy]').forEach(each => each.loading = 'eager')"
+        )
         page.wait_for_function("[...document.images].every(each => each.complete)")
     page.screenshot(path=out, full_page=whole)
     context.close()

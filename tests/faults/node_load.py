@@ -9,36 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+from bench.hub_nodes import Agent
 from tests.unit.node.entries import record
 
-from nettrace.errors import NetTraceError
 from nettrace.node.identity import Identity
 from nettrace.node.keeper import Keeper
 from nettrace.node.line import Hub, Signature
 from nettrace.node.spool import Bounds
-from nettrace.node.uplink import About, Uplink
-from nettrace.wire.frames import Assignment, Work
+from nettrace.node.uplink import Uplink
 
 GROUP = 50
-
-
-class Agent:
-    """A node around the uplink that wants nothing."""
-
-    def about(self) -> About:
-        return About(assignment=1)
-
-    def assigned(self, assignment: Assignment) -> None:
-        return
-
-    def asked(self, work: tuple[Work, ...]) -> None:
-        return
-
-    def dismissed(self, error: NetTraceError) -> None:
-        raise error
-
-    def say(self, words: str) -> None:
-        print(words, file=sys.stderr, flush=True)  # noqa: T201 - for whoever debugs a failure
 
 
 def work(folder: Path, port: int, count: int, most_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""`--registry FILE`: a user's own facts on top of those that ship, the same on every command that uses them."""
+"""`--registry FILE` and `--claims FILE`: a user's own facts and claims on top of those that ship, the same on every command that uses them."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 
 def registry_option(command: Callable[..., object]) -> Callable[..., object]:
     """Adds `--registry FILE`."""
-    return click.option(
-        "--registry",
-        type=click.Path(path_type=Path, dir_okay=False),
-        envvar="NETTRACE_REGISTRY",
-        help="Your own facts (TOML): they add to those that ship, or replace those of the same name.",
-    )(command)
+    return _own_file("registry", "facts", "name")(command)
 
 
 def registry_with(file: Path | None) -> "Registry":
@@ -37,12 +32,19 @@ def registry_with(file: Path | None) -> "Registry":
 
 def claims_option(command: Callable[..., object]) -> Callable[..., object]:
     """Adds `--claims FILE`."""
+    return _own_file("claims", "claims", "id")(command)
+
+
+def _own_file(
+    option: str, what: str, known_by: str
+) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """An option for a user's file of what also ships."""
     return click.option(
-        "--claims",
+        f"--{option}",
         type=click.Path(path_type=Path, dir_okay=False),
-        envvar="NETTRACE_CLAIMS",
-        help="Your own claims (TOML): they add to those that ship, or replace those of the same id.",
-    )(command)
+        envvar=f"NETTRACE_{option.upper()}",
+        help=f"Your own {what} (TOML): they add to those that ship, or replace those of the same {known_by}.",
+    )
 
 
 def claims_known(file: Path | None) -> "tuple[RegisteredClaim, ...]":

@@ -88,6 +88,12 @@ def to(port: int) -> list[tuple[int, int, int, int]]:
     ]
 
 
+def both_ways(port: int) -> tuple[FrameRing, FrameRing]:
+    """The rings of what leaves for a port of this host, and of what comes to it."""
+    leaving = [(0x20, 0, 0, 0xFFFFF004), (0x15, 0, 5, 4), *to(port)]
+    return FrameRing(ALL_PROTOCOLS, leaving, 40, 64), FrameRing(IPV4_ONLY, to(port), 40, 64)
+
+
 def heard(ring: FrameRing) -> list[bytes]:
     """The packets that wait in a ring, in the order they came."""
     packets: list[bytes] = []
@@ -102,9 +108,7 @@ def test_the_kernel_fills_it_with_what_leaves_and_what_comes(
     sockets: tuple[socket.socket, socket.socket],
 ) -> None:
     sender, receiver = sockets
-    port = receiver.getsockname()[1]
-    leaving = [(0x20, 0, 0, 0xFFFFF004), (0x15, 0, 5, 4), *to(port)]
-    out, into = FrameRing(ALL_PROTOCOLS, leaving, 40, 64), FrameRing(IPV4_ONLY, to(port), 40, 64)
+    out, into = both_ways(receiver.getsockname()[1])
     try:
         for number in range(100):
             sender.send(bytes((number,)))
@@ -146,9 +150,7 @@ def test_a_departures_stamp_lies_between_the_call_and_the_arrival(
     sockets: tuple[socket.socket, socket.socket],
 ) -> None:
     sender, receiver = sockets
-    port = receiver.getsockname()[1]
-    leaving = [(0x20, 0, 0, 0xFFFFF004), (0x15, 0, 5, 4), *to(port)]
-    out, into = FrameRing(ALL_PROTOCOLS, leaving, 40, 64), FrameRing(IPV4_ONLY, to(port), 40, 64)
+    out, into = both_ways(receiver.getsockname()[1])
     try:
         for _ in range(50):
             before = time.clock_gettime_ns(time.CLOCK_REALTIME)
