@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def registry_option(command: Callable[..., object]) -> Callable[..., object]:
     """Adds `--registry FILE`."""
-    return _own_file("registry", "facts", "name")(command)
+    return _own_file("--registry", "facts, by name", envvar="NETTRACE_REGISTRY")(command)
 
 
 def registry_with(file: Path | None) -> "Registry":
@@ -32,19 +32,15 @@ def registry_with(file: Path | None) -> "Registry":
 
 def claims_option(command: Callable[..., object]) -> Callable[..., object]:
     """Adds `--claims FILE`."""
-    return _own_file("claims", "claims", "id")(command)
+    return _own_file("--claims", "claims, by id", envvar="NETTRACE_CLAIMS")(command)
 
 
 def _own_file(
-    option: str, what: str, known_by: str
+    option: str, variable: str, what: str
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """An option for a user's file of what also ships."""
-    return click.option(
-        f"--{option}",
-        type=click.Path(path_type=Path, dir_okay=False),
-        envvar=f"NETTRACE_{option.upper()}",
-        help=f"Your own {what} (TOML): they add to those that ship, or replace those of the same {known_by}.",
-    )
+    words = f"Your own {what} (TOML): they add to those that ship, or replace them."
+    return click.option(option, type=click.Path(path_type=Path, dir_okay=False), envvar=envvar, help=words)
 
 
 def claims_known(file: Path | None) -> "tuple[RegisteredClaim, ...]":
