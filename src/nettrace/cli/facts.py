@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def registry_option(command: Callable[..., object]) -> Callable[..., object]:
     """Adds `--registry FILE`."""
-    return _own_file("--registry", "facts, by name", envvar="NETTRACE_REGISTRY")(command)
+    return _own_file("--registry", "facts", "name", envvar="NETTRACE_REGISTRY")(command)
 
 
 def registry_with(file: Path | None) -> "Registry":
@@ -32,14 +32,14 @@ def registry_with(file: Path | None) -> "Registry":
 
 def claims_option(command: Callable[..., object]) -> Callable[..., object]:
     """Adds `--claims FILE`."""
-    return _own_file("--claims", "claims, by id", envvar="NETTRACE_CLAIMS")(command)
+    return _own_file("--claims", "claims", "id", envvar="NETTRACE_CLAIMS")(command)
 
 
 def _own_file(
-    option: str, variable: str, what: str
+    option: str, what: str, known_by: str, *, envvar: str
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """An option for a user's file of what also ships."""
-    words = f"Your own {what} (TOML): they add to those that ship, or replace them."
+    words = f"Your own {what} (TOML): they add to those that ship, or replace those of the same {known_by}."
     return click.option(option, type=click.Path(path_type=Path, dir_okay=False), envvar=envvar, help=words)
 
 
