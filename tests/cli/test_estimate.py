@@ -25,7 +25,8 @@ def test_an_estimate_says_how_it_came_and_own_rows_come_first(tmp_path: Path) ->
     guess = json.loads(nettrace("estimate", "vultr:ewr", "binance-spot", "-o", "ndjson").out)
     assert (guess["schema"], guess["evidence"], guess["by"]) == ("nettrace.estimate/1", "estimated", "near pairs")  # fmt: skip
     assert guess["fibre_ms"] <= guess["low_ms"] <= 171.2 <= guess["high_ms"]
-    assert len(guess["basis"]) == 3
+    assert len(guess["basis"]) == 4
+    assert guess["basis"][-1].startswith("15% added for the open internet")
     seen = json.loads(nettrace("estimate", "binance-spot", "vultr:ewr", "--evidence", str(own), "-o", "ndjson").out)  # fmt: skip
     assert (seen["p50_ms"], seen["evidence"], seen["n"], seen["at"]) == (171.2, "measured", 600, "2026-11-20")
 

@@ -132,7 +132,11 @@ def _guessed(model: Model, pair: tuple[str, str], near: _Near | None) -> Estimat
     if not near:
         case = unplaced(case)
     half: float | None = model.half_width(case, spread)
-    log += PUBLIC_SHIFT if case.public else 0.0
+    if case.public:
+        log += PUBLIC_SHIFT
+        said.append(
+            f"{exp(PUBLIC_SHIFT) - 1:.0%} added for the open internet: no row is between networks like these"
+        )
     middle, low, high = (exp(log + step) - OFFSET_MS for step in (0.0, -half, half))
     published = model.known.get(frozenset(pair))
     if published:
