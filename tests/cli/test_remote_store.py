@@ -28,8 +28,9 @@ WANTED = ("ping", HOST, "--from", "Tokyo", "-n", "2", "--yes", "--store")
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """Of one worker: what one answer has shown, the next one shows too. Two look at the store each in its own time."""
     folder = tmp_path_factory.mktemp("hub")
-    with up(folder, "--no-node") as (_, url):
+    with up(folder, "--no-node", "--workers", "1") as (_, url):
         yield folder, url
 
 

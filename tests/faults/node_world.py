@@ -18,7 +18,8 @@ from tests.faults import hub_double, node_load
 
 from nettrace.wire.frames import Assignment
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+"""No test waits for this long: it only turns a hang into a failure."""
 SECRET = "s3cret"
 
 
@@ -28,6 +29,14 @@ def wait_for(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None
     while not what():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.01)
+
+
+def held_port() -> socket.socket:
+    """A port of loopback that the kernel gives nobody else while this is open, and a server that names it may listen on."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 class Life:
@@ -80,9 +89,8 @@ class Double:
         folder.mkdir()
         (folder / "secret").write_text(SECRET)
         self.assign(assignment)
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            self.port = int(sock.getsockname()[1])
+        self._held = held_port()
+        self.port = int(self._held.getsockname()[1])
         self.process: Life | None = None
 
     @property
@@ -109,6 +117,11 @@ class Double:
             self.process.kill()
             self.process.said.close()
             self.process = None
+
+    def close(self) -> None:
+        """End it and give its port back."""
+        self.kill()
+        self._held.close()
 
     def rows(self) -> list[dict[str, Any]]:
         """The ledger."""

@@ -6,7 +6,6 @@ import hmac
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from tests.faults.node_world import PATIENCE_S, held_port, wait_for
 
 from nettrace.hub.link import HubWriter, blocking_link
 from nettrace.hub.open import open_reader
@@ -34,20 +34,13 @@ from nettrace.wire.frames import Record, Report
 
 SECRETS = [base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2)]
 FAILING, FINE = 8, 4
-PATIENCE_S = 30
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def ports() -> Iterator[tuple[int, int]]:
+    """Where the desk and the mailbox will listen; nobody else gets these ports before or after."""
+    with held_port() as hook, held_port() as mail:
+        yield hook.getsockname()[1], mail.getsockname()[1]
 
 
 @contextmanager
@@ -63,7 +56,7 @@ def process(module: str, data: Data) -> Iterator[subprocess.Popen[bytes]]:
         with suppress(ProcessLookupError):
             started.send_signal(signal.SIGTERM)
         try:
-            started.wait(10)
+            started.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
@@ -123,7 +116,7 @@ class Mailbox:
 @contextmanager
 def mail_server(port: int) -> Iterator[Mailbox]:
     box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller = Controller(box, hostname="127.0.0.1", port=port, ready_timeout=PATIENCE_S)
     controller.start()
     try:
         yield box
@@ -185,7 +178,7 @@ class Node:
 
 def rules(hook: int, mail: int, more: str = "") -> str:
     return f"""
-retry = [{", ".join(['"200ms"'] * 200)}]
+retry = [{", ".join(['"200ms"'] * 1000)}]
 {more}
 [[rule]]
 name = "down"
@@ -215,7 +208,7 @@ def hub(tmp_path: Path) -> Iterator[tuple[Data, HubWriter, StoreReader]]:
     data.make()
     with ExitStack() as stack:
         stack.enter_context(process("nettrace.hub.writer", data))
-        until(data.socket.exists)
+        wait_for(data.socket.exists)
         link = blocking_link(data.socket)
         stack.callback(link.close)
         reader = open_reader(data)
@@ -233,23 +226,25 @@ def settled(reader: StoreReader) -> bool:
     return not reader.deliveries(states=(DeliveryState.PENDING,))
 
 
-def test_outages_and_kills_lose_no_notice(hub: tuple[Data, HubWriter, StoreReader]) -> None:
+def test_outages_and_kills_lose_no_notice(
+    hub: tuple[Data, HubWriter, StoreReader], ports: tuple[int, int]
+) -> None:
     data, link, reader = hub
-    hook, mail = free_port(), free_port()
+    hook, mail = ports
     (data.folder / "alerts.toml").write_text(rules(hook, mail))
     with process("nettrace.hub.courier", data) as courier:
-        until(lambda: b"courier.ready" in (data.folder / "nettrace.hub.courier.log").read_bytes())
-        until(lambda: "evaluator" in reader.alert_state())
+        wait_for(lambda: b"courier.ready" in (data.folder / "nettrace.hub.courier.log").read_bytes())
+        wait_for(lambda: "evaluator" in reader.alert_state())
         break_targets(Node(link))
-        until(lambda: len(reader.deliveries(limit=1000)) == 2 * FAILING)
-        until(lambda: any(each.attempts for each in reader.deliveries(limit=1000)))
+        wait_for(lambda: len(reader.deliveries(limit=1000)) == 2 * FAILING)
+        wait_for(lambda: any(each.attempts for each in reader.deliveries(limit=1000)))
         courier.kill()
     with Desk(hook, refuse=2) as desk:
         with process("nettrace.hub.courier", data) as courier:
-            until(lambda: desk.bodies)
+            wait_for(lambda: desk.bodies)
             courier.kill()
         with mail_server(mail) as box, process("nettrace.hub.courier", data):
-            until(lambda: settled(reader))
+            wait_for(lambda: settled(reader))
 
     made = reader.deliveries(limit=1000)
     assert {each.state for each in made} == {DeliveryState.DELIVERED}
@@ -264,21 +259,21 @@ def test_outages_and_kills_lose_no_notice(hub: tuple[Data, HubWriter, StoreReade
 
 
 def test_who_wants_nothing_any_more_is_asked_no_more_and_the_others_are_told(
-    hub: tuple[Data, HubWriter, StoreReader],
+    hub: tuple[Data, HubWriter, StoreReader], ports: tuple[int, int]
 ) -> None:
     data, link, reader = hub
-    hook, mail = free_port(), free_port()
+    hook, mail = ports
     (data.folder / "alerts.toml").write_text(rules(hook, mail))
     with Desk(hook, status=410) as desk, mail_server(mail) as box, process("nettrace.hub.courier", data):
-        until(lambda: "evaluator" in reader.alert_state())
+        wait_for(lambda: "evaluator" in reader.alert_state())
         node = Node(link)
         break_targets(node)
-        until(lambda: any(each.kind == "channel_disabled" for each in reader.deliveries(limit=1000)))
-        until(lambda: len(box.ids) == FAILING + 1)
+        wait_for(lambda: any(each.kind == "channel_disabled" for each in reader.deliveries(limit=1000)))
+        wait_for(lambda: len(box.ids) == FAILING + 1)
         assert desk.calls == 3
         node.report(0, lambda _: False)
-        until(lambda: all(each.state is IncidentState.CLOSED for each in reader.incidents()))
-        until(lambda: len(box.ids) == 2 * FAILING + 1)
+        wait_for(lambda: all(each.state is IncidentState.CLOSED for each in reader.incidents()))
+        wait_for(lambda: len(box.ids) == 2 * FAILING + 1)
         assert desk.calls == 3
     waiting = reader.deliveries(states=(DeliveryState.PENDING,), limit=1000)
     assert {each.channel for each in waiting} == {"desk"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.faults.node_world import Double, Node, check_ledger, wait_for
+from tests.faults.node_world import PATIENCE_S, Double, Node, check_ledger, wait_for
 
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.target import Endpoint, Role, RoundMethod
@@ -27,7 +27,7 @@ def task(name: str, host: str, port: int, *methods: RoundMethod, url: str | None
 def double(tmp_path: Path) -> Iterator[Double]:
     double = Double(tmp_path / "hub", Assignment(version=1, tasks=()))
     yield double
-    double.kill()
+    double.close()
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_it_measures_what_is_assigned_and_nothing_it_must_not(double: Double, no
     def seen() -> set[tuple[str, str]]:
         return {(row["target"], row["method"]) for row in double.records()}
 
-    wait_for(lambda: seen() == series.keys(), 45)
+    wait_for(lambda: seen() == series.keys())
     assert node.end() == 0
     for row in double.records():
         made = row["measurement"]
@@ -196,7 +196,7 @@ def test_a_node_that_is_not_wanted_any_more_ends(
     double.start()
     node.start()
     assert node.process is not None
-    assert node.process.wait(20) == code
+    assert node.process.wait(PATIENCE_S) == code
     assert words in node.words()
 
 
@@ -219,9 +219,9 @@ def test_a_hub_that_was_restored_from_a_backup_is_told_what_it_lost(double: Doub
     double.assign(Assignment(version=2, tasks=tasks, cadence=FAST, open_networks=OPEN))
     double.start()
     node.start()
-    wait_for(lambda: len(double.rows()) > 4)
-    stored = len(double.rows())
-    wait_for(lambda: len(double.rows()) > stored)  # a next report: what came before it was acknowledged
+    wait_for(
+        lambda: double.reports() and double.reports()[-1]["first_seq"] > 4
+    )  # the node has heard of what came before
     double.kill()
     ledger = double.folder / "ledger.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
@@ -247,7 +247,9 @@ def test_a_new_node_waits_for_its_hub_and_can_be_ended_meanwhile(double: Double,
 
 
 def refusal(node: Node, change: Callable[[list[str]], list[str]] = lambda words: words) -> tuple[int, str]:
-    done = subprocess.run(change(node.command), capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        change(node.command), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     return done.returncode, done.stderr
 
 

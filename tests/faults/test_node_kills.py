@@ -23,7 +23,7 @@ NOTHING = Assignment(version=1, tasks=())
 def double(tmp_path: Path) -> Iterator[Double]:
     double = Double(tmp_path / "hub", NOTHING)
     yield double
-    double.kill()
+    double.close()
 
 
 def number(line: Line) -> int:

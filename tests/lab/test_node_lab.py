@@ -101,7 +101,7 @@ def test_what_a_node_reports_is_the_truth_and_a_cut_cable_is_traced_at_once(
         check_ledger(double)
     finally:
         node.kill()
-        double.kill()
+        double.close()
 
 
 def check_truth(double: Double, oracle: Oracle) -> None:

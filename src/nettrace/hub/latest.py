@@ -131,11 +131,13 @@ class Newest:
         head = reader.head()
         self.looked_at = now
         tick = now - self._ticked_at >= TICK_NS
-        stored = reader.targets_version()
+        news = reader.latest(max(0, old.seq)) if head != old.seq else []
+        stored = (
+            reader.targets_version()
+        )  # behind the rows: who measured them is known wherever they are shown
         if head == old.seq and stored == self._targets_version and not tick:
             return False
         version = old.version + 1
-        news = reader.latest(max(0, old.seq)) if head != old.seq else []
         lent = [row for row in news if third_party(row.round.series.vantage)]
         if lent:
             news = [row for row in news if not third_party(row.round.series.vantage)]
