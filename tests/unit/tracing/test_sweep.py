@@ -139,7 +139,7 @@ class Drive:
         batch = self.sweep.batch(self.now, min(room, 256)) if room else None
         if batch is None:
             return
-        self.pacer.spend(len(batch.rows))
+        self.pacer.spend(len(batch.rows), self.now)
         for slot, (row, step) in enumerate(zip(batch.rows, batch.steps, strict=True), batch.first):
             ttl, target = self.sweep.lanes[step].ttl, table.destination[row]
             table.sent_s[slot], table.sent_ns[slot] = divmod(self.now, NS_PER_S)

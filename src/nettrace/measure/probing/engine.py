@@ -405,16 +405,18 @@ class Engine:
         for transport, batch in zip(self._transports, cargo, strict=False):
             if not batch:
                 continue
-            self._pace.spend(len(batch), now)
             self.sent += len(batch)
-            self._last_sent = now
+            self._last_sent = left = now
             sent_before = len(intake.sent)
             transport.send(batch, intake)
             for tags, before, after in intake.sent[sent_before:]:
                 ledger.sent(tags, before, after)
+                left = self.timeline.from_monotonic(after)
                 if not transport.stamps_departures:
                     for tag in tags:
                         self._bracket(tag)
+            # From when they had left: what a busy host hands over late must not go beside what may go then.
+            self._pace.spend(len(batch), left)
         for tag, why in intake.refused:
             run = self._runs.get(ledger.owner(tag))
             departure = ledger.refused(tag, why)

@@ -86,7 +86,7 @@ class Pace:
         return max(0, (now - self._from(now)) // self._period_ns + 1)
 
     def spend(self, count: int, now: Instant) -> None:
-        """Note that so many went."""
+        """Note that so many went, the last of them not after now."""
         self._next = self._from(now) + count * self._period_ns
 
     def next_at(self, now: Instant) -> Instant:

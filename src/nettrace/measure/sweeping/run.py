@@ -207,7 +207,7 @@ class Run:
                 sent += took
                 if took < BATCH:
                     break
-        pacer.spend(sent)
+        pacer.spend(sent, self._timeline.from_monotonic(time.monotonic_ns()) if sent else now)
         self._next_tick = now + pacer.tick_ns
         return not sent
 

@@ -32,8 +32,9 @@ class Pacer:
         self._at = now
         return int(self._tokens)
 
-    def spend(self, packets: int) -> None:
-        """Packets have left."""
+    def spend(self, packets: int, now: Instant) -> None:
+        """Packets have left, the last of them not after now: what was allowed meanwhile does not go beside them."""
+        self.allowance(now)
         self._tokens -= packets
 
     def ready_at(self) -> Instant:
