@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.cli.program import PATIENCE_S
 
 from nettrace.lab.session import RunningLab
 from nettrace.measure.tracing.flow import flow_for
@@ -125,18 +126,32 @@ def test_labels_of_tunnels_are_told(small_lab: RunningLab) -> None:
         assert said == true
 
 
+INTERRUPTED = """
+import signal, socket, subprocess, sys, time
+from pathlib import Path
+dark = sys.argv[1]
+heard = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+words = [sys.executable, "-m", "nettrace", "sweep", dark, "-o", "ndjson", "--timeout", "50"]
+child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+packet = heard.recv(2048)
+while packet[20] != 11 or packet[44:48] != socket.inet_aton(dark):
+    packet = heard.recv(2048)
+def rests():
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    return int(status.partition("\\nvoluntary_ctxt_switches:")[2].split()[0])
+begun = rests()
+while rests() < begun + 2:
+    time.sleep(0.01)
+child.send_signal(signal.SIGINT)
+print(child.stdout.read(), end="")
+sys.exit(child.wait())
+"""
+"""A router has answered, and the sweep, which reads all there is between two rests, has rested twice since: it knows."""
+
+
 def test_an_interrupt_hands_out_what_is_known(small_lab: RunningLab) -> None:
     address = small_lab.oracle().pair("nyc", "dark.lab")["address"]
-    program = (
-        "import signal, subprocess, sys\n"
-        f"words = [sys.executable, '-m', 'nettrace', 'sweep', '{address}', '-o', 'ndjson', '--timeout', '30']\n"
-        "child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)\n"
-        "time_is_up = __import__('threading').Timer(2.0, child.send_signal, [signal.SIGINT])\n"
-        "time_is_up.start()\n"
-        "print(child.stdout.read(), end='')\n"
-        "sys.exit(child.wait())\n"
-    )
-    done = small_lab.run("nyc", [sys.executable, "-c", program])
+    done = small_lab.run("nyc", [sys.executable, "-c", INTERRUPTED, address], timeout=PATIENCE_S)
     assert done.returncode == 130, done.stderr
     document = json.loads(done.stdout)
     assert (document["outcome"], document["reason"], document["stop"]) == (

@@ -58,8 +58,9 @@ def sweep_ndjson(targets: Iterable[str], request: SweepRequest, write: Callable[
 
     def flush() -> None:
         if pending:
-            write("".join(pending).encode())
-            pending.clear()
+            lines = "".join(pending).encode()
+            pending.clear()  # before: whoever reads a line may interrupt at once, and it is written a single time
+            write(lines)
 
     try:
         for step in run.steps():
