@@ -12,7 +12,8 @@ import httpx2
 from nettrace.hub.link import blocking_link
 from nettrace.hub.place import Data
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+"""No test waits for this long: it only turns a hang into a failure."""
 
 
 def eventually(true: Callable[[], bool], what: str) -> None:
@@ -55,7 +56,7 @@ class Served:
         """End the one that serves: its connections break, the socket stays."""
         assert self._worker is not None
         self._worker.terminate()
-        self._worker.wait(10)
+        self._worker.wait(PATIENCE_S)
 
     def writer(self):
         """The way to the writer, as a command has it."""
@@ -73,4 +74,4 @@ class Served:
         if self._worker is not None:
             self.stop_worker()
         self._writer.terminate()
-        self._writer.wait(10)
+        self._writer.wait(PATIENCE_S)

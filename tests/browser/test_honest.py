@@ -3,14 +3,14 @@
 import httpx2
 import pytest
 from tests.browser import world
-from tests.browser.served import Served
+from tests.browser.served import PATIENCE_S, Served
 
 pytestmark = pytest.mark.browser
 SHIFT = f"shift: {world.MOVED} from 2 vantages"
 
 
 def page(hub: Served, path: str) -> str:
-    answer = httpx2.get(hub.url + path, timeout=30)
+    answer = httpx2.get(hub.url + path, timeout=PATIENCE_S)
     assert answer.status_code == 200
     return answer.text
 

@@ -25,8 +25,7 @@ def test_the_palette_finds_a_target_and_goes_there(chromium: Browser, alone: Ser
     one.page.keyboard.press("?")
     expect(one.page.get_by_role("dialog", name="Keys")).to_contain_text("find")
     one.page.keyboard.press("Escape")
-    one.page.keyboard.press("g")
-    one.page.keyboard.press("m")
+    one.page.keyboard.type("gm")
     one.page.wait_for_url("**/matrix")
     assert not one.complaints
     one.page.context.close()
@@ -63,7 +62,7 @@ def test_the_first_stop_of_the_tab_key_skips_the_bar(chromium: Browser, alone: S
     one.page.keyboard.press("Tab")
     assert one.page.evaluate("document.activeElement.textContent") == "Skip to content"
     one.page.keyboard.press("Enter")
-    assert one.page.evaluate("document.activeElement.id") == "main"
+    expect(one.page.locator("#main")).to_be_focused()
     one.page.context.close()
 
 

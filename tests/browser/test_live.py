@@ -55,7 +55,7 @@ def test_a_stored_round_shows_without_a_reload_and_a_lost_connection_is_said(
     assert fresh != stale, "a number nobody refreshes looks like one"
     store(shared, 77.75)  # while nobody served: the stream resumes where it broke off
     shared.start_worker()
-    expect(mark).to_have_attribute("data-state", "on", timeout=15_000)
+    expect(mark).to_have_attribute("data-state", "on")
     expect(row.locator("[data-rtt]")).to_contain_text("77.8")
     assert one.page.evaluate("window.here") == 1, "the page was never loaded again"
     one.page.context.close()

@@ -103,6 +103,7 @@ def test_what_a_status_page_says_needs_no_script(chromium: Browser, alone: Serve
     one = opened(chromium, alone.url, java_script_enabled=False)
     one.go("/status")
     one.page.get_by_role("link", name="Northgate").click()
+    one.page.wait_for_url(f"**/status/{world.MOVED}")
     assert one.page.locator("h1").inner_text().startswith("Northgate")
     assert one.page.locator("svg.uptime rect").count() == 90
     assert one.page.locator("svg.smoke").count() == len(world.CITIES)
@@ -162,7 +163,7 @@ def test_a_main_page_with_all_it_loads_weighs_little(chromium: Browser, alone: S
 
 def _weight(url: str) -> int:
     """Bytes of an answer's body on the wire."""
-    with httpx2.stream("GET", url, headers={"Accept-Encoding": "gzip"}) as answer:
+    with httpx2.stream("GET", url, headers={"Accept-Encoding": "gzip"}, timeout=PATIENCE_S) as answer:
         raw = b"".join(answer.iter_raw())
         if answer.headers.get("content-encoding") == "gzip":
             assert len(gzip.decompress(raw)) > len(raw)

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from tests.browser import world
 from tests.browser.conftest import opened
-from tests.browser.served import Served
+from tests.browser.served import PATIENCE_S, Served
 from tests.browser.test_pages import PAGES
 
 from nettrace.hub.keyring import revoke
@@ -42,7 +42,7 @@ def key(hub: Served, tier: str = "enterprise_pro", account: str = "acct-a", **mo
 
 def test_strangers_see_what_is_public_and_nothing_else(chromium: Browser, shared: Served) -> None:
     key(shared)
-    with httpx2.Client(base_url=shared.url) as stranger:
+    with httpx2.Client(base_url=shared.url, timeout=PATIENCE_S) as stranger:
         for path in PAGES:
             answer = stranger.get(path)
             public = path in PUBLIC or path.startswith("/status")
@@ -105,7 +105,12 @@ def test_sessions_are_listed_and_one_ended_elsewhere_is_dead_with_its_live_page(
     theirs.get_by_role("button").click()
     expect(rows).to_have_count(1)
     expect(other.page.locator("#live")).to_have_text("signed out")
-    assert httpx2.get(f"{shared.url}/account", cookies={cookie["name"]: cookie["value"]}).status_code == 302
+    assert (
+        httpx2.get(
+            f"{shared.url}/account", cookies={cookie["name"]: cookie["value"]}, timeout=PATIENCE_S
+        ).status_code
+        == 302
+    )
     sign_in(shared, other.page, secret)
     one.go("/account")
     one.page.get_by_role("button", name="End all others").click()
@@ -115,7 +120,12 @@ def test_sessions_are_listed_and_one_ended_elsewhere_is_dead_with_its_live_page(
     (cookie,) = one.page.context.cookies()
     one.page.get_by_role("button", name="Sign out").click()
     one.page.wait_for_url("**/")
-    assert httpx2.get(f"{shared.url}/account", cookies={cookie["name"]: cookie["value"]}).status_code == 302
+    assert (
+        httpx2.get(
+            f"{shared.url}/account", cookies={cookie["name"]: cookie["value"]}, timeout=PATIENCE_S
+        ).status_code
+        == 302
+    )
     assert not one.complaints
     for each in (one, other):
         each.page.context.close()
@@ -146,7 +156,9 @@ def test_the_account_page_makes_shows_once_and_revokes_keys(chromium: Browser, s
     one.page.get_by_label("Name").fill(world.MARKUP)
     one.page.get_by_role("button", name="Make a key").click()
     made = one.page.locator("code.secret").inner_text()
-    called = httpx2.get(f"{shared.url}/api/v1/limits", headers={"Authorization": f"Bearer {made}"}).json()
+    called = httpx2.get(
+        f"{shared.url}/api/v1/limits", headers={"Authorization": f"Bearer {made}"}, timeout=PATIENCE_S
+    ).json()
     assert (called["account"], called["tier"], called["scopes"]) == ("acct-a", "pro", ["read"])
     one.go("/account")
     assert made not in one.page.content()
@@ -154,7 +166,9 @@ def test_the_account_page_makes_shows_once_and_revokes_keys(chromium: Browser, s
     row.get_by_role("button").click()
     expect(row).to_contain_text("revoked")
     assert (
-        httpx2.get(f"{shared.url}/api/v1/limits", headers={"Authorization": f"Bearer {made}"}).status_code
+        httpx2.get(
+            f"{shared.url}/api/v1/limits", headers={"Authorization": f"Bearer {made}"}, timeout=PATIENCE_S
+        ).status_code
         == 401
     )
     one.page.get_by_role("button", name="Sign out").click()
@@ -173,7 +187,7 @@ def test_forms_of_other_sites_and_other_sessions_do_nothing(chromium: Browser, s
     one.page.context.close()
     session = {"Cookie": f"{cookie['name']}={cookie['value']}"}
     before = _keys(shared)
-    with httpx2.Client(base_url=shared.url) as client:
+    with httpx2.Client(base_url=shared.url, timeout=PATIENCE_S) as client:
         refused = [
             client.post("/account/keys", data={"name": "x"}, headers=session),
             client.post("/account/keys", data={"name": "x", "token": "0" * 64}, headers=session),
