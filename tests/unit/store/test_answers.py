@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,14 +13,19 @@ from tests.unit.store.filled import DAY, HOUR, START, fill, keep_up, record, rep
 from tests.unit.store.test_rollup import FOR_EVER, MINUTE, rollups
 from tests.unit.store.test_sheet import OF_VERSION_4, VERSION_4, tally_of
 
-from nettrace.store.embedded import packed, ready, sheet, tally
-from nettrace.store.embedded.database import migrate, open_writer
+from nettrace.model.instant import NS_PER_S
+from nettrace.model.target import RoundMethod, Series
+from nettrace.store.embedded import answers, packed, ready, sheet, tally
+from nettrace.store.embedded.database import Connection, migrate, open_reader, open_writer
+from nettrace.store.embedded.filed import Filed
+from nettrace.store.embedded.index import SeriesIndex
 from nettrace.store.embedded.integrity import check_folder
 from nettrace.store.embedded.keeping import restore, write_backup
 from nettrace.store.embedded.reader import EmbeddedReader
 from nettrace.store.embedded.retention import Forgetter
-from nettrace.store.embedded.rollup import DAY_S, HOUR_S
+from nettrace.store.embedded.rollup import DAY_S, HOUR_S, put, set_floor
 from nettrace.store.embedded.schema import MIGRATIONS
+from nettrace.store.embedded.tally import Tally
 from nettrace.store.embedded.writer import EmbeddedWriter
 from nettrace.store.port import Choice
 from nettrace.store.retention import Retention
@@ -98,6 +104,15 @@ def test_a_table_adds_up_to_what_its_rows_do() -> None:
     assert tally.rows_of(tally.summed(parts), 0) == tally.rows_of(expected, 0)
     one = [each.kept(each.series == 2) for each in parts]
     assert tally.rows_of(tally.summed(one), 0) == tally.rows_of(expected, 0)[1:]
+    mine = [each for each in sheets if each[0] & 0xFFFFFFFF == 2]
+    found = sheet.total(mine, DAY_S, *window)
+    assert found is not None
+    whole, days_held = found
+    name = Series("ams", "a.example", "rest", RoundMethod.TCP)
+    for wanted in QUESTIONS:
+        both = answers.summaries(tally.summed(one), {2: name}, WINDOWS[0], wanted)
+        assert [answers.summary(name, WINDOWS[0], whole, wanted)] == both
+    assert days_held == 25
     assert tally.rows_of(sheet.decode(sheets, DAY_S), DAY_S) == tally.rows_of(days, DAY_S)
 
 
@@ -125,18 +140,83 @@ WINDOWS = (
 )
 
 
+ONE = Choice(targets=("a.example",))
+SPOKEN_FOR = (
+    (ONE, Window(START + 3 * HOUR, START + 29 * HOUR)),
+    (Choice(targets=("b.example",)), Window(START + DAY, START + 2 * DAY)),
+)
+"""Questions about one series, in whole buckets."""
+
+
 def agree(folder: Path) -> None:
     """What is answered from sheets is what the rounds say, asked in every way."""
     with EmbeddedReader(folder) as reader:
-        for window in WINDOWS:
+        for choice, window in (*((Choice(), each) for each in WINDOWS), *SPOKEN_FOR):
             for resolution in (Resolution.MINUTE, Resolution.QUARTER, Resolution.HOUR, Resolution.DAY):
-                told = reader.history(Choice(), window, resolution)
-                assert told == reader.history(Choice(), window, resolution, as_of=FOR_EVER)
+                told = reader.history(choice, window, resolution)
+                assert told == reader.history(choice, window, resolution, as_of=FOR_EVER)
             for wanted in (QUESTIONS[1], UNUSUAL):
-                told = reader.history(Choice(), window, Resolution.HOUR, wanted)
-                assert told == reader.history(Choice(), window, Resolution.HOUR, wanted, as_of=FOR_EVER)
-                told = reader.summary(Choice(), window, wanted)
-                assert told == reader.summary(Choice(), window, wanted, as_of=FOR_EVER)
+                told = reader.history(choice, window, Resolution.HOUR, wanted)
+                assert told == reader.history(choice, window, Resolution.HOUR, wanted, as_of=FOR_EVER)
+                told = reader.summary(choice, window, wanted)
+                assert told == reader.summary(choice, window, wanted, as_of=FOR_EVER)
+
+
+def filed(folder: Path, *, choice: Choice = ONE, window: Window = WINDOWS[0]) -> list[bool]:
+    """Whether sheets alone answer for hours, for days and for a sum of days."""
+    connection = open_reader(folder / "hub.sqlite")
+    try:
+        index = SeriesIndex(connection)
+        index.chosen(choice)
+        mine = Filed(connection, folder / "hub.sqlite", index)
+        told = [
+            mine.history(choice, window, each, QUESTIONS[0]) for each in (Resolution.HOUR, Resolution.DAY)
+        ]
+        return [each is not None for each in (*told, mine.summary(choice, window, QUESTIONS[0]))]
+    finally:
+        connection.close()
+
+
+def test_sheets_speak_for_themselves_only_where_nothing_else_has_a_say(folder: Path) -> None:
+    assert filed(folder) == [True, True, True]
+    assert filed(folder, choice=Choice()) == [False, False, False]  # several
+    assert filed(folder, window=Window(START + HOUR, START + 2 * DAY)) == [True, False, False]
+    assert filed(folder, window=Window(START + 1, START + 2 * DAY)) == [False, False, False]
+    # a day without rounds: nobody knows that of it but its hours
+    assert filed(folder, window=Window(START, START + 3 * DAY)) == [True, False, False]
+
+    writer = fill(folder, days=0)
+    writer.accept(report([record(1, START + 30 * HOUR + 1, "b.example")], "late"), START + 9 * DAY)
+    assert filed(folder) == [False, False, False]  # an hour that waits
+    keep_up(writer, START + 10 * DAY + HOUR)
+    assert filed(folder) == [True, True, True]
+    writer.close()
+
+    connection = open_writer(folder / "hub.sqlite")
+    set_floor(connection, HOUR_S, START // NS_PER_S + HOUR_S)
+    assert filed(folder) == [False, True, True]  # its first hours may have been forgotten
+    made = decode(connection, DAY_S)
+    put(connection, made.kept(made.series == 1), DAY_S)
+    connection.close()
+    assert filed(folder) == [False, False, False]  # a day that is not filed
+
+
+def test_a_series_that_comes_while_a_reader_is_open_is_in_its_answers(folder: Path) -> None:
+    with EmbeddedReader(folder) as reader:
+        assert [each.rounds for each in reader.summary(ONE, WINDOWS[0])] == [2 * 1440]
+        writer = fill(folder, days=0)
+        other = msgspec.structs.replace(record(1, START + 1, "a.example"), endpoint="other")
+        writer.accept(report([other], "new"), START + 9 * DAY)
+        writer.close()
+        assert [each.rounds for each in reader.summary(ONE, WINDOWS[0])] == [1, 2 * 1440]
+
+
+def decode(connection: Connection, step: int) -> Tally:
+    sheets = connection.execute(
+        "SELECT id, body FROM sheet WHERE id >= ? AND id < ?",
+        (sheet.sheet_id(step, 0), sheet.sheet_id(step, 0, 1 << 56)),
+    )
+    return sheet.decode(list(sheets), step)
 
 
 def test_any_question_is_answered_as_the_rounds_do(folder: Path) -> None:

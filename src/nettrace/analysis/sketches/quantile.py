@@ -329,6 +329,7 @@ def estimates(buckets: Ints) -> Ints:
     return _VALUES[buckets]
 
 
+@lru_cache(maxsize=1_000)
 def _parts(fraction: float) -> int:
     if not 0 <= fraction <= 1:
         raise ValueError(f"a quantile is between 0 and 1, not {fraction}")

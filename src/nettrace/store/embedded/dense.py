@@ -36,13 +36,32 @@ class Table(NamedTuple):
         return Table(self.column, self.counts[places], more)
 
 
+Part = tuple[bytes, int, int, int, int]
+"""A sheet, where its header ends, its rows, the first wanted and the one behind the last."""
+
+
+class Total(NamedTuple):
+    """Everything that some rows hold, as one: of the values how many lie in each bucket from `column` on.
+
+    `rounds` are the six counts of `Tally`, from rounds to received.
+    """
+
+    rounds: tuple[int, ...]
+    low: int
+    high: int
+    total: int
+    column: int
+    counts: Ints
+
+
 DENSER = 8
 """A sheet is dense that holds no fewer values than this for each place of its table."""
 
 _HEAD = Struct("<HH")
 _MORE = np.dtype([("row", "u1"), ("place", "<u2"), ("high", "u1")])
 _NONE = np.empty(0, _MORE)
-_NUMBERS = 10
+_NUMBERS, _EDGES = 10, 8
+"""Numbers of a bucket, and which of them is its minimum."""
 _LARGEST = 2**16 - 1
 
 
@@ -78,33 +97,57 @@ def _whole(made: Tally, rows: slice) -> bool:
     return bool((rounds == made.rounds[rows]).all() and (answered == made.received[rows]).all())
 
 
-def read(bodies: Sequence[tuple[bytes, int, int, int, int]]) -> Tally:
-    """The buckets of sheets, each with where its header ends, its rows, the first wanted and the one behind the last.
-
-    Raises ValueError for what is no table.
-    """
-    numbers: list[Ints] = []
-    tables: list[Table] = []
-    for body, head, rows, first, last in bodies:
-        numbers.append(np.frombuffer(body, "<i8", _NUMBERS * rows, head).reshape(rows, _NUMBERS)[first:last])
-        begin = head + 8 * _NUMBERS * rows
-        if len(body) < begin + _HEAD.size:
-            raise ValueError("it ends too early")
-        column, width = _HEAD.unpack_from(body, begin)
-        begin += _HEAD.size
-        if column + width > BUCKETS:
-            raise ValueError("a bucket that does not exist")
-        table = np.frombuffer(body, np.uint8, rows * width, begin).reshape(rows, width)[first:last]
-        more = _more(body, begin + rows * width, rows, width)
-        if len(more) and last - first < rows:
-            more = more[(more["row"] >= first) & (more["row"] < last)].copy()
-            more["row"] -= first
-        tables.append(Table(column, table, more))
+def read(parts: Sequence[Part]) -> Tally:
+    """The wanted buckets of sheets. Raises ValueError for what is no table."""
+    found = [_read(*each) for each in parts]
+    numbers, tables = [each for each, _ in found], [each for _, each in found]
     series, start, *counts, total, low, high = np.concatenate(numbers).T
     sketches = Sketches.later(Dense(tables, counts[4]))
     return Tally._make(
         [series, start, counts[0] + counts[1] + counts[2], *counts, low, high, total, sketches]
     )
+
+
+def total(parts: Sequence[Part]) -> Total:
+    """The sum of the wanted buckets, which are at least one. Raises ValueError for what is no table."""
+    found = [_read(*each) for each in parts]
+    column = min(table.column for _, table in found)
+    counts = np.zeros(max(table.column + table.counts.shape[1] for _, table in found) - column, np.int64)
+    for _, table in found:
+        _add(table, counts, table.column - column)
+    numbers = np.concatenate([each for each, _ in found])
+    *known, total = np.add.reduce(numbers).tolist()[2:_EDGES]
+    low, high = numbers[:, _EDGES], int(numbers[:, _EDGES + 1].max())
+    least = int(low.min())
+    if least < 0 <= high:
+        least = int(low[low >= 0].min())
+    return Total((sum(known[:3]), *known), least, high, total, column, counts)
+
+
+def _add(table: Table, sums: Ints, begin: int) -> None:
+    """Add all rows of a table to counts of which the one of its first column is at `begin`."""
+    sums[begin : begin + table.counts.shape[1]] += np.add.reduce(table.counts, 0, np.int64)
+    if len(table.more):
+        place = table.more["place"].astype(np.int64)
+        np.add.at(sums, begin + place, table.more["high"].astype(np.int64) << 8)
+
+
+def _read(body: bytes, head: int, rows: int, first: int, last: int) -> tuple[Ints, Table]:
+    """The numbers and the table of the wanted rows."""
+    numbers = np.frombuffer(body, "<i8", _NUMBERS * rows, head).reshape(rows, _NUMBERS)[first:last]
+    begin = head + 8 * _NUMBERS * rows
+    if len(body) < begin + _HEAD.size:
+        raise ValueError("it ends too early")
+    column, width = _HEAD.unpack_from(body, begin)
+    begin += _HEAD.size
+    if column + width > BUCKETS:
+        raise ValueError("a bucket that does not exist")
+    table = np.frombuffer(body, np.uint8, rows * width, begin).reshape(rows, width)[first:last]
+    more = _more(body, begin + rows * width, rows, width)
+    if len(more) and last - first < rows:
+        more = more[(more["row"] >= first) & (more["row"] < last)].copy()
+        more["row"] -= first
+    return numbers, Table(column, table, more)
 
 
 def _more(body: bytes, begin: int, rows: int, width: int) -> npt.NDArray[np.void]:
@@ -156,11 +199,8 @@ class Dense:
         if not len(into) or int(into.min()) < 0 or (into.repeat(sizes) != groups).any():
             return None
         sums = np.zeros(size * BUCKETS, np.int64)
-        for (column, table, more), group in zip(tables, into.tolist(), strict=True):
-            begin = group * BUCKETS + column
-            sums[begin : begin + table.shape[1]] += np.add.reduce(table, 0, np.int64)
-            if len(more):
-                np.add.at(sums, begin + more["place"].astype(np.int64), more["high"].astype(np.int64) << 8)
+        for table, group in zip(tables, into.tolist(), strict=True):
+            _add(table, sums, group * BUCKETS + table.column)
         return sums
 
     def kept(self, places: npt.NDArray[np.bool_]) -> "Dense":

@@ -9,10 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nettrace.analysis.sketches.quantile import FIRST, LAST, estimates, median_ranks
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.target import Series
-from nettrace.store.embedded import tally
+from nettrace.store.embedded import answers, tally
 from nettrace.store.embedded.arrow import Table
 from nettrace.store.embedded.columns import (
     Made,
@@ -26,7 +25,7 @@ from nettrace.store.embedded.columns import (
 )
 from nettrace.store.embedded.cover import Cover
 from nettrace.store.embedded.database import Connection
-from nettrace.store.embedded.hot import Asked, Hot, Sorting, quantile_name
+from nettrace.store.embedded.hot import Asked, Hot, Sorting
 from nettrace.store.embedded.raw import Raw
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S, QUARTER_S
 from nettrace.store.embedded.rounds import Names
@@ -185,7 +184,7 @@ class History:
         if rest:
             finer = tally.joined(rest)
             parts = [*parts, finer.merged(finer.start // step * step)]
-        return _columns(_separate(parts, quantiles), series, resolution, quantiles)
+        return answers.columns(answers.separate(parts, quantiles), series, resolution, quantiles)
 
     def summary(
         self,
@@ -196,7 +195,7 @@ class History:
     ) -> list[Summary]:
         """As `StoreReader.summary`."""
         whole_of, rest = self._gathered(list(series), window, None, as_of)
-        return _summaries(tally.summed([*whole_of, *rest]), series, window, quantiles)
+        return answers.summaries(tally.summed([*whole_of, *rest]), series, window, quantiles)
 
     def _gathered(
         self, series: list[int], window: Window, step: int | None, as_of: Instant | None
@@ -234,93 +233,3 @@ def _narrowed(path: Path, series: Ints, span: Window, asked: Asked) -> Window:
 
 def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (numbers[place : place + size] for place in range(0, len(numbers), size))
-
-
-def _separate(parts: Sequence[Tally], quantiles: Sequence[float]) -> list[Tally]:
-    """Parts that have no bucket in common: those that know these quantiles by themselves, all others as one."""
-    held = [each for each in parts if len(each.series)]
-    knowing = [each for each in held if each.sketches.knows(quantiles)]
-    if len(knowing) == len(held):
-        return held
-    return [*knowing, tally.joined([each for each in held if not each.sketches.knows(quantiles)])]
-
-
-def _answers(buckets: Tally, quantiles: Sequence[float]) -> list[Ints]:
-    """Series, start, the six counts, minimum, maximum, mean and quantiles; -1 is "nothing answered"."""
-    answered = buckets.sketches.totals()
-    mean = buckets.total // np.maximum(answered, 1)
-    mean[answered == 0] = tally.NONE
-    found = _bounded(buckets, buckets.sketches.quantiles(quantiles))
-    return [*buckets[:10], mean, *found.T]
-
-
-def _columns(
-    parts: Sequence[Tally], series: Mapping[int, Series], resolution: Resolution, quantiles: Sequence[float]
-) -> list[Columns]:
-    if not parts:
-        return []
-    known = _answers(parts[0], quantiles)
-    if len(parts) > 1:
-        rest = (_answers(each, quantiles) for each in parts[1:])
-        known = [np.concatenate(each) for each in zip(known, *rest, strict=True)]
-    order = (known[0] << 33) + known[1]
-    if (order[1:] < order[:-1]).any():
-        places = order.argsort()
-        known = [each[places] for each in known]
-    known[1] = known[1] * NS_PER_S
-    names = [quantile_name(each) for each in quantiles]
-    turns = (known[0][1:] != known[0][:-1]).nonzero()[0] + 1
-    made: list[Columns] = []
-    for a, b in itertools.pairwise([0, *turns.tolist(), len(order)]):
-        starts, rounds, measured, failed, not_measured, sent, received, *values = (
-            each[a:b].tolist() for each in known[1:]
-        )
-        for place in (known[8][a:b] < 0).nonzero()[0].tolist():
-            for column in values:
-                column[place] = None
-        made.append(
-            Columns(
-                series=series[int(known[0][a])], resolution=resolution, start=starts, rounds=rounds,
-                measured=measured, failed=failed, not_measured=not_measured, sent=sent, received=received,
-                min_ns=values[0], max_ns=values[1], mean_ns=values[2],
-                quantiles_ns=dict(zip(names, values[3:], strict=True)),
-            )
-        )  # fmt: skip
-    return sorted(made, key=lambda each: each.series)
-
-
-def _summaries(
-    whole_of: Tally, series: Mapping[int, Series], window: Window, quantiles: Sequence[float]
-) -> list[Summary]:
-    sketches = whole_of.sketches
-    answered = sketches.totals()
-    median = np.array([median_ranks(count) or (0, 0) for count in answered.tolist()], np.int64).reshape(-1, 2)
-    at = sketches.at_ranks(np.concatenate((median, sketches.ranks(quantiles)), axis=1))
-    found = estimates(at)
-    # outwards to the buckets' ends: that holds the median at least as surely
-    found[:, 0], found[:, 1] = FIRST[at[:, 0]], LAST[at[:, 1]]
-    found = _bounded(whole_of, found)
-    found[at < 0] = -1
-    names = [quantile_name(each) for each in quantiles]
-    mean = np.where(answered > 0, whole_of.total // np.maximum(answered, 1), -1)
-    rows = zip(np.array([*whole_of[2:10], mean]).T.tolist(), found.tolist(), strict=True)
-    made = [
-        Summary(
-            series=series[number], window=window, rounds=known[0], measured=known[1], failed=known[2],
-            not_measured=known[3], sent=known[4], received=known[5], min_ns=_or_none(known[6]),
-            max_ns=_or_none(known[7]), mean_ns=_or_none(known[8]),
-            quantiles_ns=dict(zip(names, map(_or_none, values[2:]), strict=True)),
-            low_p50_ns=_or_none(values[0]), high_p50_ns=_or_none(values[1]),
-        )
-        for number, (known, values) in zip(whole_of.series.tolist(), rows, strict=True)
-    ]  # fmt: skip
-    return sorted(made, key=lambda each: each.series)
-
-
-def _bounded(buckets: Tally, found: Ints) -> Ints:
-    """Quantiles no smaller than the smallest value and no larger than the largest, which are known exactly."""
-    return np.minimum(np.maximum(found, buckets.low[:, None]), buckets.high[:, None])  # all -1 of empty ones
-
-
-def _or_none(value: int) -> int | None:
-    return None if value < 0 else value

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -273,6 +274,7 @@ def _known(asked: Asked) -> str:
     return f" AND (r.due / {NS_PER_MS} + r.stored) * {NS_PER_MS} <= {int(asked.as_of)}"
 
 
+@lru_cache(maxsize=1_000)
 def quantile_name(fraction: float) -> str:
     """The key of a quantile: `p50` for 0.5.
 

@@ -17,6 +17,11 @@ class SeriesIndex:
         self._by_target: dict[str, dict[str, dict[int, Series]]] = {}
         self._newest = 0
 
+    @property
+    def newest(self) -> int:
+        """The highest number that was read."""
+        return self._newest
+
     def _catch_up(self) -> None:
         rows = self._connection.execute(
             "SELECT id, vantage, target, endpoint, method FROM series WHERE id > ? ORDER BY id",
@@ -31,6 +36,10 @@ class SeriesIndex:
     def chosen(self, choice: Choice) -> dict[int, Series]:
         """Those that fit, by number."""
         self._catch_up()
+        return self.known(choice)
+
+    def known(self, choice: Choice) -> dict[int, Series]:
+        """Those that fit of the series that were read, up to `newest`."""
         if choice.targets:
             found: dict[int, Series] = {}
             for target in choice.targets:

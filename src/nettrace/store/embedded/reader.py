@@ -15,6 +15,7 @@ from nettrace.model.target import Series, Target
 from nettrace.model.vantage import Vantage
 from nettrace.store.embedded.database import explained, open_reader, snapshot, value
 from nettrace.store.embedded.feed import live_page, newest_rounds
+from nettrace.store.embedded.filed import Filed
 from nettrace.store.embedded.hot import Asked, Sorting
 from nettrace.store.embedded.index import SeriesIndex, names_of
 from nettrace.store.embedded.memory import newest_live
@@ -67,6 +68,7 @@ class EmbeddedReader:
         self._index = SeriesIndex(self._connection)
         self._names = names_of(self._connection, self._index)
         self._past = past(self._connection, folder, self._names)
+        self._filed = Filed(self._connection, self._path, self._index)
         self._data_version = -1
         self._head = 0
 
@@ -150,6 +152,10 @@ class EmbeddedReader:
         as_of: Instant | None = None,
     ) -> list[Columns]:  # fmt: skip
         """See `StoreReader.history`."""
+        if as_of is None:
+            found = self._filed.history(choice, window, resolution, quantiles)
+            if found is not None:
+                return found
         with self._reading():
             return self._past.history(self._index.chosen(choice), window, resolution, quantiles, as_of)
 
@@ -161,6 +167,10 @@ class EmbeddedReader:
         as_of: Instant | None = None,
     ) -> list[Summary]:
         """See `StoreReader.summary`."""
+        if as_of is None:
+            found = self._filed.summary(choice, window, quantiles)
+            if found is not None:
+                return found
         with self._reading():
             return self._past.summary(self._index.chosen(choice), window, quantiles, as_of)
 

@@ -99,16 +99,22 @@ class Answers:
 
     def buckets(self, fractions: Sequence[float]) -> Ints:
         """See `Source.buckets`."""
-        found = np.empty((len(self._written), len(FRACTIONS)), np.int64)
-        found[:, 0] = self._written["first"]
-        found[:, 1:] = self._written["steps"]
-        found = found.cumsum(axis=1)[:, [FRACTIONS.index(each) for each in fractions]]
-        none = self.totals == 0
-        if none.any():
-            found[none] = -1
+        found = np.empty(
+            (len(fractions), len(self._written)), np.int64
+        )  # column by column, as they are wanted
+        wanted = [FRACTIONS.index(each) for each in fractions]
+        last, steps = self._written["first"].astype(np.int64), self._written["steps"]
+        for place in range(max(wanted, default=-1) + 1):
+            if place:
+                last += steps[:, place - 1]
+            for row, each in enumerate(wanted):
+                if each == place:
+                    found[row] = last
+        if not self.totals.all():
+            found[:, self.totals == 0] = -1
         if found.size and int(found.max()) >= BUCKETS:
             raise ValueError("a bucket that does not exist")
-        return found
+        return found.T
 
     def kept(self, places: Places) -> "Answers":
         """See `Source.kept`."""

@@ -59,11 +59,15 @@ _FETCH = (
     "UNION ALL SELECT -1, x'' WHERE EXISTS (SELECT 1 FROM json_each(?1) j CROSS JOIN rollup r "
     "ON r.series = j.value AND r.step = ?3 AND r.start >= ?4 AND r.start < ?5)"
 )
-_FEW = 32
-_FETCH_FEW = (
-    f"SELECT id, body FROM sheet WHERE id IN ({', '.join(['?'] * _FEW)}) "  # noqa: S608 - own words
-    "UNION ALL SELECT -1, x'' WHERE EXISTS (SELECT 1 FROM rollup WHERE series = ? AND step = ? AND start >= ? AND start < ?)"
-)
+_ONE = "SELECT id, body FROM sheet WHERE id"
+_FEW = {
+    places: wanted + " UNION ALL SELECT -1, x'' WHERE EXISTS "  # noqa: S608 - own words
+    "(SELECT 1 FROM rollup WHERE series = ? AND step = ? AND start >= ? AND start < ?)"
+    for places, wanted in {
+        4: " UNION ALL ".join([f"{_ONE} = ?"] * 4),
+        32: f"{_ONE} IN ({', '.join(['?'] * 32)})",
+    }.items()
+}
 """The same for one series and few spans of time: numbers that are given one by one cost half of what a list does."""
 
 _SHORTEST_S = 900
@@ -179,23 +183,24 @@ def _damaged(step: int, error: Exception) -> StoreCorrupt:
 def _within(sheets: Sequence[Sheet], step: int, kind: int, window: tuple[int, int] | None) -> Tally:
     """The buckets of sheets of one kind that begin in the window."""
     if kind & DENSE:
-        return _dense(sheets, step, window)
+        return dense.read(_rows(sheets, step, window))
     made = _decode(sheets, step, kind)
     if window is None:
         return made
     return made.kept((made.start >= window[0]) & (made.start < window[1]))
 
 
-def _dense(sheets: Sequence[Sheet], step: int, window: tuple[int, int] | None) -> Tally:
+def _rows(sheets: Sequence[Sheet], step: int, window: tuple[int, int] | None) -> list[dense.Part]:
+    """Of sheets that are tables the rows that begin in the window."""
     low, high = (0, 1 << 62) if window is None else (window[0] // step, window[1] // step)
-    bodies: list[tuple[bytes, int, int, int, int]] = []
+    parts: list[dense.Part] = []
     for number, body in sheets:
         rows, begin = body[0], (number >> 32 & 0xFFFFFF) * SPAN
         mask = int.from_bytes(body[10:HEADER], "little")
         first = (mask & (1 << low - begin) - 1).bit_count() if low > begin else 0
         last = (mask & (1 << max(high - begin, 0)) - 1).bit_count() if high < begin + SPAN else rows
-        bodies.append((body, HEADER, rows, first, last))
-    return dense.read(bodies)
+        parts.append((body, HEADER, rows, first, last))
+    return parts
 
 
 def _decode(sheets: Sequence[Sheet], step: int, kind: int) -> Tally:
@@ -284,17 +289,60 @@ def fetch(
 
     True when there are rows of `rollup` in this time too: one statement says both.
     """
-    spans = range(sheet_id(step, start), sheet_id(step, end - 1) + 1, 1 << 32) if start < end else ()
-    if len(series) == 1 and len(spans) <= _FEW:
-        numbers = [span + series[0] for span in spans] + [None] * (_FEW - len(spans))
-        found = list(connection.execute(_FETCH_FEW, (*numbers, series[0], step, start, end)))
+    few = fetch_few(series[0], step, start, end) if len(series) == 1 else None
+    if few is not None:
+        found = list(connection.execute(*few))
     else:
+        spans = _spans(step, start, end)
         asked = msgspec.json.encode(sorted(series)).decode(), msgspec.json.encode(list(spans)).decode()
         found = list(connection.execute(_FETCH, (*asked, step, start, end)))
     if more := bool(found) and found[-1][0] < 0:
         found.pop()
-    whole = start % (step * SPAN) == 0 == end % (step * SPAN)
-    return decoded(found, step, None if whole else (start, end)), more
+    return within(found, step, start, end), more
+
+
+def fetch_few(series: int, step: int, start: int, end: int) -> tuple[str, tuple[int | None, ...]] | None:
+    """A statement that gives the sheets of one series in [start, end), in s, and its bindings; None for a long time.
+
+    A last row of id -1 says that there are rows of `rollup` in this time too; a caller may add "OR" and what else shall.
+    """
+    spans = _spans(step, start, end)
+    for places, statement in _FEW.items():
+        if len(spans) <= places:
+            numbers = [*(span + series for span in spans), *[None] * (places - len(spans))]
+            return statement, (*numbers, series, step, start, end)
+    return None
+
+
+def _spans(step: int, start: int, end: int) -> Sequence[int]:
+    """The sheets of series 0 in [start, end)."""
+    return range(sheet_id(step, start), sheet_id(step, end - 1) + 1, 1 << 32) if start < end else ()
+
+
+def within(sheets: Sequence[Sheet], step: int, start: int, end: int) -> list[Tally]:
+    """As `decoded`, of the buckets that begin in [start, end), in s."""
+    return decoded(sheets, step, _cut(step, start, end))
+
+
+def _cut(step: int, start: int, end: int) -> tuple[int, int] | None:
+    """The window to which sheets are cut, None for whole sheets."""
+    return None if start % (step * SPAN) == 0 == end % (step * SPAN) else (start, end)
+
+
+def total(sheets: Sequence[Sheet], step: int, start: int, end: int) -> tuple[dense.Total, int] | None:
+    """The sum of one series in [start, end), in s, and of how many buckets; None where not all sheets are tables.
+
+    Raises StoreCorrupt for bytes that `encode` did not write.
+    """
+    if not sheets or not all(int.from_bytes(body[:2], "little") & DENSE for _, body in sheets):
+        return None
+    parts = [each for each in _rows(sheets, step, _cut(step, start, end)) if each[3] < each[4]]
+    if not parts:
+        return None
+    try:
+        return dense.total(parts), sum(last - first for *_, first, last in parts)
+    except (ValueError, IndexError) as error:
+        raise _damaged(step, error) from error
 
 
 def sound(sheets: Sequence[Sheet]) -> bool:
