@@ -12,6 +12,8 @@ from nettrace.measure.tracing.flow import flow_for
 from nettrace.model.measurement import Method
 
 OPEN = ["west.lab", "quiet.lab", "edge.lab", "resolver.lab"]
+SILENT_S = "3"
+"""How long is waited for an answer where some host gives none: the others' answers take 0.1 s."""
 SLACK_MS = 100.0
 """No result may be faster than the truth, none wrong in the order; `./dev bench truth` proves precision."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.cli.program import PATIENCE_S, PROGRAM, Done, check_shape, run
-from tests.lab.contract import OPEN, SLACK_MS, at, check_times, check_trace, side_by_side, truth_of
+from tests.lab.contract import OPEN, SILENT_S, SLACK_MS, at, check_times, check_trace, side_by_side, truth_of
 
 from nettrace.lab.session import RunningLab
 from nettrace.lab.truth import Oracle
@@ -107,7 +107,7 @@ def test_ping_measures_the_true_round_trip_and_says_who_does_not_answer(
     hosts = [*OPEN, "dark.lab", "walled.lab", "nobody.lab"]
 
     def run_of(method: str, version: int) -> Callable[[], Done]:
-        words = ("-n", "4", "-i", "0.02", "--timeout", "0.8", "--method", method, f"-{version}")
+        words = ("-n", "4", "-i", "0.02", "--timeout", SILENT_S, "--method", method, f"-{version}")
         return lambda: at(lab, "nyc", "ping", *hosts, *words)
 
     for (method, version), done in zip(WAYS, side_by_side([run_of(*way) for way in WAYS]), strict=True):
@@ -136,7 +136,7 @@ def check_pings(rows: dict[str, Any], oracle: Oracle, method: str, version: int)
 
 @pytest.mark.root
 def test_trace_says_how_a_path_ends_that_does_not_arrive(lab: RunningLab, oracle: Oracle) -> None:
-    done = at(lab, "nyc", "trace", "dark.lab", "walled.lab", "nobody.lab", "-4", "--timeout", "0.5")
+    done = at(lab, "nyc", "trace", "dark.lab", "walled.lab", "nobody.lab", "-4", "--timeout", SILENT_S)
     assert done.code == 1
     for row in done.rows:
         check_shape(row)
@@ -153,7 +153,7 @@ def test_trace_says_how_a_path_ends_that_does_not_arrive(lab: RunningLab, oracle
 
 @pytest.mark.root
 def test_max_ttl_ends_the_list_there(lab: RunningLab, oracle: Oracle) -> None:
-    done = at(lab, "nyc", "trace", "west.lab", "-4", "--max-ttl", "3", "--timeout", "0.5")
+    done = at(lab, "nyc", "trace", "west.lab", "-4", "--max-ttl", "3", "--timeout", "20")
     row = done.row
     check_shape(row)
     assert done.code == 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.cli.nobody import nobodys_program
 from tests.cli.program import Done, check_shape
-from tests.lab.contract import OPEN, SLACK_MS, at, check_times, check_trace, side_by_side, truth_of
+from tests.lab.contract import OPEN, SILENT_S, SLACK_MS, at, check_times, check_trace, side_by_side, truth_of
 
 from nettrace.lab.session import RunningLab
 from nettrace.lab.truth import Oracle
@@ -69,7 +69,7 @@ def test_sweep_finds_them_too_and_says_what_would_make_it_faster(
 
 def test_ping_measures_the_true_round_trip(lab: RunningLab, oracle: Oracle, nobody: tuple[str, ...]) -> None:
     def run_of(method: str) -> Callable[[], Done]:
-        words = ("-n", "3", "-i", "0.02", "--method", method, "--timeout", "0.8")
+        words = ("-n", "3", "-i", "0.02", "--method", method, "--timeout", SILENT_S)
         return lambda: as_nobody(lab, nobody, "ping", "west.lab", "edge.lab", "dark.lab", *words)
 
     for method, done in zip(METHODS, side_by_side([run_of(method) for method in METHODS]), strict=True):

@@ -30,7 +30,7 @@ def call(method: str, url: str, body: object = None):
     request = urllib.request.Request(
         url, method=method, data=data, headers={"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return json.load(answer)
 
 

@@ -1,5 +1,6 @@
 """Real packets in the small world, with Debian's tools and the kernel as witnesses against the truth."""
 
+import math
 import re
 import sys
 
@@ -31,7 +32,7 @@ def fixed_flow(label: int = 0) -> Flow:
 
 def traceroute(lab: RunningLab, vantage: str, target: str, *more: str) -> dict[int, tuple[str, float, str]]:
     """TTL -> (address, ms, rest) as Debian's traceroute saw it, one probe at a time with one constant flow."""
-    command = ["traceroute", "-n", "-q", "1", "-w", "0.8", "-m", "14", "-U", "-p", str(DESTINATION)]
+    command = ["traceroute", "-n", "-q", "1", "-w", "3", "-m", "14", "-U", "-p", str(DESTINATION)]
     command += [f"--sport={SOURCE}", "-e", *more, target]
     done = lab.run(vantage, command)
     assert done.returncode == 0, done.stderr
@@ -99,7 +100,7 @@ def test_ping_by_name_takes_as_long_as_the_path(small_lab: RunningLab, family: s
 def test_hosts_that_do_not_answer_say_so_each_in_its_way(
     small_lab: RunningLab, target: str, words: str
 ) -> None:
-    done = small_lab.run("nyc", ["ping", "-4", "-c", "1", "-W", "1", target])
+    done = small_lab.run("nyc", ["ping", "-4", "-c", "1", "-W", "3", target])
     assert words in done.stdout
 
 
@@ -108,7 +109,7 @@ def test_ports_are_open_refused_or_filtered(small_lab: RunningLab) -> None:
 import socket
 for port in (443, 81, 82):
     try:
-        socket.create_connection(("quiet.lab", port), 0.8).close()
+        socket.create_connection(("quiet.lab", port), 0.8 if port == 82 else 30).close()
         print(port, "open")
     except OSError as error:
         print(port, type(error).__name__)
@@ -139,10 +140,10 @@ import time
 from websockets.sync.client import connect
 with connect("wss://west.lab/") as socket:
     started = time.monotonic()
-    socket.ping().wait(5)
+    assert socket.ping().wait(30)
     print(time.monotonic() - started)
     socket.send("hello")
-    print(socket.recv(5))
+    print(socket.recv(30))
 """
     done = small_lab.run("nyc", [sys.executable, "-c", program])
     seconds, echoed = done.stdout.split()
@@ -172,7 +173,9 @@ def test_a_rate_limited_router_lets_its_burst_through(small_lab: RunningLab) -> 
         "lon", ["ping", "-4", "-n", "-t", "5", "-c", "20", "-i", "0.01", "-W", "1", "slow.lab"]
     )
     answers = done.stdout.count("Time to live exceeded")
-    assert 3 <= answers <= 5, done.stdout
+    took = re.search(r"time (\d+)ms", done.stdout)
+    assert took is not None, done.stdout
+    assert 3 <= answers <= 3 + math.ceil(int(took[1]) / 1000), done.stdout  # one more a second
 
 
 def test_nothing_of_the_host_is_visible_inside(small_lab: RunningLab) -> None:
