@@ -33,7 +33,7 @@ OURS, LOSING, STAMPED = 1, 1 << 2, 1 << 29
 
 _NOTHING = ((0x06, 0, 0, 0),)
 _SOL_PACKET, _RX_RING, _STATISTICS, _VERSION, _V2 = 263, 5, 6, 10, 1
-_FEW, _HANDFUL = 32, 256
+_FEW, _HANDFUL = 32, 1024
 _NETS = struct.pack("=H", PACKET_AT) * _HANDFUL
 _GIVEN_BACK = memoryview(bytes(4 * _HANDFUL)).cast("I")
 
@@ -49,6 +49,7 @@ class Frames:
         view: the memory from the first frame of the handful on; frame i begins at `i * stride`.
         statuses: of the handful.
         batch: most frames of a handful.
+        more: the handful ended where the ring or its own size did: more frames may be ready.
         packet_at, stamp_format: where in a frame the packet is, and how `struct` reads what stands before it.
     """
 
@@ -64,21 +65,32 @@ class Frames:
         self.statuses: list[int] = []
         self._words, self._halves = memory.cast("I"), memory.cast("H")
         self._head = 0
+        self.more = False
 
     def receive(self) -> int:
         """Gives the last handful back and takes the next; how many frames it has, 0 when none is ready."""
-        self._give_back()
-        head = self._head
-        if not self._words[head * self.stride // 4]:
+        self.give_back()
+        head, words, step = self._head, self._words, self.stride // 4
+        if not words[head * step]:
             return 0
-        for most in (_FEW, _HANDFUL):
-            statuses = self._column(self._words, STATUS, 4, min(most, self.count - head)).tolist()
-            if not all(statuses):
-                statuses = statuses[: statuses.index(0)]
-                break
+        room, most = min(self.batch, self.count - head), _FEW
+        while most < room and words[(head + most - 1) * step]:
+            most *= 2
+        statuses = self._column(words, STATUS, 4, min(most, room)).tolist()
+        if 0 in statuses:
+            statuses = statuses[: statuses.index(0)]
         self.statuses = statuses
+        self.more = len(statuses) == room
         self.view = self._memory[head * self.stride :]
         return len(statuses)
+
+    def give_back(self) -> None:
+        """Lets the kernel write into the handful again; nothing of it can be read any more."""
+        count = len(self.statuses)
+        if count:
+            self._column(self._words, STATUS, 4, count)[:] = _GIVEN_BACK[:count]
+            self._head = (self._head + count) % self.count
+            self.statuses = []
 
     def words(self, at: int) -> "memoryview[int]":
         """The 32-bit words at this place of each frame of the handful."""
@@ -119,13 +131,6 @@ class Frames:
     def dropped(self, _count: int) -> int:
         """Packets the kernel could not keep so far, as far as is known."""
         return 0
-
-    def _give_back(self) -> None:
-        count = len(self.statuses)
-        if count:
-            self._column(self._words, STATUS, 4, count)[:] = _GIVEN_BACK[:count]
-            self._head = (self._head + count) % self.count
-            self.statuses = []
 
     def _column(self, words: "memoryview[int]", at: int, size: int, count: int) -> "memoryview[int]":
         step = self.stride // size

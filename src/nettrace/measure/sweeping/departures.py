@@ -26,7 +26,7 @@ _NUMBER_AT, _ORIGIN_AT = 92, 84
 """Where an error-queue message holds the number and the origin of its stamp, behind SCM_TIMESTAMPING."""
 _ORIGIN_TIMESTAMPING = 4
 _ORIGINS = memoryview(bytes((_ORIGIN_TIMESTAMPING,)) * _BATCH)
-_STAMPED = bytes((STAMPED,)) * _BATCH
+_STAMPED = bytes((STAMPED,)) * max(_BATCH, Frames.batch)
 SLOT_AT, MARK_AT = 4, 26
 """Where a probe over IPv4 has its number, and its secret (UDP's checksum, ICMP's sequence number)."""
 _NUMBERS = memoryview(numbers()).cast("B")
@@ -151,6 +151,9 @@ class RingDepartures:
                 self._shown += count
             else:
                 self._singly(slots.tolist())
+            ring.give_back()
+            if not ring.more:
+                break
 
     def close(self) -> None:
         """Lets go of the table."""

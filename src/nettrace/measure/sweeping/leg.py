@@ -218,7 +218,11 @@ class Leg:
             if self.replies.dropped > dropped:
                 self.sweep.stalled(now)
             total += count
-            if isinstance(inbox, Inbox) and VECTORED and count < inbox.batch:
+            if isinstance(inbox, Frames):
+                inbox.give_back()
+                if not inbox.more:
+                    break
+            elif VECTORED and count < inbox.batch:
                 break
         return total
 

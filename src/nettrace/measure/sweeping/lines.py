@@ -4,6 +4,7 @@ The line of an everyday trace (reached, every hop timed or silent) is joined fro
 length (half the time of one long format), without any object per hop; all others go through `trace` and `wire.documents`, which it must equal.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from sys import byteorder
 from typing import NamedTuple
@@ -32,7 +33,7 @@ _TAIL = '],"answered_from":null,"path_mtu_bytes":null,"balances":[],"clock":"ker
 _BAR = f"{(KERNEL_SEND_ERROR_NS + KERNEL_RECEIVE_ERROR_NS) / 1e6:.4f}"
 _SURE = f'],"error_ms":[{_BAR}],"grades":["K"'
 _SILENT = 'null],"error_ms":[null],"grades":[null'
-_HEADS = 4096
+_ARRIVED, _MEASURED = REACHED | CLOSED, Outcome.MEASURED
 _FRAGMENTATION_NEEDED = (3, 4)
 _NAMES, _RTT, _FIRST_ADDRESS, _AT = 1, 3, 5, -2
 """Which pieces of a line differ: from the first address on every second one, addresses and times in turn."""
@@ -43,19 +44,6 @@ class _Form(NamedTuple):
 
     pieces: list[str]
     numbers: str
-
-
-class _Heads(dict[int, str]):
-    """Addresses as text; the first `_HEADS` are kept: they are those near us, which all paths share."""
-
-    def __init__(self, text: Callable[[int], str]) -> None:
-        self._text = text
-
-    def __missing__(self, token: int) -> str:
-        made = self._text(token)
-        if len(self) < _HEADS:
-            self[token] = made
-        return made
 
 
 class About(NamedTuple):
@@ -83,60 +71,57 @@ class Lines:
         self._addresses = addresses
         self._about = about
         self._single = sweep.options.probes_per_hop == 1
-        self._heads = _Heads(addresses.text)
+        self._texts = addresses.texts
         self._forms: dict[int, _Form] = {}
         self._moment = (-1, "")
 
     def line(self, row: int, pinned: Pinned) -> tuple[str, Outcome]:
         """The row's `nettrace.trace/1` document with a line feed, and its outcome."""
         table, sweep = self._table, self._sweep
-        length, home = table.end[row], table.home[row]
-        if sweep.flags[row] == REACHED | CLOSED and length and self._single and not self._has_asides(row):
+        length = table.end[row]
+        aside = row in sweep.loose or row in sweep.details or row in sweep.notes
+        if sweep.flags[row] == _ARRIVED and length and self._single and not aside:
             start = row * table.width
-            far = start + table.far_cell
-            direct, last = table.rtt[far], start + length - 1
-            rtts = table.rtt[start:last].tolist()
-            own = table.rtt[last] if table.found[last] == home else 0
-            if direct > 0 and table.found[far] == home and (own > 0 or not table.found[last]):
+            far, last = start + table.far_cell, start + length - 1
+            found, rtt, home = table.found, table.rtt, table.home[row]
+            direct, met = rtt[far], found[last]
+            own = rtt[last] if met == home else 0
+            if direct > 0 and found[far] == home and (own > 0 or not met):
+                rtts = rtt[start:last].tolist()
                 rtts.append(own or direct)
                 worst = min(rtts)
                 if worst >= UNSEEN:
                     rtts.append(min(direct, rtts[-1]))
-                    return self._everyday(row, pinned, rtts, timed=worst > 0), Outcome.MEASURED
+                    return self._everyday(row, pinned, rtts, found[start:last], timed=worst > 0), _MEASURED
         trace = self.trace(row, pinned)
         return document_line(trace), trace.outcome
 
-    def _has_asides(self, row: int) -> bool:
-        sweep = self._sweep
-        return row in sweep.loose or row in sweep.details or row in sweep.notes
-
-    def _everyday(self, row: int, pinned: Pinned, rtts: list[int], *, timed: bool) -> str:
+    def _everyday(
+        self, row: int, pinned: Pinned, rtts: list[int], tokens: "array[int]", *, timed: bool
+    ) -> str:
         """The line of a trace in which everybody answered (`timed`), or some were silent.
 
-        `rtts` are those of the hops in ns, or LOST or UNSEEN, and then the target's own.
+        `rtts` are those of the hops in ns, or LOST or UNSEEN, and then the target's own; `tokens` are the addresses
+        of the hops before the target, whose own is known.
         """
         length = len(rtts) - 1
-        texts = self._texts(row, length, pinned[1] or "")
+        texts = self._texts(tokens)
+        texts.append(pinned[1] or "")
         form = self._forms.get(length if timed else -length) or self._form(length, timed=timed)
+        pieces = form.pieces.copy()
         if timed:
             values = (form.numbers % tuple([each / 1e6 for each in rtts])).split(",")
         else:
-            texts = [f'"{text}"' if text else "null" for text in texts]
+            whose = (*tokens, True)
+            texts = [f'"{text}"' if token else "null" for token, text in zip(whose, texts, strict=True)]
             values = [f"{each / 1e6:.4f}{_SURE}" if each > 0 else _SILENT for each in rtts]
             values[-1] = f"{rtts[-1] / 1e6:.4f}"
-        pieces = form.pieces.copy()
         pieces[_NAMES] = _names(pinned)
         pieces[_RTT] = values.pop()
         pieces[_FIRST_ADDRESS:_AT:4] = texts
         pieces[_FIRST_ADDRESS + 2 : _AT : 4] = values
         pieces[_AT] = self._at(self._table.begun[row])
         return "".join(pieces)
-
-    def _texts(self, row: int, length: int, address: str) -> list[str]:
-        """The addresses of hops 1 to `length`, the last one the target's own; "" where nobody answered."""
-        start = row * self._table.width
-        tokens = self._table.found[start : start + length - 1]
-        return [*map(self._heads.__getitem__, tokens), address]
 
     def _form(self, length: int, *, timed: bool) -> "_Form":
         about = self._about

@@ -7,6 +7,7 @@ through the parsers of `measure.packets`, one by one.
 
 import socket
 import sys
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from struct import Struct, error
 
@@ -27,6 +28,9 @@ _PLAIN_HEADER_BYTES = 20
 _PLAIN4 = 20 + 8 + 20 + 8
 _ECHO_REPLY4, _ECHO_REPLY6 = 0, 129
 _inet_ntoa, _packed4 = socket.inet_ntoa, Struct("=I").pack
+_octets = Struct("4B").iter_unpack
+_LAST = [str(octet) for octet in range(256)]
+_DOTTED = [f"{octet}." for octet in _LAST]
 _SYN, _RST, _ACK = 0x02, 0x04, 0x10
 
 
@@ -35,6 +39,7 @@ class Addresses:
 
     Attributes:
         text: the address a token stands for as people write it; empty for 0, which is nobody.
+        texts: those of many tokens, none of them nobody, in a third of the time.
     """
 
     def __init__(self, version: int) -> None:
@@ -42,6 +47,7 @@ class Addresses:
         self._tokens: dict[bytes, int] = {}
         self._packed: list[bytes] = [b""]
         self.text: Callable[[int], str] = _text4 if version == 4 else self._text6
+        self.texts: Callable[[array[int]], list[str]] = _texts4 if version == 4 else self._texts6
 
     def token(self, packed: bytes) -> int:
         """The token of a packed address."""
@@ -56,9 +62,17 @@ class Addresses:
     def _text6(self, token: int) -> str:
         return socket.inet_ntop(socket.AF_INET6, self._packed[token]) if token else ""
 
+    def _texts6(self, tokens: "array[int]") -> list[str]:
+        return [self._text6(token) for token in tokens]
+
 
 def _text4(token: int) -> str:
     return _inet_ntoa(_packed4(token)) if token else ""
+
+
+def _texts4(tokens: "array[int]") -> list[str]:
+    dotted, last = _DOTTED, _LAST
+    return [f"{dotted[a]}{dotted[b]}{dotted[c]}{last[d]}" for a, b, c, d in _octets(tokens)]
 
 
 class Replies:
