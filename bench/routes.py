@@ -12,11 +12,13 @@ from time import process_time
 
 from bench.figure import OURS, Column, Table
 from bench.routes_data import (
+    CUT_AT,
     LENGTH,
     PLANTED_AT,
     WITHIN,
     Series,
     by_slash16,
+    cut_series,
     generated_series,
     real_series,
     resampled,
@@ -39,7 +41,38 @@ def run(runs: int, quick: bool) -> list[Table]:
         _table(f"routes: {name} ({origin})", series, runs, quick)
         for name, series in (found or {"made up": generated_series(Random(11))}).items()
     ]
-    return made
+    return [*made, *(_silence(share, runs, quick) for share in (0.0, 0.05, 0.1))]
+
+
+def _silence(share: float, runs: int, quick: bool) -> Table:
+    """What a node sees: one flow, hops that keep silent at random, and a cut that sends the traffic another way."""
+    table = Table(
+        f"routes: one flow, {share:.0%} of hops silent at random, a way cut",
+        [
+            Column("false", "per 100 traces", 0.0),
+            Column("told by its second trace", "%", 99.0, at_least=True),
+            Column("told", "%", 100.0, at_least=True),
+            Column("as an AS path", "%", 95.0, at_least=True),
+        ],
+        note="pairs made up, four of eight to fourteen hops replaced, one of them in another AS; a /16 stands for an AS",
+    )
+    for seed in range(1, runs + 1):
+        random = Random(seed)
+        pairs = [cut_series(random, share) for _ in range(50 if quick else 200)]
+        table.add(OURS, _second_trace(pairs))
+    return table
+
+
+def _second_trace(pairs: list[list[Trace]]) -> dict[str, float | None]:
+    told = [list(_followed(pair)) for pair in pairs]
+    found = [[(place, kind) for place, kind in each if place >= CUT_AT] for each in told]
+    first = [each[0] for each in found if each]
+    return {
+        "false": 100 * sum(place < CUT_AT for each in told for place, _ in each) / (len(pairs) * CUT_AT),
+        "told by its second trace": 100 * sum(place <= CUT_AT + 1 for place, _ in first) / len(pairs),
+        "told": 100 * len(first) / len(pairs),
+        "as an AS path": 100 * sum(kind is RouteClass.AS_PATH for _, kind in first) / len(pairs),
+    }
 
 
 def _table(title: str, series: Series, runs: int, quick: bool) -> Table:

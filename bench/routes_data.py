@@ -7,6 +7,7 @@ in the middle: another vantage's real middle hops (`as`), or two or three hops r
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ from nettrace.outside.atlas import import_atlas
 from nettrace.wire.atlas import Malformed
 
 LENGTH, PLANTED_AT, WITHIN = 96, 64, 6
+CUT_AT, SEEN_AFTER = 24, 6
 _FEWEST_TRACES = 8
 
 Series = dict[str, list[Trace]]
@@ -54,13 +56,38 @@ def generated_series(random: Random, vantages: int = 24, traces: int = 24) -> Se
     return made
 
 
+def cut_series(random: Random, share: float) -> list[Trace]:
+    """Traces of one flow of a made-up pair, each hop silent with this probability; another way from `CUT_AT` on.
+
+    A carrier's routers stand in one /24 of its own. The other way crosses an exchange and one router of another AS, as
+    long as the old one give or take a hop.
+    """
+
+    def carrier(hops: int) -> list[str]:
+        net = f"{random.randrange(20, 200)}.{random.randrange(256)}.{random.randrange(256)}"
+        return [f"{net}.{host}" for host in random.sample(range(1, 255), hops)]
+
+    home, backbone, cloud = carrier(2), carrier(random.randint(4, 8)), carrier(random.randint(3, 5))
+    exchange, relay = carrier(1), carrier(random.randint(1, 2))
+    old = [*home, *backbone, *cloud[1:]]
+    new = [*home, *backbone[: -random.randint(3, 4)], *exchange, *relay, cloud[0], *cloud[2:]]
+    return [
+        _trace("v", scan, 0, [None if random.random() < share else hop for hop in way], reached=True)
+        for scan, way in enumerate([old] * CUT_AT + [new] * SEEN_AFTER)
+    ]
+
+
 def _generated(vantage: str, scan: int, ways: list[list[str]], dark: set[int], random: Random) -> Trace:
-    target, flow = "198.51.100.7", scan % 16
+    flow = scan % 16
     seen = [
         None if ttl in dark or random.random() < 0.1 else way[(flow * 7 + ttl) % len(way)]
         for ttl, way in enumerate(ways)
     ]
-    reached = random.random() < 0.5
+    return _trace(vantage, scan, flow, seen, reached=random.random() < 0.5)
+
+
+def _trace(vantage: str, scan: int, flow: int, seen: Sequence[str | None], *, reached: bool) -> Trace:
+    target = "198.51.100.7"
     hops = ["192.168.1.1", *seen, *([target] if reached else [None] * 5)]
     return Trace(
         vantage=vantage,

@@ -27,7 +27,7 @@ import click, sys
 from nettrace.cli.root import group
 for flow in sys.argv[1:]:
     try:
-        group.main(["trace", "-4", "-o", "ndjson", "--flow", flow, "west.lab", "edge.lab"], standalone_mode=False)
+        group.main(["trace", "-4", "-o", "ndjson", "--flow", flow, "--timeout", "0.3", "west.lab", "edge.lab"], standalone_mode=False)
     except click.exceptions.Exit as end:
         assert end.exit_code == 0, end.exit_code
 """
@@ -80,13 +80,7 @@ def test_congestion_is_blamed_and_a_cut_is_told_once(own_lab: RunningLab) -> Non
     assert (stands[leg.a], stands[leg.b]) == ("den", "sfo")
     assert leg.added_ns == pytest.approx(40e6, abs=5e6)
 
-    network = network_lookup(own_lab.home / PREFIXES)
-
-    def asn_of(address: str) -> int | None:
-        found = network(address)
-        return found.asn if found else None
-
-    changes = follow([*before, *slow, *after], asn_of)
+    changes = follow([*before, *slow, *after], networks_of(own_lab))
     assert sorted((change.vantage, change.target) for change in changes) == [
         ("lon", "west.lab"),
         ("nyc", "west.lab"),
@@ -100,11 +94,42 @@ def test_congestion_is_blamed_and_a_cut_is_told_once(own_lab: RunningLab) -> Non
         assert change.rtt_moved and change.rtt_delta_ns is not None and change.rtt_delta_ns > 5e6
 
 
+def test_hops_that_keep_silent_are_no_change_and_a_cut_is_told_by_the_second_trace(
+    own_lab: RunningLab,
+) -> None:
+    before = scans(own_lab, 0, 0, 0, 0, 0)
+    for cable in ("east-1", "atlantic-1", "atlantic-2"):
+        own_lab.happen(Event(kind="congest", subject=cable, loss=0.25))
+    before += scans(own_lab, 0, 0, 0)
+    while not any(hop.address is None for trace in before for hop in trace.hops):
+        before += scans(own_lab, 0)
+    own_lab.happen(Event(kind="cut", subject="plains-1"))
+    after = scans(own_lab, 0, 0)
+
+    changes = follow([*before, *after], networks_of(own_lab))
+    assert {(change.vantage, change.target) for change in changes} == {
+        ("lon", "west.lab"),
+        ("nyc", "west.lab"),
+    }
+    assert len(changes) == 2
+    assert all(change.at >= after[0].at for change in changes), "told before anything was cut"
+
+
 def test_balanced_flows_are_one_route(own_lab: RunningLab) -> None:
     traces = scans(own_lab, *range(8), *range(4))
     ways = {tuple(hop.address for hop in trace.hops) for trace in traces if trace.target == "west.lab"}
     assert len(ways) > 2, "the lab balances nothing: this test would prove nothing"
     assert [change.kind for change in follow(traces)] == []
+
+
+def networks_of(lab: RunningLab) -> Callable[[str], int | None]:
+    lookup = network_lookup(lab.home / PREFIXES)
+
+    def asn_of(address: str) -> int | None:
+        found = lookup(address)
+        return found.asn if found else None
+
+    return asn_of
 
 
 def sites(lab: RunningLab) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.routes.paths import START, STEP, hop
 
 from nettrace.analysis.routes.blame import blame
+from nettrace.analysis.routes.forest import Side
 from nettrace.model.measurement import Method, Outcome
 from nettrace.model.path import Hop, Label, StopReason, Trace
 from nettrace.model.route import Blame, BlameVerdict, Scope
@@ -185,3 +186,41 @@ def test_too_few_scans_on_one_side_are_not_judged() -> None:
     ]
     found = blame(late, SINCE)
     assert (found.verdict, found.paths) == (BlameVerdict.NONE, 0)
+
+
+def rounds_of(
+    ways: Mapping[tuple[str, str], Sequence[str]], link: Link, added_ms: float
+) -> dict[tuple[str | None, str], tuple[Side, Side]]:
+    """Eleven rounds of three probes before, one since."""
+    made: dict[tuple[str | None, str], tuple[Side, Side]] = {}
+    for (vantage, target), way in ways.items():
+        level = 5.0 * len(way)
+        added = added_ms if link in pairwise(way) else 0.0
+        made[vantage, target] = (Side([level] * 33), Side([level + added] * 3))
+    return made
+
+
+def test_the_first_round_names_the_leg_or_those_it_cannot_part_before_anything_is_traced_since() -> None:
+    link, ways = ("10.1.0.1", "10.2.1.1"), internet()
+    before = [trace for trace in measured(ways) if trace.at < SINCE]
+    rounds = rounds_of(ways, link, 12.0)
+    found = blame(before, SINCE, rounds, foreknown=True)
+    assert found.verdict is BlameVerdict.CANNOT_TELL and set(named(found)) == {link, ("10.2.1.1", "10.3.1.1")}
+    assert found.paths == 24
+    assert set(found.affected) == {pair for pair, way in ways.items() if link in pairwise(way)}
+    own = ("10.0.2.1", "10.1.0.1")
+    found = blame(before, SINCE, rounds_of(ways, own, 12.0), foreknown=True)
+    assert own in named(found)
+    assert blame(before, SINCE, rounds).verdict is BlameVerdict.NONE, (
+        "what is proven waits for traces on both sides"
+    )
+
+
+def test_a_pair_that_goes_another_way_since_is_not_judged_by_the_way_it_went() -> None:
+    ways = internet()
+    before = [trace for trace in measured(ways) if trace.at < SINCE]
+    other = {("v0", "t1"): [*ways["v0", "t1"][:2], "10.2.9.1", "10.3.9.1", ways["v0", "t1"][-1]]}
+    since = [trace for trace in measured(other) if trace.at >= SINCE]
+    rounds = rounds_of(ways, ("10.1.0.1", "10.2.1.1"), 12.0)
+    found = blame([*before, *since], SINCE, rounds, foreknown=True)
+    assert found.paths == 23 and ("v0", "t1") not in found.affected

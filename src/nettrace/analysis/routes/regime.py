@@ -20,6 +20,7 @@ _FADE_AT = 512
 _CORE = 0.8
 _MOST = 0.5
 _SOMETIMES = 0.5
+_SETTLED = 8
 
 
 class Regime(msgspec.Struct, kw_only=True):
@@ -38,6 +39,7 @@ class Regime(msgspec.Struct, kw_only=True):
     addresses: dict[str, int] = {}
     networks: dict[str, int] = {}
     places: dict[str, int] = {}
+    steps: dict[str, int] = {}
     ttls: dict[int, int] = {}
     ases: dict[int, int] = {}
     flows: dict[int, int] = {}
@@ -54,6 +56,7 @@ class Regime(msgspec.Struct, kw_only=True):
         _count(self.addresses, seen.networks)
         _count(self.networks, set(seen.networks.values()))
         _count(self.places, seen.places)
+        _count(self.steps, seen.steps)
         _count(self.ttls, set(seen.places.values()))
         _count(self.ases, seen.ases)
         _count(self.flows, (seen.flow,))
@@ -90,16 +93,38 @@ class Regime(msgspec.Struct, kw_only=True):
 
     def _steady(self) -> Iterator[tuple[int, str]]:
         """TTLs, with their network, at which whatever answers is nearly always in that network."""
-        for place, count in self.places.items():
-            ttl, _, network = place.partition(" ")
+        return self._nearly_always(self.places)
+
+    def _nearly_always(self, counts: dict[str, int]) -> Iterator[tuple[int, str]]:
+        for place, count in counts.items():
+            ttl, _, what = place.partition(" ")
             if count > _CORE * self.ttls.get(int(ttl), count) and count > _SOMETIMES * self.scans:
-                yield int(ttl), network
+                yield int(ttl), what
 
     def displaced(self, seen: Sight) -> int:
         """How many networks this route nearly always crosses at one TTL were met only at TTLs it never met them at."""
         unmoved = {place.partition(" ")[2] for place in seen.places if place in self.places}
         crossed = set(seen.networks.values()) - unmoved
         return sum(network in crossed for _, network in self._steady())
+
+    @property
+    def settled(self) -> bool:
+        """Whether it was traced often and on one flow only: then balancing cannot explain what is new."""
+        return self.scans >= _SETTLED and len(self.flows) == 1
+
+    def strange(self, seen: Sight) -> set[str]:
+        """Steps (TTL and address) of the trace that this route never took."""
+        return seen.steps.keys() - self.steps.keys()
+
+    def replaced(self, seen: Sight) -> int:
+        """At how many TTLs an address never met there answered in place of the one that nearly always does."""
+        strange = {seen.steps[step] for step in self.strange(seen)}
+        known = {seen.steps[step] for step in seen.steps.keys() & self.steps.keys()}
+        contested = strange - known
+        return sum(
+            ttl in contested and address not in seen.networks
+            for ttl, address in self._nearly_always(self.steps)
+        )
 
     def new_as(self, seen: Sight) -> bool:
         """Whether the trace crosses an AS that this route never did, or misses one it nearly always crosses."""
@@ -127,6 +152,7 @@ class Regime(msgspec.Struct, kw_only=True):
             self.addresses,
             self.networks,
             self.places,
+            self.steps,
             self.ttls,
             self.ases,
             self.flows,

@@ -30,7 +30,8 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         hops: addresses by TTL up to the target, None where nothing answered; silence at the end is cut off.
         networks: answering address -> its network, in order of TTL; private hops and the target itself left out.
         places: `TTL NETWORK` of each such hop -> TTL.
-        ases: the ASes of those hops in order, without repetitions.
+        steps: `TTL ADDRESS` of each such hop -> TTL.
+        asns: TTL -> AS of the first address that answered there, where it is known.
         flow: number of the flow the trace kept.
         destination: network of the target's address, or "" when it had none.
         rtt_ns: round trip to the target, None unless it was reached.
@@ -40,10 +41,16 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     hops: tuple[str | None, ...]
     networks: dict[str, str]
     places: dict[str, int]
-    ases: tuple[int, ...]
     flow: int
     destination: str
     rtt_ns: int | None
+    steps: dict[str, int] = {}
+    asns: dict[int, int] = {}
+
+    @property
+    def ases(self) -> tuple[int, ...]:
+        """The ASes of those hops in order, without repetitions."""
+        return tuple(dict.fromkeys(self.asns[ttl] for ttl in sorted(self.asns)))
 
 
 def sight(trace: Trace, asn_of: AsnOf | None = None) -> Sight | None:
@@ -58,17 +65,18 @@ def sight(trace: Trace, asn_of: AsnOf | None = None) -> Sight | None:
     inside = trace.address is not None and is_private(trace.address)
     networks: dict[str, str] = {}
     places: dict[str, int] = {}
-    ases: list[int] = []
+    steps: dict[str, int] = {}
+    asns: dict[int, int] = {}
     for hop in trace.hops:
         if hop.address is None or hop.inferred_from:
             continue
         for address in (hop.address, *hop.also):
             if address not in ends and (inside or not is_private(address)):
                 network = networks[address] = network_of(address)
-                places[f"{hop.ttl} {network}"] = hop.ttl
+                places[f"{hop.ttl} {network}"] = steps[f"{hop.ttl} {address}"] = hop.ttl
         number = None if hop.address in ends or hop.address not in networks else _number(hop, asn_of)
-        if number is not None and number not in ases:
-            ases.append(number)
+        if number is not None:
+            asns.setdefault(hop.ttl, number)
     if not networks:
         return None
     return Sight(
@@ -76,11 +84,40 @@ def sight(trace: Trace, asn_of: AsnOf | None = None) -> Sight | None:
         hops=shown_hops(trace),
         networks=networks,
         places=places,
-        ases=tuple(ases),
+        steps=steps,
+        asns=asns,
         flow=trace.flow,
         destination=network_of(trace.address) if trace.address else "",
         rtt_ns=trace.rtt_ns if trace.reached else None,
     )
+
+
+def together(seen: Sight, held: Sight) -> Sight | None:
+    """Two looks at one path as one: where `seen` heard nothing, what `held` heard; None when they contradict each other.
+
+    They do where both heard, at one TTL, networks that have nothing in common. Balancing within a network is none.
+    """
+    heard, other = _by_ttl(seen), _by_ttl(held)
+    if any(heard[ttl].isdisjoint(other[ttl]) for ttl in heard.keys() & other.keys()):
+        return None
+    lent = other.keys() - heard.keys()
+    if not lent:
+        return seen
+    crossed = {network for ttl in lent for network in other[ttl]}
+    return msgspec.structs.replace(
+        seen,
+        networks={**{a: net for a, net in held.networks.items() if net in crossed}, **seen.networks},
+        places=seen.places | {place: ttl for place, ttl in held.places.items() if ttl in lent},
+        steps=seen.steps | {step: ttl for step, ttl in held.steps.items() if ttl in lent},
+        asns=seen.asns | {ttl: number for ttl, number in held.asns.items() if ttl in lent},
+    )
+
+
+def _by_ttl(seen: Sight) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for place, ttl in seen.places.items():
+        found.setdefault(ttl, set()).add(place.partition(" ")[2])
+    return found
 
 
 def shown_hops(trace: Trace) -> tuple[str | None, ...]:

@@ -10,7 +10,7 @@ import msgspec
 
 from nettrace.analysis.routes.consequence import rtt_consequence
 from nettrace.analysis.routes.regime import Regime
-from nettrace.analysis.routes.sight import AsnOf, Sight, sight
+from nettrace.analysis.routes.sight import AsnOf, Sight, sight, together
 from nettrace.model.path import Trace
 from nettrace.model.route import Route, RouteChange, RouteClass
 
@@ -28,10 +28,10 @@ STRONG, SINGLE, ENOUGH = 6, 4, 12
 it counts on a flow or towards a target's network that the route was never traced on."""
 
 _LEAST_NEW = 2
+_LEAST_REPLACED = 3
 _LEAST_SHARE = 0.25
 _AGREE = 0.5
 _SAME = 0.8
-_SETTLED = 8
 
 
 class Candidate(msgspec.Struct, kw_only=True):
@@ -44,6 +44,7 @@ class Candidate(msgspec.Struct, kw_only=True):
         agreed: traces that agreed with the first.
         as_level: traces in which the AS path differed.
         denials: traces since then that showed the old route.
+        last: evidence in the latest trace.
     """
 
     networks: dict[str, int] = {}
@@ -53,19 +54,26 @@ class Candidate(msgspec.Struct, kw_only=True):
     agreed: int = 0
     as_level: int = 0
     denials: int = 0
+    last: int = 0
 
-    def add(self, regime: Regime, seen: Sight, weight: int) -> None:
-        """Take a suspicious trace in; it counts when it agrees with those before."""
+    def add(self, regime: Regime, seen: Sight, weight: int, *, agrees: bool = False) -> None:
+        """Take a suspicious trace in; it counts when it agrees with those before, as their hops say or as was found."""
         new, missing = set(regime.novel(seen).values()), regime.conflicts(seen)
-        agrees = _share(new, self.networks) >= _AGREE or _share(missing, self.missing) >= _AGREE
+        agrees |= _share(new, self.networks) >= _AGREE or _share(missing, self.missing) >= _AGREE
         if agrees or not self.sights:
             self.weight += weight
             self.agreed += 1
+        self.last = weight
         self.sights.append(seen)
         self.as_level += regime.new_as(seen)
         for counts, more in ((self.networks, new), (self.missing, missing)):
             for each in more:
                 counts[each] = counts.get(each, 0) + 1
+
+    def complete(self, regime: Regime, last: Sight, whole: Sight, joint: int) -> None:
+        """Give the last trace what it lacked of the evidence that it and the next are together."""
+        self.weight += max(0, joint - self.last)
+        self.as_level += regime.new_as(whole) and not regime.new_as(last)
 
     def shared_by(self, regime: Regime, seen: Sight) -> bool:
         """Whether a trace that would prove little by itself crosses something that was new in the others."""
@@ -85,6 +93,7 @@ class Candidate(msgspec.Struct, kw_only=True):
 class _State(msgspec.Struct, kw_only=True):
     regime: Regime | None = None
     candidate: Candidate | None = None
+    held: Sight | None = None
     former: list[Regime] = []
 
 
@@ -133,13 +142,46 @@ class RouteTracker:
         weight = _evidence(regime, seen, state.former)
         if not weight and state.candidate is not None and state.candidate.shared_by(regime, seen):
             weight = SINGLE
+        whole, joint = self._jointly(regime, seen)
+        weight = max(weight, joint)
         if not weight:
+            if state.candidate is None and regime.strange(seen):
+                state.held = seen  # too little by itself, perhaps not with the next
+                return None
             return self._unsuspicious(regime, trace, seen)
         candidate = state.candidate = state.candidate or Candidate()
-        candidate.add(regime, seen, weight)
+        candidate.add(regime, whole, weight, agrees=joint > 0)
         if candidate.weight >= ENOUGH:
             return self._declare(regime, candidate, trace)
         return self._absorb(regime, candidate, trace) if len(candidate.sights) >= MOST_SIGHTS else None
+
+    def _jointly(self, regime: Regime, seen: Sight) -> tuple[Sight, int]:
+        """The trace with what the one before heard where it heard nothing, and the evidence in both as one look.
+
+        Hops keep silent at random: two traces of one new path may each show another half of it. They are taken
+        together when they contradict each other nowhere and share a step the route never took; on a settled route, where
+        nothing strange is balancing, each needs one only. One held back that is no evidence even so is learnt.
+        """
+        state = self._state
+        candidate, held, state.held = state.candidate, state.held, None
+        before = held if candidate is None else candidate.sights[-1]
+        if before is None:
+            return seen, 0
+        strange, other = regime.strange(seen), regime.strange(before)
+        akin = bool(strange and other) if regime.settled else not strange.isdisjoint(other)
+        whole = together(seen, before) if akin else None
+        joint = 0 if whole is None else _evidence(regime, whole, state.former)
+        if not joint and regime.settled and not regime.novel(seen).keys().isdisjoint(regime.novel(before)):
+            joint = SINGLE  # never on this flow before, and now twice running
+        if whole is None or not joint:
+            if held is not None:
+                regime.learn(held)
+            return seen, 0
+        if candidate is None:
+            candidate = state.candidate = Candidate()
+            candidate.add(regime, before, joint)
+        candidate.complete(regime, before, whole, joint)
+        return whole, joint
 
     def _unsuspicious(self, regime: Regime, trace: Trace, seen: Sight) -> RouteChange | None:
         change, candidate = None, self._state.candidate
@@ -215,19 +257,18 @@ class RouteTracker:
 def _evidence(regime: Regime, seen: Sight, former: Collection[Regime]) -> int:
     """How much the trace speaks against the route; 0 when balancing, silence or a renumbered hop explain it."""
     new, conflicts = regime.novel(seen), regime.conflicts(seen)
-    if not new and not conflicts:
+    replaced = regime.replaced(seen)
+    if not new and not conflicts and replaced < _LEAST_REPLACED:
         return 0
     if regime.scans < WARM_UP:  # declared just now and hardly known: only a former route is news
         return STRONG if any(_fits(each, seen) for each in former) else 0
-    many = len(new) >= _LEAST_NEW
-    pushed = (
-        bool(new) and regime.displaced(seen) >= _LEAST_NEW
-    )  # something new stands before what was always there
+    many, rebuilt = len(new) >= _LEAST_NEW, replaced >= _LEAST_REPLACED
+    # something new stands before what was always there
+    pushed = bool(new) and regime.displaced(seen) >= _LEAST_NEW
     if many and (len(new) >= _LEAST_SHARE * len(seen.networks) or pushed or regime.new_as(seen)):
         weight = STRONG
-    elif conflicts or pushed:
-        settled = regime.scans >= _SETTLED and len(regime.flows) == 1
-        weight = STRONG if len(conflicts) > 1 or settled else SINGLE
+    elif conflicts or pushed or rebuilt:
+        weight = STRONG if len(conflicts) > 1 or regime.settled or rebuilt else SINGLE
     else:
         return 0
     known = seen.flow in regime.flows and seen.destination in regime.destinations
