@@ -21,4 +21,4 @@ def test_children_and_their_children_belong_to_it():
 def test_one_that_is_gone_takes_nothing():
     with subprocess.Popen([sys.executable, "-S", "-c", ""]) as process:
         process.wait()
-        assert Footprint(process.pid).take().startswith("1 processes, 0 MB, 0 %")
+        assert Footprint(process.pid).take().startswith("1 process, 0 MB, 0 %")

@@ -26,7 +26,8 @@ class Footprint:
         share = used_s / max(now - self._at, 1e-9) / (os.cpu_count() or 1)
         self._spent, self._at = spent, now
         memory = sum(_memory_kib(pid) for pid in pids) // _MIB
-        return f"{len(pids)} processes, {memory} MB, {100 * share:.0f} % of {os.cpu_count()} processors"
+        processes = "1 process" if len(pids) == 1 else f"{len(pids)} processes"
+        return f"{processes}, {memory} MB, {100 * share:.0f} % of {os.cpu_count()} processors"
 
 
 def family(pid: int) -> list[int]:
