@@ -8,11 +8,11 @@ Catch-up rule: a round that cannot begin within its grace (half its interval, at
 counted in `missed` and never given a later round's result; the series goes on at its next own moment.
 """
 
-import heapq
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
+from nettrace.measure.probing.wakes import Wakes
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Series
 
@@ -84,7 +84,8 @@ class Schedule:
     def __init__(self, life: int = 0) -> None:
         self.life = life
         self._entries: dict[Series, _Entry] = {}
-        self._heap: list[tuple[Instant, Series]] = []
+        self._order: list[_Entry] = []
+        self._wakes = Wakes()
         self._clock: Moment | None = None
         self._missed: Missed | None = None
 
@@ -112,21 +113,24 @@ class Schedule:
         """The rounds to begin now, each at most once; what is too late for it is counted as missed."""
         self._follow(now)
         rounds: list[Due] = []
-        while self._heap and self._heap[0][0] <= now.utc:
-            entry = self._entries[heapq.heappop(self._heap)[1]]
-            grace_ns = min(entry.interval_ns // 2, GRACE_NS)
-            if now.utc - entry.due <= grace_ns:
-                rounds.append(Due(entry.series, entry.due))
-                entry.turn += 1
-                entry.due = self._due_at(entry, entry.turn)
-            else:
-                self._skip(entry, now.utc - grace_ns, now.utc)
-            heapq.heappush(self._heap, (entry.due, entry.series))
+        while come := self._wakes.due(
+            now.utc
+        ):  # again: of a series that skipped some the next may have come too
+            for _, number in come:
+                entry = self._order[number]
+                grace_ns = min(entry.interval_ns // 2, GRACE_NS)
+                if now.utc - entry.due <= grace_ns:
+                    rounds.append(Due(entry.series, entry.due))
+                    entry.turn += 1
+                    entry.due = self._due_at(entry, entry.turn)
+                else:
+                    self._skip(entry, now.utc - grace_ns, now.utc)
+                self._wakes.add(entry.due, number)
         return rounds
 
     def next_at(self) -> Instant | None:
         """When the next round is due, UTC, or None. Look again every second: the clock may be set meanwhile."""
-        return self._heap[0][0] if self._heap else None
+        return self._wakes.first()
 
     def missed(self) -> Missed | None:
         """What was missed since this was last asked."""
@@ -146,8 +150,9 @@ class Schedule:
             self._rebuild()
 
     def _rebuild(self) -> None:
-        self._heap = [(entry.due, series) for series, entry in self._entries.items()]
-        heapq.heapify(self._heap)
+        self._order, self._wakes = list(self._entries.values()), Wakes()
+        for number, entry in enumerate(self._order):
+            self._wakes.add(entry.due, number)
 
     def _begin(self, entry: _Entry, now: Instant) -> None:
         self._seek(entry, now)

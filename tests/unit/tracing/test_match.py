@@ -443,21 +443,24 @@ class TestBatches:
                 packets.append(net.error(net.send(method, 4)[1][:28], kind))
                 packets.append(net.error(net.send(method, 4)[1], kind, extensions=build_extensions(LABELS)))
         packets += [echo_reply(net.send(Method.ICMP, 4)[1]), segment(net.send(Method.TCP, 4)[1], 0x12)]
+        packets.append(echo_reply(net.send(Method.ICMP, 4, size=57)[1], "203.0.113.7"))
+        packets.append(echo_reply(net.send(Method.ICMP, 4)[1], identifier=7))
+        packets.append(echo_reply(net.send(Method.ICMP, 4)[1], sequence=7))
+        packets.append(ip.build_ipv4(ROUTER[4], ROUTER[4], ip.ICMP, bytes(40)))
         packets += [b"", b"\x45", bytes(60), net.error(b"\x45" + bytes(60)), bytes(range(256)) * 2]
-        broken = bytearray(net.error(net.send(Method.UDP, 4)[1]))
-        broken[-1] ^= 1
-        packets.append(bytes(broken))
-        stride = 600
-        ring = bytearray(b"".join(packet.ljust(stride, b"\xa5") for packet in packets))
-        lengths = [len(packet) for packet in packets]
-        expected = [
-            (number, answer)
-            for number, packet in enumerate(packets)
-            if (answer := net.matcher.match_ipv4(packet)) is not None
-        ]
-        assert len(expected) == 29
+        for whole in (net.error(net.send(Method.UDP, 4)[1]), echo_reply(net.send(Method.ICMP, 4)[1])):
+            broken = bytearray(whole)
+            broken[-1] ^= 1
+            packets += [bytes(broken), whole[:-2], whole + b"\0\0", whole.ljust(700, b"\0")]
+        stride, at = 600, 32
+        ring = bytearray(
+            b"".join(bytes(at) + packet[: stride - at].ljust(stride - at, b"\xa5") for packet in packets)
+        )
+        expected = [net.matcher.match_ipv4(packet[: stride - at]) for packet in packets]
+        assert sum(answer is not None for answer in expected) == 36
+        sizes = [len(packet) for packet in packets]
         for buffer in (ring, memoryview(ring)):
-            assert match_ipv4_batch(net.matcher, buffer, stride, lengths, len(packets)) == expected
+            assert match_ipv4_batch(net.matcher, buffer, stride, at, sizes) == expected
 
 
 class TestErrorQueue:

@@ -46,3 +46,26 @@ def test_ten_thousand_targets_leave_no_ten_thousand_buckets() -> None:
         politeness.allow(number * NS_PER_S // 100, f"198.{number >> 16}.{number >> 8 & 255}.{number & 255}")
 
     assert len(politeness) < 2500
+
+
+def test_a_grant_is_what_could_be_spent_one_by_one() -> None:
+    limits = Limits(node=Rate(50, 9), target=Rate(5, 4), network=Rate(20, 6))
+    at_once, singly = Politeness(limits), Politeness(limits)
+    granted: list[int] = []
+    for now in range(0, 3 * NS_PER_S, NS_PER_S // 16):
+        for target in ("198.18.0.1", "198.18.0.2", "198.18.1.1"):
+            count = at_once.grant(now, target, 5)
+            at_once.spend(now, target, count)
+            assert count == sum(singly.allow(now, target) for _ in range(5))
+            granted.append(count)
+    assert {0, 1, 2, 4} <= set(granted)
+
+
+def test_nothing_is_granted_before_a_promised_turn() -> None:
+    politeness = Politeness(Limits(target=Rate(1, 1)))
+    politeness.spend(0, "198.18.0.1")
+    turn, spent = politeness.wait(0, "198.18.0.1")
+    assert (turn, spent) == (NS_PER_S, "target")
+    assert politeness.grant(turn - 1, "198.18.0.1", 5, turn) == 0
+    assert politeness.grant(turn - 1, "198.18.0.1", 5) == 0
+    assert politeness.grant(turn, "198.18.0.1", 5, turn) == 1

@@ -33,7 +33,8 @@ class Doubts:
         for each in answers:
             answer = each[0]
             if not answer.inferred:
-                self._held.pop(answer.tag, None)
+                if self._held:
+                    self._held.pop(answer.tag, None)
                 passed.append(each)
                 continue
             held, until = self._held.get(answer.tag, (each, now + HOLD_NS))

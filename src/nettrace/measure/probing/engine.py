@@ -4,7 +4,6 @@ Accuracy does not come from waking early: the kernel stamps both ends. So the en
 100 ms, and wakes for single packets only while little is going on, when nobody would notice the cost.
 """
 
-import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +19,7 @@ from nettrace.measure.probing.pace import Pace, Tick, burst_of
 from nettrace.measure.probing.run import Aimed, Course, Run
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.transport import Intake, Shipment, Transport
+from nettrace.measure.probing.wakes import Wakes
 from nettrace.measure.tracing.politeness import Politeness
 from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade, Reason
@@ -85,7 +85,7 @@ class Engine:
         self._ready: deque[Run] = deque()
         self._left = 0
         self._touched: dict[int, Run] = {}
-        self._wakes: list[tuple[Instant, int]] = []
+        self._wakes = Wakes()
         self._ended: list[Aimed] = []
         self._planned: Instant | None = None
         self._last_sent: Instant = 0
@@ -281,9 +281,8 @@ class Engine:
             self._ready.append(run)
 
     def _advance(self, now: Instant) -> None:
-        wakes, runs, ready = self._wakes, self._runs, self._ready
-        while wakes and wakes[0][0] <= now:
-            wake, serial = heapq.heappop(wakes)
+        runs, ready = self._runs, self._ready
+        for wake, serial in self._wakes.due(now):
             run = runs.get(serial)
             if run is not None and run.wake == wake:
                 run.wake = None
@@ -328,18 +327,21 @@ class Engine:
         count = 0
         for probe in run.machine.due(now, room):
             count += self._load(run, probe, now, cargo)
+        if count and self._politeness is not None:
+            self._politeness.spend(now, run.machine.address, count)
         return count
 
     def _allowed(self, politeness: Politeness, run: Run, now: Instant, room: int) -> int:
         """How many probes of a machine its budgets let go now; with none it sleeps until its turn."""
         address = run.machine.address
-        if politeness.turn(now, address, run.turn) > now:
-            wake = run.machine.wake_at(now)
-            if wake is not None and wake <= now:  # else it has nothing to send and takes no place in the line
-                run.turn, run.spent = politeness.wait(now, address, run.turn)
-            return 0
-        run.turn = 0
-        return politeness.room(now, address, room) if room > 1 else 1
+        granted = politeness.grant(now, address, room, run.turn)
+        if granted:
+            run.turn = 0
+            return granted
+        wake = run.machine.wake_at(now)
+        if wake is not None and wake <= now:  # else it has nothing to send and takes no place in the line
+            run.turn, run.spent = politeness.wait(now, address, run.turn)
+        return 0
 
     def _load(self, run: Run, probe: Probe, now: Instant, cargo: list[list[Shipment]]) -> int:
         route = run.route
@@ -349,14 +351,13 @@ class Engine:
                 run.machine.departed(Departure(probe.key, None, 0, Grade.USER, Reason.NOT_PERMITTED))
                 return 0
             run.serial_ns = max(run.serial_ns or 0, self._transports[route[3]].serial_ns)
+            while len(cargo) <= route[3]:
+                cargo.append([])
         tag = self._ledger.open(run.serial, probe.key, route[2], route[4])
         if tag is None:
             run.machine.departed(Departure(probe.key, None, 0, Grade.USER, "too many probes under way"))
             return 0
-        _, _, flow, via, _ = route
-        while len(cargo) <= via:
-            cargo.append([])
-        cargo[via].append((tag, probe, flow))
+        cargo[route[3]].append((tag, probe, route[2]))
         run.in_flight += 1
         if run.lonely:
             for each in (run.tag, *run.earlier):
@@ -365,8 +366,6 @@ class Engine:
         run.tag = tag
         if run.serial_ns:
             run.busy_until = now + run.serial_ns
-        if self._politeness is not None:
-            self._politeness.spend(now, probe.address)
         return 1
 
     def _route(self, probe: Probe) -> Course | None:
@@ -450,14 +449,13 @@ class Engine:
             if wake <= now:
                 self._queue(run)
             elif wake != run.wake:
-                heapq.heappush(self._wakes, (wake, run.serial))
+                self._wakes.add(wake, run.serial)
         run.wake = wake
 
     def _next_wake(self, now: Instant) -> Instant:
         few = len(self._runs) <= FEW_RUNS
         until = now + _IDLE_NS
-        if self._wakes:
-            until = min(until, self._wakes[0][0])
+        until = min(until, self._wakes.first() or until)
         until = min(until, self._doubts.next_at() or until)
         if self._ready:
             starved = not self._ledger.free

@@ -15,7 +15,9 @@ from nettrace.measure.kernel.stamps import IP_RECVERR, IPV6_RECVERR
 from nettrace.measure.packets.probe import Signature, Template, template
 from nettrace.measure.probing.routes import Routes
 from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
+from nettrace.measure.tracing.batch import match_ipv4_batch
 from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
+from nettrace.measure.tracing.match import Answer, Matcher
 from nettrace.model.measurement import Method
 from nettrace.model.path import Probe
 
@@ -28,7 +30,10 @@ _BILLION = 1_000_000_000
 _STAMPED = "=16xqq52xB7xI"
 """An error-queue message: SCM_TIMESTAMPING's software stamp, then of the next control message, behind its level,
 type and error number, origin and, behind type, code, padding and info, number of the send."""
-_RECEPTION = struct.Struct("=16xqq")
+_RECEPTION = "=16xqq"
+"""Of a received message: SCM_TIMESTAMPING's software stamp, which stands first where there is one."""
+_STAMP_BYTES = 64
+_NOTHING_FURTHER = (None, 0)
 _NUMBERED = struct.Struct("=QiiIxxxx")
 _NUMBER_AT = 16
 _ORIGIN_STAMP = 4
@@ -212,33 +217,31 @@ class RawTransport:
     def _reader(self, sock: socket.socket, protocol: int) -> Callable[[Intake], None]:
         inbox = ring.Inbox(sock, batch=64, packet_bytes=_QUOTE_BYTES)
         matcher, v4 = self._tags.matcher, self._version == 4
-        stamp_of = _RECEPTION.unpack_from
-        dropped = 0
+        every_stamp = struct.Struct(f"{_RECEPTION}{inbox.stride - struct.calcsize(_RECEPTION)}x")
+        stride, dropped = inbox.stride, 0
 
         def read(intake: Intake) -> None:
             nonlocal dropped
             while count := inbox.receive():
-                data, stride, most = inbox.data, inbox.stride, inbox.packet_bytes
                 sizes, controls = inbox.sizes[:count].tolist(), inbox.control_sizes[:count].tolist()
-                start = ring.IN_PACKET - stride
-                for index in range(count):
-                    start += stride
-                    size, control = sizes[index], controls[index]
-                    end = start + (size if size < most else most)
-                    ttl = None
-                    if control > 64:
-                        ttl, lost = _look_further(inbox, index)
-                        if lost > dropped:
-                            dropped, intake.overflowed = lost, True
-                    if v4:
-                        answer = matcher.match_ipv4(data, start, end)
-                    else:
-                        source = bytes(data[start - 24 : start - 8])
-                        answer = matcher.match_ipv6(data, start, end, protocol, source, ttl)
+                further = [_NOTHING_FURTHER] * count
+                if max(controls) > _STAMP_BYTES:
+                    further = [_look_further(inbox, index) for index in range(count)]
+                    lost = max(each[1] for each in further)
+                    if lost > dropped:
+                        dropped, intake.overflowed = lost, True
+                if v4:
+                    answers = match_ipv4_batch(matcher, inbox.data, stride, ring.IN_PACKET, sizes)
+                else:
+                    answers = [
+                        _match6(matcher, inbox, index, protocol, hop_limit)
+                        for index, (hop_limit, _) in enumerate(further)
+                    ]
+                stamps = every_stamp.iter_unpack(inbox.view[: count * stride])
+                for answer, control, (seconds, ns) in zip(answers, controls, stamps, strict=True):
                     if answer is None:
                         intake.rejected += 1
-                    elif control >= 64:
-                        seconds, ns = stamp_of(data, start - ring.IN_PACKET)
+                    elif control >= _STAMP_BYTES:
                         intake.answers.append((answer, seconds * _BILLION + ns))
                     else:
                         self._poller.deliver(answer, 0, intake)
@@ -305,6 +308,15 @@ def _name(flow: Signature, interface: int) -> bytes:
 
 
 _LITTLE = struct.pack("=H", 2) == b"\x02\0"
+
+
+def _match6(
+    matcher: Matcher, inbox: ring.Inbox, index: int, protocol: int, hop_limit: int | None
+) -> Answer | None:
+    start = index * inbox.stride + ring.IN_PACKET
+    end = start + min(inbox.sizes[index], inbox.packet_bytes)
+    source = bytes(inbox.data[start - 24 : start - 8])
+    return matcher.match_ipv6(inbox.data, start, end, protocol, source, hop_limit)
 
 
 def _look_further(inbox: ring.Inbox, index: int) -> tuple[int | None, int]:

@@ -41,12 +41,12 @@ class Sockets:
 
     def transport(self, method: Method, version: int) -> Transport:
         """The best transport for a method and IP version. Raises Unmeasurable, naming what would change it."""
+        raw = self._raw.get(version) or self._open_raw(version)
+        if isinstance(raw, RawTransport):
+            return raw
         known = self._others.get((method, version))
         if known is not None:
             return known
-        raw = self._open_raw(version)
-        if isinstance(raw, RawTransport):
-            return raw
         kinds = {Method.ICMP: IcmpTransport, Method.UDP: UdpTransport, Method.TCP: ConnectTransport}
         try:
             made = kinds[method](version, self.tags, self.routes, self.poller)

@@ -127,10 +127,12 @@ class Flight(msgspec.Struct, gc=False, eq=False):
     def hear(self, reply: Reply, rank: int) -> bool:
         """Note an answer; True when it is the first. Copies and weaker answers change nothing."""
         before = self.answer
-        if before is None or (rank, reply.received_at) < (self.rank, before.received_at):
-            self.answer = reply
-            self.rank = rank
-        return before is None
+        if before is None:
+            self.answer, self.rank = reply, rank
+            return True
+        if (rank, reply.received_at) < (self.rank, before.received_at):
+            self.answer, self.rank = reply, rank
+        return False
 
     def verify(self, now: Instant) -> None:
         """Mark the answer as broken when its stamp lies in the future of its delivery."""
@@ -188,7 +190,9 @@ class Flight(msgspec.Struct, gc=False, eq=False):
             sent_at=sent_at,
             rtt_ns=rtt_ns,
             error_ns=error_ns,
-            grade=_GRADES[max(_RANK[self.grade], _RANK[answer.grade])],
+            grade=self.grade
+            if self.grade is answer.grade
+            else _GRADES[max(_RANK[self.grade], _RANK[answer.grade])],
             stalled=stall_ns > 0,
         )
 

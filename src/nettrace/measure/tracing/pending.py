@@ -44,7 +44,7 @@ class Pending:
     def release(self, tag: int) -> None:
         """Answers to `tag` no longer count. Releasing twice does nothing."""
         slot = tag & self._slot_mask
-        if self.signature(tag) is None:
+        if self._generations[slot] != tag >> self._slot_bits or self._signatures[slot] is None:
             return
         self._signatures[slot] = None
         self._generations[slot] = self._generations[slot] + 1 & self._generation_mask

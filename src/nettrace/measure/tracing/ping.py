@@ -35,6 +35,9 @@ class PingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     flow_number: int = 0
 
 
+_REACHED = int(Meaning.REACHED)
+"""Ranks are compared with it for every sample; a plain number is compared without looking anything up."""
+
 _CALM = Watch()
 """What nearly every round knows of its host: nothing was wrong. Never written to."""
 
@@ -77,8 +80,8 @@ class PingRound:
     @property
     def reply_ttls(self) -> tuple[int, ...]:
         """TTLs the target's answers arrived with: what is left of the way back tells its length."""
-        answers = [flight.answer for flight in self._flights if flight.rank == Meaning.REACHED]
-        return tuple(each.reply_ttl for each in answers if each is not None and each.reply_ttl is not None)
+        answers = [flight.answer for flight in self._flights if flight.rank == _REACHED]
+        return tuple([each.reply_ttl for each in answers if each is not None and each.reply_ttl is not None])
 
     def due(self, now: Instant, room: int) -> Sequence[Probe]:
         """The next probe when its moment has come; never more than one."""
@@ -141,7 +144,7 @@ class PingRound:
 
     def result(self) -> Ping:
         """The round so far; probes still under way count as not measured (`aborted`)."""
-        samples = tuple(self._sample(flight) for flight in self._flights)
+        samples = tuple([self._sample(flight) for flight in self._flights])
         outcome, reason = self._verdict(samples)
         return Ping(
             target=self.target,
@@ -191,13 +194,14 @@ class PingRound:
 
     def _sample(self, flight: Flight) -> Sample:
         answer = flight.answer
-        if answer is None or flight.rank == Meaning.REACHED:
+        if answer is None or flight.rank == _REACHED:
             return flight.sample(self._timeout_ns, self._watch, self._now)
         return Sample(state=SampleState.LOST, sent_at=flight.sent_at, reason=_refusal(answer))
 
     def _verdict(self, samples: Sequence[Sample]) -> tuple[Outcome, Reason | None]:
-        if any(sample.state is SampleState.ANSWERED for sample in samples):
-            return Outcome.MEASURED, None
+        for sample in samples:
+            if sample.state is SampleState.ANSWERED:
+                return Outcome.MEASURED, None
         if any(flight.answer is not None and flight.rank != Meaning.REACHED for flight in self._flights):
             return Outcome.FAILED, Reason.UNREACHABLE
         return silence(samples)

@@ -78,10 +78,10 @@ class TokenBucket:
             return 1
         return min(self._burst_ns, now - self.free_at) // self._period_ns + 1
 
-    def take(self, now: Instant) -> None:
-        """Spend a token, whether or not there is one."""
+    def take(self, now: Instant, count: int = 1) -> None:
+        """Spend tokens, whether or not there are any."""
         free_at, full = self.free_at, now - self._burst_ns
-        self.free_at = (free_at if free_at > full else full) + self._period_ns
+        self.free_at = (free_at if free_at > full else full) + count * self._period_ns
 
     def allow(self, now: Instant) -> bool:
         """Spend a token if there is one; False and unchanged when there is none."""
@@ -126,9 +126,9 @@ class Politeness:
         self._charge(account, now)
         return True
 
-    def spend(self, now: Instant, target: str) -> None:
-        """Charge a packet that `turn` or `room` has let go."""
-        self._charge(self._accounts.get(target) or self._account(target, None), now)
+    def spend(self, now: Instant, target: str, count: int = 1) -> None:
+        """Charge packets that `turn` or `grant` has let go."""
+        self._charge(self._accounts.get(target) or self._account(target, None), now, count)
 
     def turn(self, now: Instant, target: str, promised: Instant = 0) -> Instant:
         """When a packet to `target` may go: `now`, or the instant that `wait` would promise it.
@@ -150,11 +150,21 @@ class Politeness:
             self.waited[BUDGETS[spent]] += not promised
         return at, BUDGETS[spent]
 
-    def room(self, now: Instant, target: str, most: int) -> int:
-        """How many packets to `target` may go at once, at most `most`."""
-        for bucket in self._accounts.get(target) or self._account(target, None):
-            most = min(most, bucket.room(now))
-        return most
+    def grant(self, now: Instant, target: str, most: int, promised: Instant = 0) -> int:
+        """How many packets to `target` may go at once, at most `most`; 0 when the turn of the first has not come."""
+        if promised > now:
+            return 0
+        account = self._accounts.get(target) or self._account(target, None)
+        for bucket in account:
+            if bucket.free_at > now or bucket.line > now:
+                break
+            room = bucket.room(now)
+            most = min(most, room)
+        else:
+            return most
+        if self._turn(now, target, promised)[0] > now:
+            return 0
+        return min(most, *(bucket.room(now) for bucket in account))
 
     def next_at(self, now: Instant, target: str, router: str | None = None) -> Instant:
         """The earliest instant from `now` on at which `allow` would say yes if nothing else is sent."""
@@ -181,9 +191,9 @@ class Politeness:
                 at, spent = free, index
         return at, spent
 
-    def _charge(self, account: Account, now: Instant) -> None:
+    def _charge(self, account: Account, now: Instant, count: int = 1) -> None:
         for bucket in account:
-            bucket.take(now)
+            bucket.take(now, count)
         if len(self._accounts) + len(self._networks) + len(self._routers) > self._sweep_at:
             self._forget(now)
 
