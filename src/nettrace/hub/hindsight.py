@@ -1,10 +1,13 @@
 """Which leg explains a cause, asked afterwards: what the hub concluded then, else what traces and rounds say now."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from nettrace.hub.cause import Cause, stored_blame, where
 from nettrace.hub.leg_watch import judged
 from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.model.path import Trace
 from nettrace.model.route import Blame
 from nettrace.store.port import StoreReader
 
@@ -35,6 +38,11 @@ def leg_of(reader: StoreReader, cause: Cause, until: Instant) -> Hindsight:
         return Hindsight(*stored, concluded=True)
     end = min(max(until, cause.since + _LEAST_NS), cause.since + _MOST_NS)
     found, traces = judged(reader, cause, end)
+    return Hindsight(found, standing_at(found, traces), False)  # noqa: FBT003
+
+
+def standing_at(found: Blame, traces: Iterable[Trace]) -> dict[str, str]:
+    """Where the ends of legs stand and whose they are, by address, as far as traces know."""
     named = {address for leg in found.legs for address in (leg.a, leg.b)}
     known = {
         hop.address: where(hop.place.name if hop.place else None, hop.as_name)
@@ -42,4 +50,4 @@ def leg_of(reader: StoreReader, cause: Cause, until: Instant) -> Hindsight:
         for hop in trace.hops
         if hop.address in named
     }
-    return Hindsight(found, {address: words for address, words in known.items() if address and words}, False)  # noqa: FBT003
+    return {address: words for address, words in known.items() if address and words}

@@ -231,19 +231,24 @@ def _rerouted(
 
 def judged(reader: StoreReader, cause: Cause, now: Instant) -> tuple[Blame, list[Trace]]:
     """Which leg explains a cause, from what was stored before `now`, and the traces that say so."""
+    named = traces_around(reader, cause.since, now)
+    return blame(named, cause.since, rounds_around(reader, cause.since, now)), named
+
+
+def traces_around(reader: StoreReader, since: Instant, now: Instant) -> list[Trace]:
+    """The traces of all pairs on both sides of an instant that were stored before `now`, each with its pair's names."""
     stored = reader.traces(
-        Choice(methods=(RoundMethod.TRACE.value,)), Window(cause.since - _BEFORE_NS, now), _MOST_TRACES
+        Choice(methods=(RoundMethod.TRACE.value,)), Window(since - _BEFORE_NS, now), _MOST_TRACES
     )
     named = [
         msgspec.structs.replace(each.trace, vantage=each.series.vantage, target=each.series.target)
         for each in stored
         if each.stored_at < now
     ]
-    named.sort(key=lambda trace: (trace.at, trace.vantage or "", trace.target, trace.flow))
-    return blame(named, cause.since, _rounds(reader, cause.since, now)), named
+    return sorted(named, key=lambda trace: (trace.at, trace.vantage or "", trace.target, trace.flow))
 
 
-def _rounds(reader: StoreReader, since: Instant, now: Instant) -> dict[Pair, tuple[Side, Side]]:
+def rounds_around(reader: StoreReader, since: Instant, now: Instant) -> dict[Pair, tuple[Side, Side]]:
     """Round trips of every pair on both sides of an instant, by whichever of its series has most of them."""
     window = Window(since - _BEFORE_ROUNDS_NS, min(now, since + _AFTER_ROUNDS_NS))
     found = reader.raw(

@@ -6,15 +6,18 @@ next rounds are as usual or when the detectors have spoken.
 
 from collections.abc import Iterable, Mapping
 from statistics import median_low
+from typing import NamedTuple
 
 import msgspec
 
-from nettrace.analysis.signals.suspect import LEAST_USUAL, LONGEST, USUAL, Outside, outside, strongest
-from nettrace.hub.cause import Cause
-from nettrace.hub.hindsight import Hindsight, leg_of
+from nettrace.analysis.routes.blame import blame
+from nettrace.analysis.signals.suspect import LEAST_USUAL, LONGEST, USUAL, Outside, outside, stand, strongest
+from nettrace.hub.hindsight import standing_at
 from nettrace.hub.latest import Snapshot
+from nettrace.hub.leg_watch import rounds_around, traces_around
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Grade
+from nettrace.model.route import Blame
 from nettrace.model.target import Series
 from nettrace.store.port import Choice, StoreReader
 from nettrace.store.rows import Window
@@ -32,21 +35,48 @@ class Suspected(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         since: when the first of the rounds that are not usual was due.
+        there_by: when the first of them was due whose every probe was slow: what is slow was so by then.
         pairs: (vantage, target) with what makes each suspicious, worst first.
         shared: what all of them have in common in words, or empty.
-        rounds: for how many rounds at least, at `counted` pairs of `of`.
+        rounds, far: for how many rounds at least, and how many times what is usual above it, at `counted` pairs of `of`.
+        share: of a pair's rounds at which it is so by itself.
         chance: that so many are at once, each by chance.
         every_s: how often chance alone would make such a suspicion, in seconds between two.
     """
 
     since: Instant
+    there_by: Instant
     pairs: tuple[tuple[Pair, Outside], ...]
     shared: str
     rounds: int
+    far: int
     counted: int
     of: int
+    share: float
     chance: float
     every_s: float
+
+
+class SuspectedLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """The leg that a suspicion points at.
+
+    Attributes:
+        where: in which place the legs' ends stand and whose they are, by address.
+        traced: of `judged` pairs, how many were traced since: the others are taken to go the way they went before.
+    """
+
+    blame: Blame
+    where: dict[str, str]
+    traced: int
+    judged: int
+
+
+class _Met(NamedTuple):
+    """A round: when it was due, the median of its probes and the quickest."""
+
+    due: Instant
+    rtt_ns: int
+    min_ns: int
 
 
 def suspected(
@@ -56,16 +86,16 @@ def suspected(
     interval_s = cadence_s(snapshot)
     back_ns = round((USUAL + LONGEST) * interval_s * NS_PER_S)
     found = reader.raw(
-        Choice(methods=_PINGS), Window(now - back_ns, now + NS_PER_S), fields=("rtt_ns", "grade", "request"),
+        Choice(methods=_PINGS), Window(now - back_ns, now + NS_PER_S), fields=("rtt_ns", "min_ns", "grade", "request"),
         limit=_MOST_ROUNDS, newest_first=True,
     )  # fmt: skip
     wanted = set(hosts)  # of whom this visitor may see the rounds
-    rounds: dict[Series, list[tuple[Instant, int]]] = {}
-    for series, due, rtt_ns, grade, request in zip(
-        found.series, found.due, found.rtt_ns, found.grade, found.request, strict=True
+    rounds: dict[Series, list[_Met]] = {}
+    for series, due, rtt_ns, min_ns, grade, request in zip(
+        found.series, found.due, found.rtt_ns, found.min_ns, found.grade, found.request, strict=True
     ):
         if rtt_ns is not None and request is None and grade != Grade.USER and series.target in wanted:
-            rounds.setdefault(series, []).append((due, rtt_ns))
+            rounds.setdefault(series, []).append(_Met(due, rtt_ns, rtt_ns if min_ns is None else min_ns))
     best: dict[Pair, tuple[tuple[int, str], Series]] = {}
     for series, known in rounds.items():
         pair = (series.vantage, series.target)
@@ -81,30 +111,44 @@ def cadence_s(snapshot: Snapshot) -> float:
     return median_low(intervals) if intervals else 60.0
 
 
-def _told(rounds: Mapping[Pair, list[tuple[Instant, int]]], interval_s: float) -> Suspected | None:
+def _told(rounds: Mapping[Pair, list[_Met]], interval_s: float) -> Suspected | None:
     """The suspicion in the rounds of pairs, oldest first."""
-    runs = {pair: outside([rtt_ns for _, rtt_ns in known]) for pair, known in rounds.items()}
+    rtts = {pair: [met.rtt_ns for met in known] for pair, known in rounds.items()}
+    runs = {pair: outside(known) for pair, known in rtts.items()}
     groups: dict[str, list[Pair]] = {"": list(runs)}
     for vantage, target in runs:
         groups.setdefault(f"all from {vantage}", []).append((vantage, target))
         groups.setdefault(f"all to {target}", []).append((vantage, target))
-    strong = strongest({name: [run.rounds if (run := runs[pair]) else 0 for pair in pairs] for name, pairs in groups.items()})  # fmt: skip
-    if strong is None or strong[1].chance >= interval_s / MONTH_S:
+    stands = {pair: stand(known, runs[pair]) for pair, known in rtts.items()}
+    strong = strongest({name: [stands[pair] for pair in pairs] for name, pairs in groups.items()})
+    if strong is None or strong[1].rate >= interval_s / MONTH_S:
         return None
     name, proof = strong
     pairs = [(pair, run) for pair in groups[name] if (run := runs[pair]) is not None]
     pairs.sort(key=lambda each: (each[1].high_ns / each[1].now_ns, each[0]))
-    since = min(rounds[pair][-run.rounds][0] for pair, run in pairs if run.rounds >= proof.rounds)
+    first = [
+        (rounds[pair][-run.rounds], run)
+        for pair, run in pairs
+        if run.rounds >= proof.rounds and run.far > proof.far
+    ]
+    whole = [met.due for met, run in first if met.min_ns > 2 * run.high_ns - run.low_ns]
     return Suspected(
-        since=since, pairs=tuple(pairs), shared=name, rounds=proof.rounds, counted=proof.pairs, of=proof.of,
-        chance=proof.chance, every_s=interval_s / max(proof.chance, 1e-12),
+        since=min(met.due for met, _ in first), there_by=min(whole, default=max(met.due for met, _ in first)),
+        pairs=tuple(pairs), shared=name, rounds=proof.rounds, far=proof.far, counted=proof.pairs, of=proof.of,
+        share=proof.share, chance=proof.chance, every_s=interval_s / max(proof.rate, 1e-12),
     )  # fmt: skip
 
 
-def suspected_leg(reader: StoreReader, since: Instant, now: Instant) -> Hindsight:
-    """Which leg explains it by what is measured so far; it may be too early to tell."""
-    unproven = Cause(
-        id="", since=since, detected_at=now, events=(), kinds=(), pairs=(), slower=0, faster=0, added_ns=None,
-        severity="notice", confidence=0.0,
-    )  # fmt: skip
-    return leg_of(reader, unproven, now)
+def suspected_leg(reader: StoreReader, found: Suspected, now: Instant) -> SuspectedLeg:
+    """Which leg explains it by the rounds so far and the ways that traces took before, or since where there are any.
+
+    Traces come seldom; rounds of pairs that share a leg and of pairs that do not tell it before the next trace. It may
+    be too early to tell, and where a way changed meanwhile the old one is judged until it is traced anew.
+    """
+    traces = traces_around(reader, found.there_by, now)
+    rounds = rounds_around(reader, found.there_by, now)
+    said = blame(traces, found.there_by, rounds, foreknown=True)
+    traced = {(trace.vantage, trace.target) for trace in traces if trace.at >= found.there_by}
+    return SuspectedLeg(
+        blame=said, where=standing_at(said, traces), traced=len(traced & rounds.keys()), judged=said.paths
+    )

@@ -1,7 +1,7 @@
 """What lies behind events and what became of it, as pages show it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from nettrace.hub.latest import Snapshot
 from nettrace.hub.mesh import SUFFIX
 from nettrace.hub.story import Became, Story, stories
 from nettrace.model.instant import NS_PER_S, Instant
+from nettrace.model.route import Blame
 from nettrace.store.port import StoreReader
 from nettrace.store.rows import Event, Window
 from nettrace.web.badge import age
@@ -149,11 +150,14 @@ def _note_leg(visit: Visit, row: CauseRow, known: dict[str, str], reader: StoreR
     found = judged_leg(reader, visit, row.story)
     while len(known) >= _MOST_LEGS:
         known.pop(next(iter(known)), None)
-    words = " or ".join(
-        f"{found.where.get(leg.a, leg.a)} → {found.where.get(leg.b, leg.b)}" for leg in found.blame.legs[:3]
-    )
+    words = leg_words(found.blame, found.where)
     if words:
         known[row.cause.id] = words
+
+
+def leg_words(found: Blame, where: Mapping[str, str]) -> str:
+    """The legs in a line, by the places of their ends where these are known; empty when there is none."""
+    return " or ".join(f"{where.get(leg.a, leg.a)} → {where.get(leg.b, leg.b)}" for leg in found.legs[:3])
 
 
 def marks(rows: Sequence[CauseRow]) -> list[Mark]:

@@ -14,16 +14,18 @@ from nettrace.hub.suspicion import Suspected
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.target import Lifecycle, Target
 from nettrace.store.port import StoreReader
-from nettrace.web.causes import CauseRow, legs_in_words, standing_rows
+from nettrace.web.causes import CauseRow, leg_words, legs_in_words, standing_rows
 from nettrace.web.door import Visit, door
 from nettrace.web.hub import Hub
 from nettrace.web.measurements import box
-from nettrace.web.suspected import HREF, refresh_ms, seldom, suspicion, words
+from nettrace.web.suspected import HREF, refresh_ms, seldom, suspected_leg_of, suspicion, words
 from nettrace.web.targets import Row, row_of
 
 _WORST = 8
 _HOUR_NS = 3600 * NS_PER_S
 _LINES, _LEGS = 12, 3
+_PATIENCE_S = 0.25
+"""How long the page waits for the leg behind a suspicion; its next look finds it."""
 _WATCHED = (Lifecycle.ACTIVE, Lifecycle.UNVERIFIED)
 
 
@@ -81,10 +83,11 @@ async def overview_page(visit: Visit) -> Response[Any]:
     )
     wrong = [row for row in rows if row.state == "open"]
     past = [row for row in rows if row.state != "open" and _lately(row, visit.now)]
+    leg = await suspected_leg_of(visit, suspect, _PATIENCE_S)
     told = {
         "page": "overview", "headline": headline(categories, vantages, len(troubles), wrong, 0 if suspect is None else len(suspect.pairs)), "vantages": vantages, "troubles": troubles[:_WORST],
         "more": max(0, len(troubles) - _WORST), "categories": categories, "stranger": visit.caller is None,
-        "suspect": suspect, "refresh_ms": refresh_ms(visit.snapshot), "suspect_words": words(suspect) if suspect else "", "seldom": seldom(suspect) if suspect else "", "suspect_href": HREF, "wrong": wrong[:_LINES], "legs": legs_in_words(visit, wrong[:_LEGS]), "more_wrong": max(0, len(wrong) - _LINES), "rows": past[:_LINES], "more_rows": max(0, len(past) - _LINES), **box(visit),
+        "suspect": suspect, "refresh_ms": refresh_ms(visit.snapshot), "suspect_words": words(suspect) if suspect else "", "suspect_leg": leg_words(leg.blame, leg.where) if leg else "", "seldom": seldom(suspect) if suspect else "", "suspect_href": HREF, "wrong": wrong[:_LINES], "legs": legs_in_words(visit, wrong[:_LEGS]), "more_wrong": max(0, len(wrong) - _LINES), "rows": past[:_LINES], "more_rows": max(0, len(past) - _LINES), **box(visit),
     }  # fmt: skip
     return visit.page("overview.html", told)
 

@@ -1,16 +1,18 @@
 """What may have got worse within the last rounds, as the overview and its own page show it: a suspicion, and called one."""
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
-from nettrace.analysis.signals.suspect import BY_CHANCE, LONGEST
+from nettrace.analysis.signals.suspect import LONGEST
 from nettrace.hub.latest import Snapshot
-from nettrace.hub.suspicion import Pair, Suspected, cadence_s, suspected, suspected_leg
+from nettrace.hub.suspicion import Pair, Suspected, SuspectedLeg, cadence_s, suspected, suspected_leg
 from nettrace.model.account import Feature
-from nettrace.model.instant import NS_PER_MS, NS_PER_S
+from nettrace.model.instant import NS_PER_MS
 from nettrace.store.port import StoreReader
 from nettrace.web.badge import age
 from nettrace.web.causes import CauseRow, pair_href, standing_rows
@@ -31,22 +33,14 @@ def suspected_doors(hub: Hub) -> list[HTTPRouteHandler]:
 async def suspected_page(visit: Visit) -> Response[Any]:
     """What is suspected now, why, how often such a suspicion is wrong, and what will confirm it."""
 
-    def look(reader: StoreReader) -> tuple[list[CauseRow], Suspected | None, dict[str, Any]]:
+    def look(reader: StoreReader) -> tuple[list[CauseRow], Suspected | None]:
         rows = [row for row in standing_rows(reader, visit) if row.state == "open"]
-        found = suspicion(reader, visit, rows)
-        if found is None:
-            return rows, None, {}
-        turn = visit.now // round(
-            cadence_s(visit.snapshot) * NS_PER_S
-        )  # traces are read once a round at most
-        key = ("suspected leg", visit.account, found.since, turn)
-        leg = kept(visit.hub, key, lambda: suspected_leg(reader, found.since, visit.now))
-        return rows, found, {"leg": leg.blame, "where": leg.where}
+        return rows, suspicion(reader, visit, rows)
 
-    rows, found, leg = await visit.hub.readers.run(look)
+    rows, found = await visit.hub.readers.run(look)
     told = {
-        "page": "events", "found": found, "rows": rows, "pair_href": pair_href, "by_chance": BY_CHANCE, "proven_by": PROVEN_BY,
-        "longest": LONGEST, "words": words(found) if found else "", "seldom": seldom(found) if found else "", "confirm": age(PROVEN_BY * cadence_s(visit.snapshot)), "refresh_ms": refresh_ms(visit.snapshot), **leg,
+        "page": "events", "found": found, "leg": await suspected_leg_of(visit, found), "rows": rows, "pair_href": pair_href, "proven_by": PROVEN_BY,
+        "longest": LONGEST, "words": words(found) if found else "", "seldom": seldom(found) if found else "", "confirm": age(PROVEN_BY * cadence_s(visit.snapshot)), "refresh_ms": refresh_ms(visit.snapshot),
     }  # fmt: skip
     return visit.page("suspected.html", told)
 
@@ -54,12 +48,32 @@ async def suspected_page(visit: Visit) -> Response[Any]:
 def suspicion(reader: StoreReader, visit: Visit, wrong: Sequence[CauseRow]) -> Suspected | None:
     """What is suspected now of what this visitor may see; None once the detectors have said the same."""
     hosts = tuple(target.host for target in visit.snapshot.visible(visit.account))
-    look = visit.now // (
-        refresh_ms(visit.snapshot) * NS_PER_MS
-    )  # of all pairs' last rounds: not at every visit
-    key = ("suspected", visit.account, look, len(hosts))
+    key = ("suspected", visit.account, _look(visit), len(hosts))
     found = kept(visit.hub, key, lambda: (suspected(reader, visit.snapshot, hosts, visit.now),))[0]
     return None if found is None or told_already(found, wrong) else found
+
+
+async def suspected_leg_of(
+    visit: Visit, found: Suspected | None, patience_s: float | None = None
+) -> SuspectedLeg | None:
+    """The leg behind a suspicion, asked anew with each look; None when that took longer than the page waits for it."""
+    if found is None:
+        return None
+
+    def ask() -> asyncio.Task[SuspectedLeg]:
+        question = partial(suspected_leg, found=found, now=visit.now)
+        return asyncio.create_task(visit.hub.readers.run(question))
+
+    asked = kept(visit.hub, ("suspected leg", found.there_by, _look(visit)), ask)
+    done, _ = await asyncio.wait({asked}, timeout=patience_s)
+    if patience_s is not None and (not done or asked.exception()):
+        return None  # what went wrong with it the suspicion's own page says
+    return asked.result()
+
+
+def _look(visit: Visit) -> int:
+    """Which look this visit belongs to: all pairs' last rounds are read twice while a page waits, not at every visit."""
+    return 2 * visit.now // (refresh_ms(visit.snapshot) * NS_PER_MS)
 
 
 def refresh_ms(snapshot: Snapshot) -> int:
@@ -88,7 +102,7 @@ def seldom(found: Suspected) -> str:
     """How often chance alone would make such a suspicion.
 
     >>> from nettrace.hub.suspicion import Suspected
-    >>> known = dict(since=0, pairs=(), shared="", rounds=2, counted=6, of=12, chance=1e-9)
+    >>> known = dict(since=0, there_by=0, pairs=(), shared="", rounds=2, far=1, counted=6, of=12, share=0.005, chance=1e-9)
     >>> seldom(Suspected(**known, every_s=3e9)), seldom(Suspected(**known, every_s=40 * 86400))
     ('less than once a year', 'once in 40 d')
     """
@@ -100,6 +114,7 @@ __all__ = [
     "refresh_ms",
     "seldom",
     "suspected_doors",
+    "suspected_leg_of",
     "suspected_page",
     "suspicion",
     "told_already",

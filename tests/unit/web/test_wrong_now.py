@@ -77,10 +77,10 @@ def test_a_way_has_only_the_points_that_matter_and_no_line_along_the_pole() -> N
 def test_what_is_suspected_stands_in_the_headline_until_it_is_proven() -> None:
     words, state = headline(WELL, [], 0, (), 6)
     assert (words, state) == ("6 pairs are suspected to be worse; 24 of 24 targets answer.", "slow")
-    above = Outside(rounds=2, low_ns=20, high_ns=22, usual=30, now_ns=70)
+    above = Outside(rounds=2, low_ns=20, high_ns=22, usual=30, now_ns=70, far=24.0)
     pairs = tuple(
         ((vantage, target), above) for vantage, target in (("nyc", "x"), ("nyc", "y"), ("lon", "z"))
     )
-    found = Suspected(since=NOW, pairs=pairs, shared="", rounds=2, counted=3, of=6, chance=1e-6, every_s=6e7)
+    found = Suspected(since=NOW, there_by=NOW, pairs=pairs, shared="", rounds=2, far=4, counted=3, of=6, share=0.0027, chance=1e-6, every_s=6e7)  # fmt: skip
     assert not told_already(found, [])
     assert told_already(found, [row_of_story(story(Became.OPEN), NOW)]), "two of its three pairs are proven"

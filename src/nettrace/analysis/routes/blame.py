@@ -43,7 +43,9 @@ Rounds = Mapping[Pair, tuple[Side, Side]]
 """What round-trip rounds of a pair met before and after the instant: many more than its traces."""
 
 
-def blame(traces: Iterable[Trace], since: Instant, rounds: Rounds | None = None) -> Blame:
+def blame(
+    traces: Iterable[Trace], since: Instant, rounds: Rounds | None = None, *, foreknown: bool = False
+) -> Blame:
     """The legs whose added delay or loss since the instant explains what was met.
 
     Each pair should have at least three traces on both sides. Ways that were taken on one side only are not
@@ -52,12 +54,14 @@ def blame(traces: Iterable[Trace], since: Instant, rounds: Rounds | None = None)
     Before that is said, links between the same two places are judged as one, where the hops know their places.
 
     `rounds`, measured end to end beside the traces, say how much a pair moved; traces say by which way. Those of a pair
-    whose traces show its way on one side only are left out, for its way may have changed.
+    whose traces show its way on one side only are left out, for its way may have changed. With `foreknown`, one that
+    was not traced since is taken to go the way it went: so a leg is told by the first rounds, and wrongly more often
+    (docs/decisions/0264).
     """
     traces = list(traces)
     forest, trunks = Forest(traces, since), (Trunks(traces, apart=True), Trunks(traces))
     if rounds:
-        _measured_by_rounds(forest, rounds)
+        _measured_by_rounds(forest, rounds, foreknown=foreknown)
     judged: set[Pair] = set()
     affected: set[Pair] = set()
     found: list[_Explained] = []
@@ -165,13 +169,18 @@ def _located(fault: Fault) -> bool:
     return fault.seen or (fault.vantages > 1 and not fault.tied)
 
 
-def _measured_by_rounds(forest: Forest, rounds: Rounds) -> None:
-    """Let rounds stand for the ends of their pairs: at the end most of a pair's traces reached, both before and after."""
+def _measured_by_rounds(forest: Forest, rounds: Rounds, *, foreknown: bool) -> None:
+    """Let rounds stand for the ends of their pairs: at the end most of a pair's traces reached, both before and after.
+
+    With `foreknown`, those of a pair that was not traced after stand at the end most of its traces reached before.
+    """
+    traced = {pair for node in forest.nodes if _count(node.after) for pair in node.pairs}
     ends: dict[Pair, tuple[int, Node]] = {}
     for node in forest.nodes:
-        seen = min(_count(node.before), _count(node.after))
-        for pair in node.pairs if seen else ():
-            if pair in rounds and seen > ends.get(pair, (0, node))[0]:
+        before = _count(node.before)
+        for pair in node.pairs & rounds.keys():
+            seen = before if foreknown and pair not in traced else min(before, _count(node.after))
+            if seen > ends.get(pair, (0, node))[0]:
                 ends[pair] = (seen, node)
     for pair, (_, node) in ends.items():
         if len(node.pairs) == 1:
