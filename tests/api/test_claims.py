@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.api.conftest import Hub
+from tests.cli.test_registry import OWN_CLAIM
 
 from nettrace.hub.claims import FINDINGS
 from nettrace.hub.facts import claims_with
@@ -25,21 +26,7 @@ async def test_the_operators_own_claims_stand_beside_those_that_ship_with_their_
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "brochures.toml"
-    file.write_text(
-        """
-        [[claim]]
-        id = "brochure"
-        kind = "latency"
-        quote = "1 ms to Tokyo from our Singapore racks"
-        document = "brochure, 2026-03"
-        line = 2
-        date = "2026-03"
-        origin = "Singapore"
-        said = ["Tokyo"]
-        low_ms = 1
-        high_ms = 1
-        """
-    )
+    file.write_text(OWN_CLAIM)
     monkeypatch.setattr("nettrace.hub.claims.known_claims", lambda: claims_with(file))
     rows = (await hub.json("/api/v1/claims"))["data"]
     assert [row["source"] for row in rows] == ["nettrace"] * len(built_in_claims()) + ["brochures.toml"]
