@@ -18,6 +18,9 @@ from nettrace.store.rows import Columns, Resolution, Summary, Window
 
 Ints = npt.NDArray[np.int64]
 
+_ENDS: list[list[int]] = np.stack((FIRST, LAST, ESTIMATE), axis=1).tolist()
+"""Of each bucket of a sketch its smallest and largest value and what stands for them, as numbers that need no array."""
+
 
 def separate(parts: Sequence[Tally], quantiles: Sequence[float]) -> list[Tally]:
     """Parts that have no bucket in common: those that know these quantiles by themselves, all others as one."""
@@ -108,10 +111,10 @@ def summary(series: Series, window: Window, total: Total, quantiles: Sequence[fl
     if answered:
         mean = total.total // answered
         median = median_ranks(answered)
-        ranks = [*(median or (1, 1)), *(rank(each, answered) for each in quantiles)]
+        ranks = [*(median or (1, 1)), *[rank(each, answered) for each in quantiles]]
         at = [total.column + bisect_left(sums, each) for each in ranks]
-        values = [FIRST[at[0]], LAST[at[1]], *(ESTIMATE[place] for place in at[2:])]
-        values = [min(max(int(value), total.low), total.high) for value in values]
+        values = [_ENDS[at[0]][0], _ENDS[at[1]][1], *[_ENDS[place][2] for place in at[2:]]]
+        values = [min(max(value, total.low), total.high) for value in values]
         if median is None:
             values[:2] = -1, -1
     names = [quantile_name(each) for each in quantiles]

@@ -88,10 +88,11 @@ def explained(path: Path) -> Generator[None]:
     try:
         yield
     except apsw.Error as error:
-        raise _explain(path, error) from error
+        raise explanation(path, error) from error
 
 
-def _explain(path: Path, error: apsw.Error) -> StoreError:
+def explanation(path: Path, error: apsw.Error) -> StoreError:
+    """What an error of SQLite means for the store of this database, and what to do next."""
     match error:
         case apsw.FullError():
             return StoreFull(

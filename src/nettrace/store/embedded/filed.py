@@ -8,10 +8,12 @@ forgotten, series that are new. Then, and for whatever else is asked, the answer
 from collections.abc import Sequence
 from pathlib import Path
 
+import apsw
+
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.target import Series
 from nettrace.store.embedded import answers, sheet, tally
-from nettrace.store.embedded.database import Connection, explained
+from nettrace.store.embedded.database import Connection, explanation
 from nettrace.store.embedded.index import SeriesIndex
 from nettrace.store.embedded.packed import Sheet
 from nettrace.store.embedded.rollup import DAY_S, HOUR_S
@@ -84,8 +86,10 @@ class Filed:
             return None
         statement, bindings = few
         more = (start // HOUR_S, end // HOUR_S, self._index.newest, start, f"rollup_floor_{step}")
-        with explained(self._path):
+        try:
             sheets = list(self._connection.execute(statement + _ELSE, (*bindings, *more)))
+        except apsw.Error as error:
+            raise explanation(self._path, error) from error
         if sheets and sheets[-1][0] < 0:
             return None
         return number, series, sheets

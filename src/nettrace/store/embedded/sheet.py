@@ -306,17 +306,17 @@ def fetch_few(series: int, step: int, start: int, end: int) -> tuple[str, tuple[
 
     A last row of id -1 says that there are rows of `rollup` in this time too; a caller may add "OR" and what else shall.
     """
-    spans = _spans(step, start, end)
+    numbers = _spans(step, start, end, series)
     for places, statement in _FEW.items():
-        if len(spans) <= places:
-            numbers = [*(span + series for span in spans), *[None] * (places - len(spans))]
-            return statement, (*numbers, series, step, start, end)
+        if len(numbers) <= places:
+            return statement, (*numbers, *(None,) * (places - len(numbers)), series, step, start, end)
     return None
 
 
-def _spans(step: int, start: int, end: int) -> Sequence[int]:
-    """The sheets of series 0 in [start, end)."""
-    return range(sheet_id(step, start), sheet_id(step, end - 1) + 1, 1 << 32) if start < end else ()
+def _spans(step: int, start: int, end: int, series: int = 0) -> range:
+    """The sheets of a series in [start, end)."""
+    first = sheet_id(step, start, series)
+    return range(first, sheet_id(step, end - 1, series) + 1 if start < end else first, 1 << 32)
 
 
 def within(sheets: Sequence[Sheet], step: int, start: int, end: int) -> list[Tally]:
