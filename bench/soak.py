@@ -38,6 +38,8 @@ from nettrace.lab.world import Event
 from nettrace.model.instant import NS_PER_S
 from nettrace.model.target import Endpoint, Role, RoundMethod, Target
 from nettrace.model.vantage import VantageState
+from nettrace.node.rounds import PROBE_S
+from nettrace.wire.frames import Cadence
 from nettrace.wire.signing import key_of, signed
 
 PATH = "/api/v1/nodes/report"
@@ -52,6 +54,9 @@ class Soak:
         self.done: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
         self.given = given
+        self.cadence = msgspec.structs.replace(
+            cadence(given.interval), probes=2, exchange_s=86_400.0, trace_s=86_400.0
+        )
         self.data = data
         self._lab = lab
         world = lab.oracle().world
@@ -86,9 +91,7 @@ class Soak:
             if name == "writer":
                 wait(lambda: writes(self.data), "the writer to answer")
         link = blocking_link(self.data.socket)
-        often = cadence(self.given.interval)
-        often = msgspec.structs.replace(often, probes=2, exchange_s=86_400.0, trace_s=86_400.0)
-        orders = Orders(cadence=often, open_networks=("0.0.0.0/0", "::/0"), rate_pps=500)
+        orders = Orders(cadence=self.cadence, open_networks=("0.0.0.0/0", "::/0"), rate_pps=500)
         link.put_setting(SETTING, msgspec.json.encode(orders), time.time_ns())
         link.put_targets([_target(name) for name in self.targets], time.time_ns())
         for node in self.nodes.values():
@@ -282,6 +285,21 @@ class _Link:
         self._link.close()
 
 
+def longest_ns(orders: Cadence) -> dict[str, int]:
+    """By method, how long a round takes that nobody answers: its probes, and the wait for the last one.
+
+    A session with another node waits once more, for the probe that asks what came of the others.
+
+    >>> longest_ns(Cadence(probes=2, spacing_s=0.2))
+    {'icmp': 2200000000, 'stamp': 4200000000}
+    """
+    probes_s = (orders.probes - 1) * orders.spacing_s
+    return {
+        "icmp": round((probes_s + PROBE_S) * NS_PER_S),
+        "stamp": round((probes_s + 2 * PROBE_S) * NS_PER_S),
+    }
+
+
 def _target(name: str) -> Target:
     endpoint = Endpoint(name="lab", host=name, role=Role.API, methods=(RoundMethod.ICMP,))
     return Target(host=name, name=name, category="Lab", endpoints=(endpoint,))
@@ -308,7 +326,7 @@ def run(given: argparse.Namespace, folder: Path) -> tuple[Soak, Remains, list[fl
         away = soak.upgrade() if given.upgrade else []
         soak.finish()
     intervals = {method: round(given.interval * NS_PER_S) for method in ("icmp", "stamp")}
-    return soak, count(data, soak.gate.ledger, intervals), away
+    return soak, count(data, soak.gate.ledger, intervals, longest_ns(soak.cadence)), away
 
 
 def lines(soak: Soak, left: Remains, away: list[float]) -> Iterable[str]:

@@ -41,13 +41,16 @@ class Remains:
     reasons: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-def count(data: Data, ledger: Ledger, intervals_ns: Mapping[str, int]) -> Remains:
+def count(
+    data: Data, ledger: Ledger, intervals_ns: Mapping[str, int], lasts_ns: Mapping[str, int]
+) -> Remains:
     """Compare, round by round.
 
     Args:
         data: of a hub that has ended.
         ledger: of the gate before it.
         intervals_ns: by method, how often its series are due.
+        lasts_ns: by method, how long a round takes that nobody answers.
     """
     whole = Window(0, 2**62)
     reader = open_reader(data)
@@ -68,7 +71,7 @@ def count(data: Data, ledger: Ledger, intervals_ns: Mapping[str, int]) -> Remain
     spans: dict[tuple[str, str], list[Span]] = {}
     for region, gap in stated:
         spans.setdefault((region, gap.target), []).append((gap.since, gap.until))
-    holes, unexplained = find_holes(stored, spans, intervals_ns)
+    holes, unexplained = find_holes(stored, spans, intervals_ns, lasts_ns)
     return Remains(
         acknowledged=len(safe), stored=len(stored), lost=len(safe - stored.keys()),
         doubled=sum(times - 1 for times in stored.values()), invented=len(stored.keys() - set(ledger.sent.values())),
@@ -79,19 +82,22 @@ def count(data: Data, ledger: Ledger, intervals_ns: Mapping[str, int]) -> Remain
 
 
 def find_holes(
-    names: Iterable[Name], spans: Mapping[tuple[str, str], Sequence[Span]], intervals_ns: Mapping[str, int]
+    names: Iterable[Name],
+    spans: Mapping[tuple[str, str], Sequence[Span]],
+    intervals_ns: Mapping[str, int],
+    lasts_ns: Mapping[str, int],
 ) -> tuple[int, list[str]]:
     """How many stretches have no round although their schedule wants one, and those that are not explained, in words.
 
     A moment without a round is explained by what happened while its round was being made: a gap that its vantage states,
-    of everything ("") or of this target, and that touches the half interval behind the moment, nothing before it and
-    nothing later.
+    of everything ("") or of this target, and that touches the half interval behind the moment (or what a round takes that
+    nobody answers, where intervals are so short that this is longer), nothing before it and nothing later.
 
     >>> s = 10**9
     >>> names = [("nyc", "t", "rest", "icmp", at * s) for at in (0, 10, 50, 60)]
-    >>> find_holes(names, {("nyc", ""): [(21 * s, 41 * s)]}, {"icmp": 10 * s})
+    >>> find_holes(names, {("nyc", ""): [(21 * s, 41 * s)]}, {"icmp": 10 * s}, {})
     (1, [])
-    >>> find_holes(names, {("nyc", "t"): [(21 * s, 34 * s)]}, {"icmp": 10 * s})
+    >>> find_holes(names, {("nyc", "t"): [(21 * s, 34 * s)]}, {"icmp": 10 * s}, {})
     (1, ['nyc t rest icmp: 40.0 s without a round, 1 of 3 moments unexplained'])
     """
     series: dict[tuple[str, ...], list[Instant]] = {}
@@ -103,6 +109,7 @@ def find_holes(
         interval = intervals_ns.get(who[3])
         if interval is None:
             continue
+        lasts = max(interval // 2, lasts_ns.get(who[3], 0))
         known = [*spans.get((who[0], ""), ()), *spans.get((who[0], who[1]), ())]
         for before, after in pairwise(sorted(dues)):
             missing = round((after - before) / interval) - 1
@@ -112,21 +119,23 @@ def find_holes(
             # A series' first round after a start comes early, so that only one end of a hole may lie on its moments.
             there = [before + turn * interval for turn in range(1, missing + 1)]
             back = [after - turn * interval for turn in range(1, missing + 1)]
-            bare = min(sum(not explained(each, interval, known) for each in way) for way in (there, back))
+            bare = min(
+                sum(not explained(each, interval, lasts, known) for each in way) for way in (there, back)
+            )
             if bare:
                 words = f"{(after - before) / NS_PER_S:.1f} s without a round, {bare} of {missing} moments unexplained"
                 unexplained.append(f"{' '.join(who)}: {words}")
     return holes, unexplained
 
 
-def explained(moment: Instant, interval_ns: int, spans: Iterable[Span]) -> bool:
-    """Whether one of these touches the round of a moment, which lasts half an interval; moments jitter by a twentieth.
+def explained(moment: Instant, interval_ns: int, lasts_ns: int, spans: Iterable[Span]) -> bool:
+    """Whether one of these touches the round of a moment, which lasts so long; moments jitter by a twentieth of an interval.
 
-    >>> explained(100, 40, [(0, 97)]), explained(100, 40, [(0, 98)]), explained(100, 40, [(122, 200)])
+    >>> explained(100, 40, 20, [(0, 97)]), explained(100, 40, 20, [(0, 98)]), explained(100, 40, 20, [(122, 200)])
     (False, True, True)
-    >>> explained(100, 40, [(123, 200)])
+    >>> explained(100, 40, 20, [(123, 200)])
     False
     """
     jitter = min(JITTER_NS, interval_ns // 20)
-    last = moment + interval_ns // 2 + jitter
+    last = moment + lasts_ns + jitter
     return any(since <= last and until >= moment - jitter for since, until in spans)

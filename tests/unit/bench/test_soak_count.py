@@ -24,27 +24,39 @@ def rounds(*seconds: int, target: str = "t", method: str = "icmp") -> list[tuple
 
 
 def test_one_missing_round_that_nobody_states_is_found() -> None:
-    assert find_holes(rounds(0, 10, 20, 40, 50), {}, EVERY) == (
+    assert find_holes(rounds(0, 10, 20, 40, 50), {}, EVERY, {}) == (
         1, ["nyc t e icmp: 20.0 s without a round, 1 of 1 moments unexplained"],
     )  # fmt: skip
 
 
 def test_a_gap_explains_the_rounds_it_touches_and_nothing_else() -> None:
     just = rounds(0, 20)  # the round of 10 s lasts until 15
-    assert find_holes(just, {ALL: [(14 * S, 19 * S)]}, EVERY) == (1, [])
-    assert find_holes(just, {ALL: [(1 * S, 10 * S)]}, EVERY) == (1, [])
-    assert find_holes(just, {ALL: [(16 * S, 30 * S)]}, EVERY)[1], "it was over by then"
-    assert find_holes(just, {ALL: [(1 * S, 9 * S)]}, EVERY)[1], "it had not begun"
-    assert find_holes(rounds(0, 10, 60), {ALL: [(20 * S, 50 * S)]}, EVERY) == (1, [])
-    assert find_holes(rounds(0, 10, 60), {ALL: [(11 * S, 30 * S)]}, EVERY)[1]
-    assert find_holes(rounds(0, 10, 60), {("sin", ""): [(20 * S, 50 * S)]}, EVERY)[1]
+    assert find_holes(just, {ALL: [(14 * S, 19 * S)]}, EVERY, {}) == (1, [])
+    assert find_holes(just, {ALL: [(1 * S, 10 * S)]}, EVERY, {}) == (1, [])
+    assert find_holes(just, {ALL: [(16 * S, 30 * S)]}, EVERY, {})[1], "it was over by then"
+    assert find_holes(just, {ALL: [(1 * S, 9 * S)]}, EVERY, {})[1], "it had not begun"
+    assert find_holes(rounds(0, 10, 60), {ALL: [(20 * S, 50 * S)]}, EVERY, {}) == (1, [])
+    assert find_holes(rounds(0, 10, 60), {ALL: [(11 * S, 30 * S)]}, EVERY, {})[1]
+    assert find_holes(rounds(0, 10, 60), {("sin", ""): [(20 * S, 50 * S)]}, EVERY, {})[1]
+
+
+def test_a_round_that_nobody_answers_lasts_longer_than_half_a_short_interval() -> None:
+    """Its node was killed 1.9 s after it was due, and it still waited for its peer: nothing else can have become of it."""
+    mesh, short = rounds(0, 6, target="sin.mesh", method="stamp"), {"stamp": 3 * S}
+    killed = {ALL: [(3 * S + 19 * S // 10, 5 * S)]}
+    assert find_holes(mesh, killed, short, {"stamp": 42 * S // 10}) == (1, [])
+    assert find_holes(mesh, killed, short, {"icmp": 42 * S // 10})[1]
+    later = {ALL: [(3 * S + 44 * S // 10, 9 * S)]}
+    assert find_holes(mesh, later, short, {"stamp": 42 * S // 10})[1], "it was over by then"
 
 
 def test_a_gap_of_one_target_explains_no_other() -> None:
     mesh = rounds(0, 60, target="sin.mesh", method="stamp")
-    assert find_holes(mesh, {("nyc", "sin.mesh"): [(5 * S, 55 * S)]}, EVERY) == (1, [])
-    assert find_holes(mesh, {("nyc", "fra.mesh"): [(5 * S, 55 * S)]}, EVERY)[1]
-    assert find_holes(mesh, {("sin", ""): [(5 * S, 55 * S)]}, EVERY)[1], "who measures says why it did not"
+    assert find_holes(mesh, {("nyc", "sin.mesh"): [(5 * S, 55 * S)]}, EVERY, {}) == (1, [])
+    assert find_holes(mesh, {("nyc", "fra.mesh"): [(5 * S, 55 * S)]}, EVERY, {})[1]
+    assert find_holes(mesh, {("sin", ""): [(5 * S, 55 * S)]}, EVERY, {})[1], (
+        "who measures says why it did not"
+    )
 
 
 def report(*dues: int, first: int = 1) -> Report:
