@@ -91,7 +91,7 @@ async def test_a_rule_by_curl_opens_an_incident_that_is_told_acknowledged_and_cl
     courier, ended = Courier(hub.data, hub.service.writer, Log("courier")), asyncio.Event()  # type: ignore[arg-type]
     carrying = asyncio.create_task(courier.run(ended))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not rules_are_in_force(hub, 2):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             now = hub.clock = time.time_ns()

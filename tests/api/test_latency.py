@@ -195,7 +195,11 @@ def test_a_changed_cursor_is_refused(at: int, name: str, noise: bytes, place: in
                 unseal(b"secret", "q", changed, tuple[int, str])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=30,
+    deadline=None,
+)
 @given(minute=st.integers(0, 119), length=st.integers(1, 119))
 async def test_counts_of_any_window_are_those_of_its_minutes(hub: Hub, minute: int, length: int) -> None:
     start, end = NOW - (120 - minute) * 60 * NS_PER_S, NOW - max(0, 120 - minute - length) * 60 * NS_PER_S

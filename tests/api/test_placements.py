@@ -1,6 +1,7 @@
 """Placements over HTTP: the command's own answer, conflicts as problems, and nobody else waits for a solver."""
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,25 @@ async def test_own_measurements_stand_for_latencies_as_far_as_their_targets_are_
     assert (await hub.post("/api/v1/placements", hidden, headers=headers)).status_code == 422
 
 
-async def test_others_are_answered_while_a_placement_is_solved(hub: Hub) -> None:
+async def test_others_are_answered_while_a_placement_is_solved(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = asyncio.get_running_loop().create_future()
+    start = asyncio.create_subprocess_exec
+
+    async def held(*words: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*words, **options)
+        process.send_signal(signal.SIGSTOP)  # it takes as long as this test wants
+        started.set_result(process)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", held)
     solving = asyncio.create_task(hub.post("/api/v1/placements", {"request": NAMED}))
-    await asyncio.sleep(0)
+    process = await started
     for _ in range(20):
         assert (await hub.get("/livez")).status_code == 200
         assert not solving.done()
+    process.send_signal(signal.SIGCONT)
     assert (await solving).status_code == 200
 
 

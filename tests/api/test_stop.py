@@ -32,14 +32,14 @@ def test_streams_that_are_open_leave_no_trace_in_the_log(tmp_path: Path, number:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         try:
-            client = open_ones.enter_context(httpx2.Client(base_url=url, timeout=20))
+            client = open_ones.enter_context(httpx2.Client(base_url=url, timeout=60))
             for _ in range(4):  # both workers get some
                 events = open_ones.enter_context(client.stream("GET", "/api/v1/stream"))
                 assert next(events.iter_lines()).startswith("retry")
                 socket = open_ones.enter_context(connect(url.replace("http", "ws") + "/api/v1/stream"))
-                assert '"type":"snapshot"' in str(socket.recv(20))
+                assert '"type":"snapshot"' in str(socket.recv(60))
             process.send_signal(number)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
         assert process.stderr is not None

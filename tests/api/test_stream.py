@@ -26,7 +26,8 @@ from nettrace.hub import feed as feeding
 from nettrace.hub.feed import Batch, Feed, Subscriber
 from nettrace.model.instant import NS_PER_S
 
-PATIENCE_S = 20
+PATIENCE_S = 60
+"""No test waits for this long: it only turns a hang into a failure."""
 
 
 @dataclass
@@ -50,7 +51,9 @@ class Served:
 
     @asynccontextmanager
     async def socket(self, query: str = "", **headers: str) -> AsyncIterator[ClientConnection]:
-        async with connect(f"ws://{self.url}{query}", additional_headers=headers) as made:
+        async with connect(
+            f"ws://{self.url}{query}", additional_headers=headers, open_timeout=PATIENCE_S
+        ) as made:
             yield made
 
 
@@ -243,7 +246,7 @@ async def narrow_socket(served: Served) -> socket.socket:
 async def narrow(served: Served, query: str) -> AsyncIterator[ClientConnection]:
     """A WebSocket over it."""
     sock = await narrow_socket(served)
-    async with connect(f"ws://{served.url}{query}", sock=sock, max_queue=1) as made:
+    async with connect(f"ws://{served.url}{query}", sock=sock, max_queue=1, open_timeout=PATIENCE_S) as made:
         yield made
         made.transport.abort()  # what it has not read would hold up its farewell
 

@@ -23,6 +23,8 @@ from nettrace.api.table import OPERATIONS
 
 EXAMPLES = int(os.environ.get("NETTRACE_FUZZ_EXAMPLES", "6"))
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 60
+"""No test waits for this long: it only turns a hang into a failure."""
 IDLE = int(os.environ.get("NETTRACE_IDLE_SOCKETS", "400"))
 
 
@@ -43,26 +45,26 @@ class Served:
             cwd=ROOT,
             pass_fds=(fd,),
         )
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while not self._ready():
             assert time.monotonic() < until, "the worker did not become ready"
             time.sleep(0.05)
 
     def _ready(self) -> bool:
         try:
-            return httpx2.get(f"{self.url}/readyz", timeout=2).status_code == 200
+            return httpx2.get(f"{self.url}/readyz", timeout=PATIENCE_S).status_code == 200
         except httpx2.HTTPError:
             return False
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=10)
+        return socket.create_connection(self.address, timeout=PATIENCE_S)
 
     def end(self) -> None:
         self._listener.close()
         for process in (self.worker, self.writer):
             process.terminate()
         for process in (self.worker, self.writer):
-            process.wait(10)
+            process.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,7 @@ def good(served: Served) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.alone
 def test_ten_thousand_headers_stop_nobody(served: Served) -> None:
     with served.connect() as bad:
         bad.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n")
@@ -91,6 +94,7 @@ def test_ten_thousand_headers_stop_nobody(served: Served) -> None:
     good(served)
 
 
+@pytest.mark.alone
 def test_a_hundred_megabytes_are_refused_before_they_are_sent(served: Served) -> None:
     with served.connect() as bad:
         bad.sendall(
@@ -100,6 +104,7 @@ def test_a_hundred_megabytes_are_refused_before_they_are_sent(served: Served) ->
     good(served)
 
 
+@pytest.mark.alone
 def test_an_endless_body_in_chunks_is_refused(served: Served) -> None:
     with served.connect() as bad:
         bad.sendall(
@@ -116,6 +121,7 @@ def test_an_endless_body_in_chunks_is_refused(served: Served) -> None:
     good(served)
 
 
+@pytest.mark.alone
 def test_idle_and_slow_clients_stop_nobody(served: Served) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < IDLE + 200:
@@ -132,6 +138,7 @@ def test_idle_and_slow_clients_stop_nobody(served: Served) -> None:
             good(served)
 
 
+@pytest.mark.alone
 def test_it_ends_soon_after_sigterm_with_clients_connected(filled: Path, tmp_path: Path) -> None:
     served = Served(shutil.copytree(filled, tmp_path / "hub"))
     try:

@@ -98,7 +98,7 @@ def test_sigterm_ends_it_even_where_the_shell_has_turned_ctrl_c_off(ear: socket.
 
 
 class Server:
-    """One connection on loopback that answers nothing but what WebSocket asks of it, and counts what it heard."""
+    """One connection on loopback that answers nothing but what WebSocket asks of it; counts requests, and pongs that were read."""
 
     def __init__(self) -> None:
         self.heard = threading.Semaphore(0)
@@ -127,6 +127,8 @@ class Server:
                     if isinstance(event, Request):
                         protocol.send_response(protocol.accept(event))
                     elif event.opcode is Opcode.PING:
+                        protocol.send_ping(b"read")  # behind our pong: who answers it has read the pong
+                    elif event.opcode is Opcode.PONG:
                         self.heard.release()
                 connection.sendall(b"".join(protocol.data_to_send()))
 

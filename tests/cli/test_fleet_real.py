@@ -1,6 +1,5 @@
 """From an empty fleet.toml to nodes the hub hears, upgraded, drained, destroyed and revoked: real hub and nodes, loopback."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from tests.ports import held_port
 
 from nettrace.cli.root import group
 from nettrace.hub.assignment import SETTING, Orders, cadence
@@ -32,8 +32,8 @@ def until(what: Callable[[], bool], log: Path) -> None:
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[tuple[Data, str]]:
     """A hub whose one target is its own port; nothing leaves loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        bind = f"127.0.0.1:{free.getsockname()[1]}"
+    held = held_port()
+    bind = f"127.0.0.1:{held.getsockname()[1]}"
     data = Data(tmp_path / "hub")
     store = open_writer(data)
     endpoint = Endpoint(name="rest", host="127.0.0.1", role=Role.API, port=int(bind.rpartition(":")[2]))
@@ -53,7 +53,8 @@ def hub(tmp_path: Path) -> Iterator[tuple[Data, str]]:
         yield data, f"http://{bind}"
     finally:
         running.terminate()
-        assert running.wait(20) == 0
+        held.close()
+        assert running.wait(60) == 0
 
 
 def release(folder: Path, version: str, broken: str = "") -> str:

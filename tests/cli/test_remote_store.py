@@ -66,12 +66,12 @@ def lent(url: str, service: str, host: str = HOST) -> list[Any]:
 
 
 def shown(url: str, path: str) -> str:
-    with urllib.request.urlopen(f"{url}/{path}", timeout=20) as page:
+    with urllib.request.urlopen(f"{url}/{path}", timeout=60) as page:
         return str(page.read().decode())
 
 
 def asked(url: str, path: str) -> Any:
-    with urllib.request.urlopen(f"{url}/api/v1/{path}", timeout=20) as answer:
+    with urllib.request.urlopen(f"{url}/api/v1/{path}", timeout=60) as answer:
         return json.load(answer)
 
 

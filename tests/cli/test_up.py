@@ -18,7 +18,7 @@ import pytest
 from nettrace.cli.footprint import family
 from nettrace.hub.keys import well_formed
 
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 END_S = 5.0
 
 
@@ -49,7 +49,7 @@ def up(folder: Path, *words, bind="127.0.0.1:0"):
 
 def fetch(url: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -135,14 +135,21 @@ def ends_in_time(process, number: int) -> None:
 
 def test_a_crashed_writer_or_worker_is_started_again_and_said(tmp_path):
     with up(tmp_path / "d", "--no-node") as (process, url):
-        for word in (b"nettrace.hub.writer", b"nettrace.serve.worker"):
-            victims = [
-                pid for pid in family(process.pid) if word in Path(f"/proc/{pid}/cmdline").read_bytes()
-            ]
-            os.kill(victims[0], signal.SIGKILL)
+        running = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in family(process.pid)}
+        victims = {
+            next(pid for pid, words in running.items() if word in words)
+            for word in (b"nettrace.hub.writer", b"nettrace.serve.worker")
+        }
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: victims.isdisjoint(family(process.pid)), "the end of both")
         until(lambda: len(family(process.pid)) == 5, "all of them")
+        until(
+            lambda: fetch(f"{url}/readyz")[0] == 200,
+            "the writer: without one a command opens the store itself",
+        )
         token = ("fleet", "token", "--region", "fra", "--data", tmp_path / "d")
-        until(lambda: nettrace(*token).returncode == 0, "the writer")
+        assert nettrace(*token).returncode == 0
         until(lambda: fetch(f"{url}/livez")[0] == 200, "an answer")
         process.terminate()
         said = process.communicate(timeout=PATIENCE_S)[1]

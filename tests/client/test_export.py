@@ -17,7 +17,7 @@ from nettrace.client.jobs import NotDone
 from nettrace.errors import SourceError
 
 START, END = datetime(2026, 11, 20, 10, tzinfo=UTC), datetime(2026, 11, 20, 12, tzinfo=UTC)
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 async def soon(seconds: float) -> None:

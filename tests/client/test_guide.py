@@ -9,7 +9,7 @@ import pytest
 from tests.api.test_stream import Served
 
 GUIDE = Path(__file__).parents[2] / "docs/guides/python-client.md"
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 async def test_every_example_of_the_guide_runs(

@@ -13,7 +13,7 @@ from nettrace.client.exchange import Link, Reply
 from nettrace.client.stream import Follow, Parser
 from nettrace.errors import Invalid, NotAllowed, QuotaExceeded, Unauthenticated, Unreachable
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 async def soon(seconds: float) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any, NoReturn, Self
 
 import msgspec
 from tests.faults import hub_double, node_load
+from tests.ports import held_port
 
 from nettrace.wire.frames import Assignment
 
@@ -29,14 +29,6 @@ def wait_for(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None
     while not what():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.01)
-
-
-def held_port() -> socket.socket:
-    """A port of loopback that the kernel gives nobody else while this is open, and a server that names it may listen on."""
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
-    return held
 
 
 class Life:

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from tests.faults.node_world import PATIENCE_S, held_port, wait_for
+from tests.faults.node_world import PATIENCE_S, wait_for
+from tests.ports import held_port
 
 from nettrace.hub.link import HubWriter, blocking_link
 from nettrace.hub.open import open_reader

@@ -121,13 +121,13 @@ def test_one_trace_leads_from_the_node_over_the_api_to_the_writers_transaction(
             uplink = Uplink(Hub(url), Signature(identity), identity.node, keeper, Quiet(), tracing=traces)
             uplink.start()
             wait_for(lambda: uplink.heard_at)
-            uplink.stop(5)
+            uplink.stop(60)
             keeper.stop()
             traces.close()
         finally:
             hub.terminate()
             hub.stdout.read()
-            hub.wait(20)
+            hub.wait(60)
     spans = {(service, name): ids for service, name, *ids in receiver.spans}
     node = spans["nettrace-node", "node report"]
     api = [

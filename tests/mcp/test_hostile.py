@@ -146,7 +146,11 @@ _JSON = st.recursive(
 _SAFE = sorted({tool.name for tool in TOOLS} - {"scan", "diag", "query"})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(calls=st.data())
 def test_no_arguments_at_all_break_a_tool(spare: Path, calls: st.DataObject) -> None:
     chosen = calls.draw(st.sampled_from(_SAFE))

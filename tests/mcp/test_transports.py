@@ -23,7 +23,7 @@ from nettrace.hub.open import open_reader, open_writer
 from nettrace.mcp.desk import TOOLS
 from nettrace.model.account import Scope
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 LIST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 

@@ -1,7 +1,6 @@
 """What each service is sent, that nothing goes where it may not, and that no secret shows."""
 
 import json
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from aiosmtpd.controller import Controller
+from tests.ports import held_port
 
 from nettrace.analysis.alerts.rule import RETRY, ChannelSpec, seconds
 from nettrace.errors import ConfigError, Forbidden
@@ -172,11 +172,10 @@ def test_mail_is_encrypted_and_never_sends_a_password_in_the_clear(
             taken.append(envelope.content)
             return "250 OK"
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    held = held_port()
+    port = held.getsockname()[1]
     controller = Controller(
-        Box(), hostname="127.0.0.1", port=port, tls_context=context, require_starttls=True
+        Box(), hostname="127.0.0.1", port=port, tls_context=context, require_starttls=True, ready_timeout=60
     )
     controller.start()
     try:
@@ -188,6 +187,7 @@ def test_mail_is_encrypted_and_never_sends_a_password_in_the_clear(
         assert deliver("mail", spec, message(), NOW).fate is Fate.DELIVERED
     finally:
         controller.stop()
+        held.close()
     assert b"Message-ID: <msg_1@nettrace>" in taken[0]
     plain = ChannelSpec(
         kind="email", host="localhost", port=1, sender="a@b", to=("c@d",), user="u", token="env:X", tls="none"

@@ -15,6 +15,9 @@ from nettrace.model.vantage import VantageState
 from nettrace.store.port import StoreWriter
 from nettrace.store.rows import MeasurementState
 
+PATIENCE_S = 60
+"""No test waits for this long: it only turns a hang into a failure."""
+
 
 def far_deadline(name, **options):
     return asked(name, deadline_s=10**9, **options)
@@ -100,7 +103,7 @@ async def test_a_vantage_that_waits_for_work_gets_it_as_soon_as_somebody_asks(li
     other = asyncio.create_task(link.call(HubWriter.claim, "lon", 0.2))
     await asyncio.sleep(0)
     await link.call(HubWriter.put_request, far_deadline("a"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert [work.request for work in await waiting] == ["a"]
         assert await other == ()
     assert store.kept_requests["a"].state is MeasurementState.RUNNING
@@ -108,7 +111,7 @@ async def test_a_vantage_that_waits_for_work_gets_it_as_soon_as_somebody_asks(li
 
 async def listening(link, number):
     """Returns when so many calls wait for work at the writer."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (await link.call(HubWriter.status)).listening != number:
             pass
 
@@ -137,7 +140,7 @@ async def test_the_last_wanted_answer_finishes_a_request(link, store):
 
 async def test_a_request_nobody_answers_expires(link, store):
     await link.call(HubWriter.put_request, asked("a", deadline_s=-(10**9)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while store.kept_requests["a"].state is not MeasurementState.EXPIRED:
             await link.call(HubWriter.claim, "nyc", 0.05)
 

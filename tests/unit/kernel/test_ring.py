@@ -11,6 +11,8 @@ from nettrace.measure.kernel import ring
 from nettrace.measure.kernel.raw_sockets import BOTH_STAMPS, RECEPTION_STAMPS, attach_filter, stamp, widen
 from nettrace.measure.kernel.ring import Inbox, Outbox, Ring, address_of, sockaddr, stamp_id
 
+PATIENCE_S = 60
+"""No test waits for this long: it only turns a hang into a failure."""
 LOCAL = {4: (socket.AF_INET, "127.0.0.1"), 6: (socket.AF_INET6, "::1")}
 
 
@@ -42,7 +44,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket
 def drained(inbox: Inbox, wanted: int) -> list[tuple[bytes, int | None]]:
     """What arrives until `wanted` messages are there."""
     found: list[tuple[bytes, int | None]] = []
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while len(found) < wanted and time.monotonic() < deadline:
         found += [(inbox.packet(index), inbox.stamp_ns(index)) for index in range(inbox.receive())]
     return found
@@ -113,7 +115,7 @@ def test_departure_stamps_are_numbered_in_the_order_of_sending(
     outbox.send(32)
     numbers: list[int | None] = []
     times: list[int | None] = []
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while len(numbers) < 32 and time.monotonic() < deadline:
         for index in range(errors.receive()):
             numbers.append(stamp_id(errors, index))
@@ -142,7 +144,7 @@ def test_the_convenient_form_tells_source_and_time(
     stamp(receiver, RECEPTION_STAMPS)
     assert Ring(sender).send([(name, b"one"), (name, b"two")]) == 2
     hearing, found = Ring(receiver), []
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while len(found) < 2 and time.monotonic() < deadline:
         found += hearing.drain()
     assert [received.packet for received in found] == [b"one", b"two"]

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import held_port
+
+PATIENCE_S = 60.0
 NEEDED = "sh cat cp flock grep ls mkdir mv rm setsid sleep tail tr".split()
 """All that a host must have beside NetTrace; `sudo` is not among them."""
 
@@ -64,8 +67,8 @@ def sshd(folder: Path) -> Iterator[Sshd]:
     """A host whose PATH holds what a host needs and nothing else."""
     for name in ("host", "user", "other"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        made = Sshd(folder, free.getsockname()[1])
+    held = held_port()
+    made = Sshd(folder, held.getsockname()[1])
     (folder / "programs").mkdir()
     for name in NEEDED:
         found = shutil.which(name)
@@ -85,15 +88,20 @@ def sshd(folder: Path) -> Iterator[Sshd]:
         server = subprocess.Popen([daemon, "-D", "-e", "-f", folder / "sshd_config"], stderr=log)
     _breaking(folder, server.pid)
     try:
-        for _ in range(200):
-            with socket.socket() as knock:
-                if knock.connect_ex(("127.0.0.1", made.port)) == 0:
-                    break
+        until = time.monotonic() + PATIENCE_S
+        while not _listens(made.port):
+            assert time.monotonic() < until, (folder / "sshd.log").read_text()
             time.sleep(0.05)
         yield made
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(PATIENCE_S)
+        held.close()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as knock:
+        return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _breaking(folder: Path, listener: int) -> None:

@@ -48,8 +48,8 @@ def sleeper(folder: Path) -> Path:
 
 
 def until(what: Callable[[], bool]) -> None:
-    """Asks again until it is so, 20 s at most."""
-    for _ in range(1000):
+    """Asks again until it is so; a minute is a hang."""
+    for _ in range(3000):
         if what():
             return
         time.sleep(0.02)

@@ -1,14 +1,12 @@
 """The SSH provider through a real sshd on loopback: its own port, keys and known hosts, nothing of the user's."""
 
 import stat
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.unit.providers.sshd import Sshd, sshd
-from tests.unit.providers.test_shell import TOKEN, sleeper
+from tests.unit.providers.test_shell import TOKEN, sleeper, until
 
 from nettrace.errors import Unreachable
 from nettrace.outside.providers.port import Order, Secret
@@ -44,11 +42,7 @@ def test_a_node_over_a_real_connection(machines: SshMachines, there: Sshd, tmp_p
     home = there.home / "nettrace-fleet/nt-a"
     assert (home / "token").read_text() == TOKEN
     assert stat.S_IMODE((home / "token").stat().st_mode) == 0o600
-    for _ in range(200):
-        if hostile in "\n".join(machines.logs(found, 5)):
-            break
-        time.sleep(0.05)
-    assert hostile in "\n".join(machines.logs(found, 5)), f"by {sys.executable}"
+    until(lambda: hostile in "\n".join(machines.logs(found, 5)))
     assert not (tmp_path / "canary").exists()
     machines.destroy(found)
     assert machines.machines([there.host]) == []

@@ -12,7 +12,7 @@ import pytest
 from nettrace.runtime.logs import Log
 from nettrace.runtime.supervise import Program, Startup, Supervisor
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 def program(name: str, code: str, stage: int = 0, **options) -> Program:

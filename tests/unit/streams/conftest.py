@@ -159,10 +159,11 @@ def run() -> Callable[[Awaitable[T]], T]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+def closed_port() -> Iterator[int]:
+    """A port nobody listens on, nor can while the test runs: it is bound."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @pytest.fixture

@@ -309,6 +309,9 @@ def test_cold_exchanges_connect_every_time(serve: Callable, ask: Callable) -> No
 def test_a_server_that_closes_between_requests_is_reached_anew(serve: Callable, ask: Callable) -> None:
     def once(connection: socket.socket) -> None:
         connection.recv(4096)
+        connection.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_CORK, 1
+        )  # the end comes in the answer's own segment
         connection.sendall(OK)
 
     server = serve(once)

@@ -1,6 +1,7 @@
 """IPv6 against IPv4: who wins, by the kernel's clock, and both figures."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -36,9 +37,11 @@ def quiet(connection: socket.socket) -> None:
 
 @pytest.fixture
 def both_ports(serve: Callable) -> int:
-    """One port that is served on both families."""
-    six = serve(quiet, host="::1")
-    return serve(quiet, host="127.0.0.1", port=six.port).port
+    """One port that is served on both families: the first that is free on both."""
+    while True:
+        six = serve(quiet, host="::1")
+        with contextlib.suppress(OSError):  # somebody has this number on the other family
+            return serve(quiet, host="127.0.0.1", port=six.port).port
 
 
 def test_ipv6_has_the_head_start_and_both_are_measured(raced: Callable, both_ports: int) -> None:
