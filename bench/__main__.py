@@ -41,9 +41,14 @@ SCENARIOS = {
     "estimates": "latencies of hidden pairs and sites of real matrices (NETTRACE_DATASETS: folder of matrices)",
     "market": "lead-lag, event studies and backtests where nothing is, and where something was planted (NETTRACE_DATASETS: folder)",
     "plan": "the planner beside trying everything, and 600 venues x 120 sites to the proof",
-    "signals": "detectors on labelled series and on noise, beside textbook methods (NETTRACE_DATASETS: folder of labels)",
+    "detectors": "detectors on labelled series and on noise, beside textbook methods (NETTRACE_DATASETS: folder of labels)",
 }
-PROBING = ("start", "truth", "streams", "sweep", "limits", "steady", "node")
+SUITES = {
+    "probing": ("start", "truth", "streams", "sweep", "limits", "steady", "node"),
+    "signals": ("detectors", "routes", "blame", "blame_lab", "market", "days"),
+}
+"""Names that stand for several: all that is measured of probing, and of signals, in one command."""
+MODULES = {"node": "node_profile", "detectors": "signals"}
 NEVER_QUICK = ("limits",)
 """What takes a minute whatever is asked: left out of a quick `probing`."""
 
@@ -51,14 +56,18 @@ NEVER_QUICK = ("limits",)
 def main() -> int:
     """Run scenarios and print their tables; exit 1 when a goal is missed and `--check` was given."""
     given = _arguments().parse_args()
-    probing = [name for name in PROBING if not (given.quick and name in NEVER_QUICK)]
-    names = [name for word in given.names for name in (probing if word == "probing" else (word,))]
+    names = [
+        name
+        for word in given.names
+        for name in SUITES.get(word, (word,))
+        if word == name or not (given.quick and name in NEVER_QUICK)
+    ]
     if not names:
         _list()
         return 0
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
-        sys.exit(f"./dev bench: no benchmark '{unknown[0]}'; there are probing, {', '.join(SCENARIOS)}")
+        sys.exit(f"./dev bench: no benchmark '{unknown[0]}'; there are {', '.join((*SUITES, *SCENARIOS))}")
     runs = given.runs or (1 if given.quick else 5)
     host = describe_host(runs)
     print("  ".join(f"{key}: {value}" for key, value in host.items()), flush=True)
@@ -77,7 +86,7 @@ def main() -> int:
 def run_scenario(name: str, runs: int, quick: bool) -> list[Table]:
     """The tables of one scenario, printed as they are made; empty when this host cannot run it."""
     started = time.monotonic()
-    name = {"node": "node_profile"}.get(name, name)
+    name = MODULES.get(name, name)
     if importlib.util.find_spec(f"bench.{name}") is None:
         print(f"\n{name}: no such benchmark in this checkout")
         return []
@@ -112,9 +121,10 @@ def describe_host(runs: int) -> dict[str, object]:
 
 def _list() -> None:
     print("usage: ./dev bench NAME ... [--quick] [--runs N] [--json FILE] [--check]\n")
-    print(f"  {'probing':<8} all of: {', '.join(PROBING)}")
+    for name, parts in SUITES.items():
+        print(f"  {name:<9} all of: {', '.join(parts)}")
     for name, meaning in SCENARIOS.items():
-        print(f"  {name:<8} {meaning}")
+        print(f"  {name:<9} {meaning}")
 
 
 def _arguments() -> argparse.ArgumentParser:

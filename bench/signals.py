@@ -1,4 +1,4 @@
-"""Scenario "signals": how often detectors are right, how often they speak while nothing happens, and what they cost.
+"""Scenario "detectors": how often detectors are right, how often they speak while nothing happens, and what they cost.
 
 Changes of level are scored one to one against labels within two samples, on the labelled series where `NETTRACE_DATASETS`
 names a folder that holds them (goals apply) and on generated ones where not (no goals). Noise is always generated.
