@@ -98,7 +98,7 @@ def test_control_c_ends_the_demo_and_everything_in_it() -> None:
             break
     os.killpg(process.pid, signal.SIGINT)
     heard += process.stdout.readlines()
-    assert process.wait(30) == 130
+    assert process.wait(60) == 130
     process.stdout.close()
     assert not state.folder(f"demo-{process.pid}").exists()
     assert any("truth" in line for line in heard)

@@ -82,10 +82,10 @@ def reflected(lab: RunningLab, wrong_ms: float, port: int) -> dict[str, Any]:
             "0.05",
         ]
         asked = [*lab.prefix("nyc"), *command, "--clock-error", "0.05", "-o", "ndjson"]
-        done = subprocess.run(asked, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(asked, capture_output=True, timeout=PATIENCE_S, check=False)
     finally:
         reflector.stdin.close()
-        reflector.wait(20)
+        reflector.wait(PATIENCE_S)
         reflector.stdout.close()
     return json.loads(done.stdout)
 
@@ -176,4 +176,4 @@ def test_nodes_of_a_hub_measure_each_other_both_ways(
         finally:
             process.send_signal(signal.SIGINT)
             process.stdout.read()
-            process.wait(30)
+            process.wait(PATIENCE_S)

@@ -73,4 +73,4 @@ def test_both_liars_are_flagged_with_evidence_and_no_honest_vantage_is(
         finally:
             process.send_signal(signal.SIGINT)
             process.stdout.read()
-            process.wait(30)
+            process.wait(PATIENCE_S)
