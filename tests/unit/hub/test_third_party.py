@@ -126,6 +126,25 @@ def test_whoever_does_not_name_it_does_not_get_it(writer, reader):
     assert not [event for minute in hour for event in watch.look(LATER + minute * 60_000_000_000)]
 
 
+def test_who_looked_is_known_wherever_the_look_is_shown_also_when_it_comes_while_the_hub_reads(
+    writer, reader, monkeypatch
+):
+    keep(writer, SITE, [pinged(START)], "globalping:1", LATER)
+    newest, latest, other = Newest(LATER), reader.latest, "globalping:osaka-jp-as2516"
+    newest.refresh(reader, LATER)
+    keep(writer, SITE, [pinged(START + STEP)], "globalping:2", LATER)
+
+    def read(after):
+        probe = msgspec.structs.replace(PROBE, code=other, city="Osaka")
+        keep(writer, SITE, [msgspec.structs.replace(pinged(START), probe=probe)], "globalping:3", LATER)
+        return latest(after)
+
+    monkeypatch.setattr(reader, "latest", read)
+    newest.refresh(reader, LATER)
+    assert {series.vantage for series in newest.snapshot.lent[HOST]} == {CODE, other}
+    assert set(newest.snapshot.third_parties) == {CODE, other}
+
+
 def test_no_node_can_take_a_strangers_name():
     with pytest.raises(Invalid, match="cannot be a region's code"):
         valid_region(CODE)
