@@ -2,7 +2,8 @@
 
 Half of the worlds make a bad link slow in one direction, half in both. A named leg is right when it is the bad
 link, one crossed by exactly the same paths, or bridges silent routers over one of these. Beside the tomography:
-the largest jump between neighbouring hops of each slow path, and voting (007, Arzani et al., NSDI 2018).
+what a suspicion says by the first round alone (docs/decisions/0264), the largest jump between neighbouring hops of each
+slow path, and voting (007, Arzani et al., NSDI 2018).
 
 `python -m bench.blame --lab 50` plants so many in the lab instead, with real packets (`bench.blame_lab`).
 """
@@ -18,13 +19,15 @@ from time import process_time
 from bench.blame_world import SINCE, Link, Planted, World, forward_links, plant, traces
 from bench.figure import OURS, Column, Table
 from nettrace.analysis.routes.blame import blame
-from nettrace.analysis.routes.forest import Forest, Node
+from nettrace.analysis.routes.forest import Forest, Node, Pair, Side
+from nettrace.model.instant import NS_PER_MS
 from nettrace.model.path import Trace
 from nettrace.model.route import BlameVerdict
 
 WORLDS, QUICK_WORLDS = 100, 12
 RIVALS_EVERY = 5
-"""Rivals answer for one world in five: their figures are so far off that more would only cost time."""
+"""Others answer for one world in five: the rivals' figures are so far off that more would only cost time."""
+FIRST_ROUND, PROBES = "first round, ways known before", 3
 
 VANTAGES = 8
 
@@ -195,7 +198,20 @@ def _voting(measured: list[Trace]) -> list[Link]:
     return named
 
 
-METHODS: dict[str, Method] = {OURS: _tomography, "largest hop jump": _largest_jump, "voting (007)": _voting}
+def _first_round(measured: list[Trace]) -> list[Link] | None:
+    """What a suspicion says: three probes of each pair since, and its ways as they were traced before."""
+    rounds: dict[Pair, tuple[Side, Side]] = {}
+    for trace in measured:
+        side = rounds.setdefault((trace.vantage, trace.target), (Side(), Side()))[trace.at >= SINCE]
+        if trace.rtt_ns is not None and (trace.at < SINCE or len(side.rtts_ms) < PROBES):
+            side.rtts_ms.append(trace.rtt_ns / NS_PER_MS)
+    found = blame([trace for trace in measured if trace.at < SINCE], SINCE, rounds, foreknown=True)
+    return None if found.verdict is BlameVerdict.CANNOT_TELL else [(leg.a, leg.b) for leg in found.legs]
+
+
+METHODS: dict[str, Method] = {
+    OURS: _tomography, FIRST_ROUND: _first_round, "largest hop jump": _largest_jump, "voting (007)": _voting
+}  # fmt: skip
 
 
 def main() -> int:

@@ -4,14 +4,23 @@ Nothing is stored and nothing is told to alerts: it is a look at what is stored,
 next rounds are as usual or when the detectors have spoken.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median_low
 from typing import NamedTuple
 
 import msgspec
 
 from nettrace.analysis.routes.blame import blame
-from nettrace.analysis.signals.suspect import LEAST_USUAL, LONGEST, USUAL, Outside, outside, stand, strongest
+from nettrace.analysis.signals.suspect import (
+    LEAST_USUAL,
+    LONGEST,
+    USUAL,
+    Joint,
+    Outside,
+    outside,
+    stand,
+    strongest,
+)
 from nettrace.hub.hindsight import standing_at
 from nettrace.hub.latest import Snapshot
 from nettrace.hub.leg_watch import rounds_around, traces_around
@@ -26,6 +35,8 @@ Pair = tuple[str, str]
 
 MONTH_S = 30 * 86_400
 """A suspicion is told when chance alone would make one less often than once a month, at the cadence of the rounds."""
+ALIKE = 0.25
+"""Of the usual rise of the pairs that make a suspicion: a pair that rose by less is not of it."""
 _PINGS = ("icmp", "tcp", "udp")
 _MOST_ROUNDS = 100_000
 
@@ -124,7 +135,7 @@ def _told(rounds: Mapping[Pair, list[_Met]], interval_s: float) -> Suspected | N
     if strong is None or strong[1].rate >= interval_s / MONTH_S:
         return None
     name, proof = strong
-    pairs = [(pair, run) for pair in groups[name] if (run := runs[pair]) is not None]
+    pairs = _alike([(pair, run) for pair in groups[name] if (run := runs[pair]) is not None], proof)
     pairs.sort(key=lambda each: (each[1].high_ns / each[1].now_ns, each[0]))
     first = [
         (rounds[pair][-run.rounds], run)
@@ -137,6 +148,15 @@ def _told(rounds: Mapping[Pair, list[_Met]], interval_s: float) -> Suspected | N
         pairs=tuple(pairs), shared=name, rounds=proof.rounds, far=proof.far, counted=proof.pairs, of=proof.of,
         share=proof.share, chance=proof.chance, every_s=interval_s / max(proof.rate, 1e-12),
     )  # fmt: skip
+
+
+def _alike(pairs: Sequence[tuple[Pair, Outside]], proof: Joint) -> list[tuple[Pair, Outside]]:
+    """Those that rose alike: what one fault makes slower it makes slower by as much, a flicker meanwhile is not of it."""
+    rises = [
+        run.now_ns - run.high_ns for _, run in pairs if run.rounds >= proof.rounds and run.far > proof.far
+    ]
+    least = ALIKE * median_low(rises)
+    return [(pair, run) for pair, run in pairs if run.now_ns - run.high_ns >= least]
 
 
 def suspected_leg(reader: StoreReader, found: Suspected, now: Instant) -> SuspectedLeg:

@@ -96,3 +96,10 @@ def test_what_is_slow_was_so_when_the_first_round_was_due_that_is_slow_as_a_whol
     due = {(series.vantage, series.target): due for series, due, _ in reader.rounds[::-1]}
     assert found is not None and found.since == due[first]
     assert found.there_by == due[second if mixed else first]
+
+
+def test_a_pair_that_flickers_meanwhile_is_not_of_it() -> None:
+    newest = slow(CROSSING)
+    newest[min(set(WAYS) - CROSSING)] = (26.0, 26.0, 26.0)
+    found = asked(newest)[1]
+    assert found is not None and {pair for pair, _ in found.pairs} == CROSSING
