@@ -29,6 +29,7 @@ LONGEST_WAIT_NS = 10 * NS_PER_S
 _RANK = {Grade.KERNEL: 0, Grade.RECEPTION: 1, Grade.USER: 2}
 _PUBLIC_REASONS = frozenset(reason.value for reason in Reason)
 _GRADES = (Grade.KERNEL, Grade.RECEPTION, Grade.USER)
+_KERNEL, _USER, _ANSWERED = Grade.KERNEL, Grade.USER, SampleState.ANSWERED
 
 
 class Watch:
@@ -204,12 +205,16 @@ def patience_ns(rtt_ns: int, longest_ns: int = LONGEST_WAIT_NS) -> int:
 
 def clock_of(samples: Iterable[Sample]) -> Clock | None:
     """Who took the stamps of the answered samples; None when nothing was answered."""
-    grades = {sample.grade for sample in samples if sample.state is SampleState.ANSWERED}
-    if not grades:
+    known: Grade | None = None
+    for sample in samples:
+        if sample.state is _ANSWERED:
+            grade = sample.grade
+            if (grade is not _KERNEL and grade is not _USER) or (known is not None and known is not grade):
+                return Clock.MIXED
+            known = grade
+    if known is None:
         return None
-    if grades == {Grade.KERNEL}:
-        return Clock.KERNEL
-    return Clock.USER if grades == {Grade.USER} else Clock.MIXED
+    return Clock.KERNEL if known is _KERNEL else Clock.USER
 
 
 def excuses(samples: Iterable[Sample]) -> list[str]:

@@ -207,17 +207,21 @@ class PingRound:
         return silence(samples)
 
     def _detail(self, outcome: Outcome, samples: Sequence[Sample]) -> str | None:
-        answers = [flight.answer for flight in self._flights if flight.answer is not None]
-        if outcome is not Outcome.MEASURED:
-            refusals = {f"{answer.source}: {_refusal(answer)}": None for answer in answers}
-            if outcome is Outcome.NOT_MEASURED:
-                refusals |= dict.fromkeys(excuses(samples))
-            return "; ".join(refusals) or None
         notes: dict[str, None] = {}
-        for answer in answers:
+        if outcome is not Outcome.MEASURED:
+            for flight in self._flights:
+                if flight.answer is not None:
+                    notes[f"{flight.answer.source}: {_refusal(flight.answer)}"] = None
+            if outcome is Outcome.NOT_MEASURED:
+                notes |= dict.fromkeys(excuses(samples))
+            return "; ".join(notes) or None
+        for flight in self._flights:
+            answer = flight.answer
+            if answer is None:
+                continue
             if answer.kind is ReplyKind.RESET:
                 notes["the port is closed (TCP reset)"] = None
-            elif answer.source != self.address.partition("%")[0]:
+            elif answer.source != self.address and answer.source != self.address.partition("%")[0]:
                 notes[f"also heard from {answer.source}"] = None
         return "; ".join(notes) or None
 
