@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 PROGRAM = (sys.executable, "-m", "nettrace")
-PATIENCE_S = 60
+PATIENCE_S = 180
 """No test waits for this long: it only turns a hang into a failure."""
 
 NUMBER = (int, float)

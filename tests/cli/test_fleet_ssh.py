@@ -58,7 +58,7 @@ class Walk:
         return (told.output + str(told.exception)).rpartition("--confirm ")[2].split()[0]
 
     def upgrade(self, to: str) -> Result:
-        words = ("upgrade", "--to", to, "--patience", "30")
+        words = ("upgrade", "--to", to, "--patience", "120")
         return self.fleet(*words, "--confirm", self.token(*words))
 
     def nodes(self) -> list[tuple[str, str]]:

@@ -53,7 +53,7 @@ def begun(double: Double, data: Path, ledger: Path, *words: str, **environ: str)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     return process.returncode, out, err
 
 

@@ -24,6 +24,6 @@ def test_garbage_is_collected_again_once_the_modules_are_loaded_and_never_theirs
     words: list[str], code: int
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=180, check=True
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == f"{code} True True"

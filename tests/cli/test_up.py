@@ -18,7 +18,7 @@ import pytest
 from nettrace.cli.footprint import family
 from nettrace.hub.keys import well_formed
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 END_S = 5.0
 
 

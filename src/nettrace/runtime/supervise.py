@@ -70,10 +70,10 @@ class Supervisor:
     """Runs programs until it is told to end.
 
     Args:
-        start_s: how long all of it may take to be ready.
+        start_s: how long all of it may take to be ready: beyond it something hangs. A program that ends is said at once.
     """
 
-    def __init__(self, programs: Sequence[Program], log: Log, *, start_s: float = 30.0) -> None:
+    def __init__(self, programs: Sequence[Program], log: Log, *, start_s: float = 120.0) -> None:
         self._children = [_Child(program) for program in sorted(programs, key=lambda each: each.stage)]
         self._log = log
         self._start_s = start_s
