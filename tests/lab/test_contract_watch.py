@@ -24,6 +24,8 @@ ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>])")
 FRAME = "\x1b[H"
 KEYS = "q end   p pause   r start over"
 ALTERNATE, BACK = "\x1b[?1049h", "\x1b[?1049l"
+LATER_ROW = r"(?m)^ *1[0-2]  \S"
+"""A row of hop 10, 11 or 12 by its TTL: round trips end in any figures."""
 WATCH = ("trace", "west.lab", "-4", "--watch", "-i", "0.2", "--from", "New York", "--to", "San Francisco")
 
 
@@ -143,13 +145,13 @@ def test_every_screen_fits_and_keys_do_what_they_say(
 
 def test_a_cut_cable_is_seen_and_so_is_its_repair(lab: RunningLab) -> None:
     with watch(lab, 80, 30) as terminal:
-        terminal.wait(r"\b[3-9] of [3-9] traces")
+        assert re.search(LATER_ROW, terminal.wait(r"\b[3-9] of [3-9] traces"))
         lab.happen(Event(kind="cut", subject="plains-1"))
         try:
             frame = terminal.wait(r"the path changed from hop 4 on: 12 → 9 hops, [0-9.]+ → [0-9.]+ ms")
             assert re.search(r"  9  \*west.lab", frame)
             assert "* is new on the path" in frame
-            assert "12  " not in frame.split("\n\n")[0], "rows of the old path are gone"
+            assert not re.search(LATER_ROW, frame), "rows of the old path are gone"
         finally:
             lab.happen(Event(kind="restore", subject="plains-1"))
         terminal.wait(r"9 → 12 hops")
