@@ -21,8 +21,8 @@ from nettrace.measure.tracing.sweep_table import SLOTS, SweepOptions
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Method
 
-BATCH = 256
-_FEW = 32
+BATCH = 512
+_HEARD, _FEW = 256, 32
 _NOBODY = Pinned("", None)
 _TRANSIENT = {errno.EAGAIN, errno.ENOBUFS, errno.EINTR}
 _IPV6_RECVHOPLIMIT, _ICMPV6_FILTER, _SOL_ICMPV6 = 51, 1, 58
@@ -100,7 +100,7 @@ class Leg:
             tcp = self._stack.enter_context(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP))
             attach_filter(tcp, _ours(version))
             _listen(tcp, version)
-            self._direct = Inbox(tcp, batch=BATCH, packet_bytes=128)
+            self._direct = Inbox(tcp, batch=_HEARD, packet_bytes=128)
             self.descriptors.append(tcp.fileno())
         elif version == 4:
             self._rings = open_rings(method, self.packets.layout, self._kinds)
@@ -118,7 +118,7 @@ class Leg:
 
     def _use_sockets(self) -> None:
         self.departures = QueuedDepartures(self._sender, self.table)
-        self._inbox = Inbox(self._hearer, batch=BATCH, packet_bytes=REPLY_BYTES)
+        self._inbox = Inbox(self._hearer, batch=_HEARD, packet_bytes=REPLY_BYTES)
 
     def _give_rings_up(self, rings: Rings, departures: RingDepartures, now: Instant) -> None:
         """Goes on with stamps and replies of the sockets; what the rings have heard until now is read."""

@@ -100,12 +100,10 @@ class Replies:
         everyday = f"={inbox.stamp_format}12xI4xH6x4xH2xB7xI6xH"
         size, at = Struct(everyday).size, inbox.packet_at
         self._everyday = Struct(f"{everyday}{inbox.stride - size}x")
-        self._columns = (
-            (at, memoryview(bytes((0x45,)) * inbox.batch)),
-            *((at + each, memoryview(bytes(inbox.batch))) for each in (25, 26, 27)),  # extensions, MTU
-            (at + 28, memoryview(bytes((0x45,)) * inbox.batch)),
-            (at + 37, memoryview(bytes((self._protocol,)) * inbox.batch)),
-        )
+        plain = memoryview(bytes((0x45,)) * inbox.batch)
+        protocol = memoryview(bytes((self._protocol,)) * inbox.batch)
+        self._columns = (at, plain), (at + 28, plain), (at + 37, protocol)
+        self._nothing_more = memoryview(bytes(4 * inbox.batch)).cast("I")
 
     def records(self, inbox: Inbox | Frames, count: int) -> Iterable[Record]:
         """The replies in the first `count` slots of an ICMP inbox."""
@@ -144,7 +142,10 @@ class Replies:
         for at, expected in self._columns:
             if view[at:end:stride] != expected[:count]:
                 return False
-        sizes = inbox.sizes_of(count)
+        more = (inbox.packet_at + 24) // 4  # where the length of extensions and an MTU stand, else nothing
+        if view.cast("I")[more : end // 4 : stride // 4] != self._nothing_more[:count]:
+            return False
+        sizes = set(inbox.sizes_of(count))
         return inbox.plainly_stamped(count) and min(sizes) >= _PLAIN4 and max(sizes) <= LONGEST_REPLY
 
     def _each(self, inbox: Inbox | Frames, count: int) -> Iterator[Record]:

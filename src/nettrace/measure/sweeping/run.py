@@ -27,7 +27,7 @@ loses nothing: the kernel goes on stamping and keeping replies, and they are rea
 
 LONGEST_REST_NS = 20 * NS_PER_MS
 _ADMITTED_AT_ONCE = 512
-_BATCHES_AT_ONCE = 7
+_BATCHES_AT_ONCE = 4
 _SETTLING_S = 0.0003
 
 
@@ -200,7 +200,7 @@ class Run:
         if now < self._next_tick or room < min(pacer.quantum, BATCH):
             return False
         sent = 0
-        batches = 1 + min((now - self._next_tick) // pacer.tick_ns, _BATCHES_AT_ONCE)
+        batches = min(1 + (now - self._next_tick) // pacer.tick_ns, _BATCHES_AT_ONCE)
         for leg in self._legs.values():
             for _ in range(batches):
                 took = leg.send(min(room - sent, BATCH), now) if sent < room else 0
