@@ -17,9 +17,16 @@ from nettrace.lab.permission import lab_obstacle
 pytestmark = [pytest.mark.browser, pytest.mark.lab]
 
 SEEN_WITHIN = 2
-"""Rounds until a page shows what was measured or proven."""
+"""Rounds until a page shows what was measured, suspected or proven."""
 PROVEN_BY = 5
 """Samples a shift is proven by: fewer would be wrong too often (docs/decisions/0165)."""
+
+
+PROOF = {"proven", "proven, all pairs"}
+SIGHTS = PROOF | {
+    "path", "map", "map, all pairs", "overview", "overview, all pairs", "overview, leg", "suspicion, all pairs", "suspicion, leg",
+}  # fmt: skip
+"""What is looked for: of what concerns all pairs rounds are counted at the one with fewest, of the rest at the one with most."""
 
 
 ALL = "6 pairs: 2 targets from 3 vantages"
@@ -32,6 +39,9 @@ ARCS = (
 )
 """How each pair is drawn whose newest round took place: when, vantage, target, shade."""
 LINES = "[...document.querySelectorAll('#suspected li, #open li, #events li')].map(line => [Date.now(), line.closest('ul').id, line.textContent])"
+LEG = re.compile(r"Leg suspected: (.+) → (.+)$")
+CITIES = {"Chicago", "Denver"}
+"""Where the routers at the cable's ends stand, as the overview says it."""
 SUSPICION = "[Date.now(), ...['#affected th a', '#leg tbody .mono'].map(cells => [...document.querySelectorAll(cells)].map(cell => cell.textContent))]"
 WATCH = (
     "(look => { window.seen = []; new MutationObserver(() => window.seen.push(look()))"
@@ -74,12 +84,18 @@ def sight(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         chart.page.evaluate(f"{WATCH}(() => {ARCS})")
         overview.page.evaluate(f"{WATCH}(() => {LINES})")
         suspicion.page.evaluate(f"{WATCH}(() => {SUSPICION})")
+        eventually(
+            lambda: not overview.page.evaluate(f"{LINES}.some(line => line[1] !== 'events')"),
+            "a machine that is slow by nothing but what is planted",
+        )
         incident.plant()
         seen: dict[str, int] = {}
+        number = 0
         changed: set[Pair] = set()
 
         def note(name: str, at: int) -> None:
-            seen.setdefault(name, at)
+            if at * 1e6 >= incident.planted_at:
+                seen.setdefault(name, at)
 
         def look() -> bool:
             for at, vantage, target, shade in chart.page.evaluate("window.seen.splice(0).flat()"):
@@ -89,10 +105,15 @@ def sight(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 if changed >= AFFECTED:
                     note("map, all pairs", at)
             for at, place, words in overview.page.evaluate("window.seen.splice(0).flat()"):
+                if place == "events":
+                    continue  # what is over by now is none of it
                 name = "overview" if place == "suspected" else "proven"
                 note(name, at)
                 if ALL in words:
                     note(f"{name}, all pairs", at)
+                leg = LEG.search(words.strip())
+                if leg is not None and {end.split(" (")[0] for end in leg.groups()} == CITIES:
+                    note("overview, leg", at)
             for at, listed, leg in suspicion.page.evaluate("window.seen.splice(0)"):
                 if {tuple(words.split(" from ")[::-1]) for words in listed} == AFFECTED:
                     note("suspicion, all pairs", at)
@@ -102,14 +123,17 @@ def sight(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 path.go("/t/bay.lab/path")
                 if _last_hop_ms(path.page, "lon") > 45:
                     note("path", path.page.evaluate("performance.timeOrigin"))
-            return len(seen) == 9
+            return len(seen) >= number
 
         try:
-            eventually(look, "the incident on every page")
+            for number in range(1, len(SIGHTS) + 1):  # patience is for the next one, not for all
+                eventually(look, f"{number} of {SIGHTS}, after {sorted(seen)}")
+            assert seen.keys() == SIGHTS
         finally:
             passed = {name: incident.passed(int(at * 1e6)) for name, at in seen.items()}
             rounds = {name: least if "all" in name else most for name, (least, most) in passed.items()}
-            print(rounds)  # noqa: T201 - shown by -rP
+            late_s = {name: round(at / 1e3 - incident.planted_at / 1e9, 1) for name, at in seen.items()}
+            print(rounds, passed, late_s)  # noqa: T201 - shown by -rP
         yield Sight(incident, overview, rounds, changed)
         for each in (overview, chart, path, suspicion):
             assert not each.complaints
@@ -127,14 +151,13 @@ def _last_hop_ms(page: Page, vantage: str) -> float:
     return float(found[0]) if found else 0.0
 
 
-def test_overview_event_path_and_map_show_it_within_two_rounds_and_its_proof_within_two_more(
+def test_pages_show_it_with_its_leg_and_its_pairs_within_two_rounds_and_its_proof_within_two_more(
     sight: Sight,
 ) -> None:
-    for page in ("map", "map, all pairs", "path", "overview", "overview, all pairs", "suspicion, all pairs"):
+    for page in SIGHTS - PROOF:
         assert sight.rounds[page] <= SEEN_WITHIN, page
-    assert sight.rounds["suspicion, leg"] <= PROVEN_BY, "the right leg, before the change is proven"
-    assert sight.rounds["proven"] <= PROVEN_BY + SEEN_WITHIN
-    assert sight.rounds["proven, all pairs"] <= PROVEN_BY + SEEN_WITHIN
+    for page in PROOF:
+        assert sight.rounds[page] <= PROVEN_BY + SEEN_WITHIN, page
     assert sight.changed == AFFECTED, "nobody else's line changed on the map"
 
 
@@ -142,7 +165,8 @@ def test_which_leg_broke_since_when_and_who_else_is_affected_takes_two_clicks(si
     page, incident = sight.overview.page, sight.incident
     assert "degraded now" in page.locator("h1").inner_text()
     assert page.locator("h1 .state").inner_text() != "well"
-    page.locator("#open a, #events a", has_text="pairs").first.click()
+    lines = page.locator("#open a, #events a", has_text=ALL)
+    lines.last.click()  # what began first: a busy machine may have been slow by itself since
     page.wait_for_url("**/events/*")
     eventually(
         lambda: page.locator("#leg tbody tr").count() > 0 or page.reload() is None, "a leg on the page"
