@@ -12,7 +12,7 @@ from nettrace.analysis.signals.suspect import LONGEST
 from nettrace.hub.latest import Snapshot
 from nettrace.hub.suspicion import Pair, Suspected, SuspectedLeg, cadence_s, suspected, suspected_leg
 from nettrace.model.account import Feature
-from nettrace.model.instant import NS_PER_MS
+from nettrace.model.instant import NS_PER_MS, Instant
 from nettrace.store.port import StoreReader
 from nettrace.web.badge import age
 from nettrace.web.causes import CauseRow, pair_href, standing_rows
@@ -56,18 +56,29 @@ def suspicion(reader: StoreReader, visit: Visit, wrong: Sequence[CauseRow]) -> S
 async def suspected_leg_of(
     visit: Visit, found: Suspected | None, patience_s: float | None = None
 ) -> SuspectedLeg | None:
-    """The leg behind a suspicion, asked anew with each look; None when that took longer than the page waits for it."""
+    """The leg behind a suspicion, asked anew with each look.
+
+    Where that takes longer than the page waits, what an earlier look found of the same suspicion; None before the first.
+    """
     if found is None:
         return None
+    earlier = kept(visit.hub, "suspected legs", dict[Instant, SuspectedLeg])
+
+    def note(asked: asyncio.Task[SuspectedLeg]) -> None:
+        if not asked.cancelled() and not asked.exception():
+            earlier.clear()
+            earlier[found.there_by] = asked.result()
 
     def ask() -> asyncio.Task[SuspectedLeg]:
         question = partial(suspected_leg, found=found, now=visit.now)
-        return asyncio.create_task(visit.hub.readers.run(question))
+        asked = asyncio.create_task(visit.hub.readers.run(question))
+        asked.add_done_callback(note)
+        return asked
 
     asked = kept(visit.hub, ("suspected leg", found.there_by, _look(visit)), ask)
     done, _ = await asyncio.wait({asked}, timeout=patience_s)
     if patience_s is not None and (not done or asked.exception()):
-        return None  # what went wrong with it the suspicion's own page says
+        return earlier.get(found.there_by)  # what went wrong with it the suspicion's own page says
     return asked.result()
 
 
