@@ -65,7 +65,7 @@ def test_an_unknown_target_or_method_is_said(folder: Path) -> None:
 
 
 def test_over_the_api_come_the_same_rows(served: Served, folder: Path) -> None:
-    assert httpx2.get(f"{served.url}/livez").status_code == 200
+    assert httpx2.get(f"{served.url}/livez", timeout=60).status_code == 200
     here = CliRunner().invoke(command, ["api.example.com", *WINDOW, "--data", str(folder)])
     there = CliRunner().invoke(command, ["api.example.com", *WINDOW, "--hub", served.url])
     assert there.exit_code == 0, there.output

@@ -366,7 +366,7 @@ async def test_strangers_and_small_tiers_get_a_problem_and_no_event(
     guarded: Served, tier: str | None, status: int
 ) -> None:
     headers = guarded.hub.key(tier) if tier else {}
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=PATIENCE_S) as client:
         answer = await client.get(f"http://{guarded.url}", headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     with pytest.raises(InvalidStatus) as refused:
@@ -410,7 +410,7 @@ async def test_a_tiers_streams_are_counted(guarded: Served) -> None:
 
 @pytest.mark.parametrize("query", ["?topics=nonsense", "?after=x", "?after=-1", "?colour=red"])
 async def test_what_cannot_be_asked_is_said(served: Served, query: str) -> None:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=PATIENCE_S) as client:
         answer = await client.get(f"http://{served.url}{query}")
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
 

@@ -142,7 +142,7 @@ def test_idle_and_slow_clients_stop_nobody(served: Served) -> None:
 def test_it_ends_soon_after_sigterm_with_clients_connected(filled: Path, tmp_path: Path) -> None:
     served = Served(shutil.copytree(filled, tmp_path / "hub"))
     try:
-        with served.connect(), httpx2.Client(base_url=served.url) as kept:
+        with served.connect(), httpx2.Client(base_url=served.url, timeout=PATIENCE_S) as kept:
             assert kept.get("/livez").status_code == 200
             served.worker.send_signal(signal.SIGTERM)
             assert served.worker.wait(5) in {0, -signal.SIGTERM}

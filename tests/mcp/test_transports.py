@@ -93,7 +93,7 @@ async def listed(client: httpx2.AsyncClient, url: str, **headers: str) -> httpx2
 async def speaking(url: str, secret: str) -> AsyncIterator[Client]:
     """The official client with a key."""
     async with (
-        httpx2.AsyncClient(headers={"Authorization": f"Bearer {secret}"}) as keyed,
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {secret}"}, timeout=PATIENCE_S) as keyed,
         Client(streamable_http_client(url, http_client=keyed)) as session,
     ):
         yield session
@@ -107,7 +107,7 @@ def names(answer: httpx2.Response) -> set[str]:
 async def test_http_knows_keys_scopes_tiers_quota_and_names_and_writes_everything_down(world: World) -> None:
     free = world.key("free", scopes=frozenset({Scope.READ}))
     full = world.key(scopes=EVERYTHING)
-    async with served(world) as url, httpx2.AsyncClient() as client:
+    async with served(world) as url, httpx2.AsyncClient(timeout=PATIENCE_S) as client:
         for headers in ({}, {"Authorization": "Bearer nt_live_" + "0" * 36}, {"Authorization": "Basic eA=="}):
             refused = await listed(client, url, **headers)
             assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
@@ -164,7 +164,7 @@ def revoke(world: World, secret: str) -> None:
 
 
 async def test_without_keys_the_machines_user_has_what_was_allowed_until_the_first_key(world: World) -> None:
-    async with served(world, "--scope", "read") as url, httpx2.AsyncClient() as client:
+    async with served(world, "--scope", "read") as url, httpx2.AsyncClient(timeout=PATIENCE_S) as client:
         assert names(await listed(client, url)) == {tool.name for tool in TOOLS if tool.scope is Scope.READ}
         world.key()
         assert (await listed(client, url)).status_code == 401
