@@ -24,6 +24,7 @@ LINE = {"offline": False, "latency": 300, "downloadThroughput": 1.6e6 / 8, "uplo
 """WebPageTest's "3G": 1.6 Mbit/s down, 768 kbit/s up, 300 ms."""
 RATE = 1000
 HOUR = 60_000
+RATES = (1, 10)
 """Rounds of an hour: a thousand pairs once a minute. At RATE an hour takes a minute."""
 
 _TIMED = """
@@ -70,9 +71,13 @@ def run(runs: int, quick: bool) -> list[Table]:
         note="handed over: when a node's report reaches the writer; heap: after forced collection",
     )  # fmt: skip
     one = Table(
-        "Web: one round a second, from handing over to DOM",
-        [Column("p50", "ms"), Column("p95", "ms", 400)],
-        note="a node hands over within a second of the reply (uplink.EVERY_S), which comes on top",
+        "Web: one node's rounds at random moments, from the last reply to DOM",
+        [
+            Column(f"{rate} a second, {part}", "ms", goal)
+            for rate in RATES
+            for part, goal in (("p50", None), ("p95", 400))
+        ],
+        note="the node's spool and uplink, the hub, the stream and the page: everything from the reply on, on loopback",
     )
     with _browser() as browser, tempfile.TemporaryDirectory(prefix="nettrace-bench-") as name:
         from bench.web_feed import fill
@@ -82,7 +87,7 @@ def run(runs: int, quick: bool) -> list[Table]:
             for _ in range(runs):
                 paint.add(OURS, _paints(browser, hub.url))
                 live.add(OURS, _live(browser, hub, HOUR // (4 if quick else 1)))
-                one.add(OURS, _single(browser, hub, 5 if quick else 20))
+                one.add(OURS, _replies(browser, hub, 10 if quick else 30))
         finally:
             hub.end()
     return [paint, live, one]
@@ -100,9 +105,9 @@ class _Hub:
         self.url = self._served.url
         self.end = self._served.end
 
-    def feed(self, rate: float, seconds: float) -> "subprocess.Popen[str]":
-        """Rounds from a process of its own."""
-        words = [sys.executable, "-m", "bench.web_feed", str(self.folder), str(rate), str(seconds)]
+    def feed(self, rate: float, seconds: float, *node: str) -> "subprocess.Popen[str]":
+        """Rounds from a process of its own; through a node's spool and uplink when the hub's address is given."""
+        words = [sys.executable, "-m", "bench.web_feed", str(self.folder), str(rate), str(seconds), *node]
         return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
@@ -184,11 +189,15 @@ def _heap(devtools: Any) -> float:
     return float(devtools.send("Runtime.getHeapUsage")["usedSize"])
 
 
-def _single(browser: "Browser", hub: _Hub, seconds: float) -> dict[str, float | None]:
-    page = _opened(browser, f"{hub.url}/targets")
-    with hub.feed(1, seconds) as feeding:
-        feeding.communicate(timeout=seconds + 60)
-    page.wait_for_timeout(1000)
-    delays = page.evaluate("told.delays")
-    page.context.close()
-    return {"p50": nearest_rank(delays, 0.5), "p95": nearest_rank(delays, 0.95)}
+def _replies(browser: "Browser", hub: _Hub, seconds: float) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for rate in RATES:
+        page = _opened(browser, f"{hub.url}/targets")
+        with hub.feed(rate, seconds, hub.url) as feeding:
+            feeding.communicate(timeout=seconds + 60)
+        page.wait_for_timeout(1000)
+        delays = page.evaluate("told.delays")
+        page.context.close()
+        for part, share in (("p50", 0.5), ("p95", 0.95)):
+            found[f"{rate} a second, {part}"] = nearest_rank(delays, share)
+    return found

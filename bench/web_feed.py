@@ -4,7 +4,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
+from bench.hub_nodes import Agent
 from nettrace.hub.link import blocking_link
 from nettrace.hub.open import open_writer
 from nettrace.hub.place import Data
@@ -12,9 +14,14 @@ from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Clock, Grade, Method, Outcome, Ping, Sample, SampleState
 from nettrace.model.target import Endpoint, Role, RoundMethod, Target
 from nettrace.model.vantage import Vantage
+from nettrace.node.identity import Identity
+from nettrace.node.keeper import Keeper
+from nettrace.node.line import Hub, Signature
+from nettrace.node.uplink import Uplink
 from nettrace.outside.places import find
 from nettrace.store.port import EnrolToken
 from nettrace.wire.frames import Record, Report
+from nettrace.wire.signing import key_of
 
 VANTAGES = {"nyc": "New York", "lon": "London", "fra": "Frankfurt", "sin": "Singapore", "tyo": "Tokyo"}
 CITIES = (
@@ -60,7 +67,7 @@ def fill(folder: Path) -> None:
             code=code, node=f"node-{code}", city=city, country=place.country, latitude=place.latitude,
             longitude=place.longitude, enrolled_at=now,
         )  # fmt: skip
-        store.enrol(digest, vantage, b"k" * 32, now)
+        store.enrol(digest, vantage, key_of(code), now)
         store.accept(
             _report(code, 1, [_record(seq, host, now, 0) for seq, host in enumerate(hosts(), 1)], now), now
         )
@@ -84,6 +91,27 @@ def feed(folder: Path, rate: float, seconds: float) -> int:
     finally:
         link.close()
     return sent
+
+
+def measure(folder: Path, url: str, rate: float, seconds: float) -> int:
+    """What a node does with a round once its last reply is there, so many a second at random moments; how many."""
+    code, random = next(iter(VANTAGES)), Random(1)
+    (folder / "node").mkdir(exist_ok=True)
+    keeper = Keeper(folder / "node")
+    signature = Signature(Identity(node=f"node-{code}", secret=code, region=code, hub=url))
+    uplink = Uplink(Hub(url), signature, f"node-{code}", keeper, Agent())
+    uplink.start()
+    keeper.start()
+    ends, number, turns = time.monotonic() + seconds, 0, _turns()
+    while time.monotonic() < ends:
+        keeper.put(_record(0, next(turns), time.time_ns(), number))
+        number += 1
+        time.sleep(random.expovariate(rate))
+    while keeper.backlog:
+        time.sleep(0.05)
+    uplink.stop(5)
+    keeper.stop()
+    return number
 
 
 def _turns() -> Iterator[str]:
@@ -115,4 +143,6 @@ def _report(code: str, first: int, records: list[Record], now: Instant) -> Repor
 
 
 if __name__ == "__main__":
-    print(feed(Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))
+    place, rate, seconds, *hub = sys.argv[1:]
+    given = (float(rate), float(seconds))
+    print(measure(Path(place), *hub, *given) if hub else feed(Path(place), *given))

@@ -1,6 +1,7 @@
 """Keeps what was measured: takes records from the measuring thread and commits them in groups to the spool.
 
-One commit a second at most while little comes, or one a hundred records. A full disk stops nothing: records wait in
+A commit ten times a second at most while little comes and the disk is quick, once a second where it is slow, or one a
+hundred records. A full disk stops nothing: records wait in
 memory, and what memory cannot hold is stated as a gap. A broken spool file is moved aside and a new epoch begins.
 """
 
@@ -20,14 +21,26 @@ from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.node.spool import BATCH, Batch, Bounds, Entry, Spool, damaged
 from nettrace.wire.frames import Gap
 
-COMMIT_EVERY_S = 1.0
+COMMIT_SOONEST_S, COMMIT_EVERY_S = 0.1, 1.0
 COMMIT_AT = 100
+REST = 20
+"""So many times as long as a commit or a report took is rested after it, within bounds: 5 % of the time at most."""
+
 MOST_WAITING = 5_000
 """Records kept in memory while the disk takes none."""
 
 MARK_EVERY_S = 10.0
 
 T = TypeVar("T")
+
+
+def rested_s(took_s: float, soonest_s: float, latest_s: float) -> float:
+    """How long to rest after work that took so long: the quicker it is done, the sooner it may be done again.
+
+    >>> rested_s(0.002, 0.1, 1.0), rested_s(0.01, 0.1, 1.0), rested_s(0.3, 0.1, 1.0)
+    (0.1, 0.2, 1.0)
+    """
+    return min(latest_s, max(soonest_s, REST * took_s))
 
 
 class Rest(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,14 +227,15 @@ class Keeper:
             self._urgent.wait(COMMIT_EVERY_S * 5)
             self._urgent.clear()
             if self._waiting or self._lost:
+                began = time.monotonic()
                 if self._commit():
                     self.news.set()
-                self._pause()
+                self._pause(rested_s(time.monotonic() - began, COMMIT_SOONEST_S, COMMIT_EVERY_S))
             self._note_alive()
 
-    def _pause(self) -> None:
-        """Let records gather for a second, or until there are enough of them."""
-        until = time.monotonic() + COMMIT_EVERY_S
+    def _pause(self, rest_s: float) -> None:
+        """Let records gather for so long, or until there are enough of them."""
+        until = time.monotonic() + (COMMIT_EVERY_S if self._trouble else rest_s)
         full = self._trouble is not None
         while not self._ending and (left := until - time.monotonic()) > 0:
             if len(self._waiting) >= COMMIT_AT and not full:

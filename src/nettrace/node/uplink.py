@@ -16,9 +16,9 @@ import msgspec
 
 from nettrace import __version__
 from nettrace.errors import AccessError, NetTraceError, Unauthenticated, Unreachable, WireError
-from nettrace.model.instant import Instant
+from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.vantage import Load
-from nettrace.node.keeper import Keeper
+from nettrace.node.keeper import Keeper, rested_s
 from nettrace.node.line import Answer, Hub, Line, Signature
 from nettrace.node.offset import Exchange, Offset
 from nettrace.node.spool import BATCH, Batch, Entry
@@ -28,8 +28,8 @@ from nettrace.wire.frames import Ack, Assignment, Enrol, Enrolled, Gap, Report, 
 REPORT_PATH = "/api/v1/nodes/report"
 WORK_PATH = "/api/v1/nodes/work"
 ENROL_PATH = "/api/v1/nodes/enrol"
-EVERY_S = 1.0
-"""Reports go no closer, unless a whole batch waits."""
+SOONEST_S, EVERY_S = 0.2, 1.0
+"""Reports go no closer, unless a whole batch waits: the first to a hub that answers at once, the second to a far or busy one."""
 
 HEARTBEAT_S = 15.0
 """So often the hub hears of a node that has nothing to say."""
@@ -204,7 +204,7 @@ class Uplink:
         self._most = min(BATCH, self._most * 2 or 1)
         if len(batch.entries) >= self._most // 2 or self._behind is not None:
             return ack.wait_s  # more waits, so this is no time to rest
-        return max(ack.wait_s, EVERY_S)
+        return max(ack.wait_s, rested_s((back_at - sent_at) / NS_PER_S, SOONEST_S, EVERY_S))
 
     def _send(self, epoch: str, batch: Batch, sent_at: Instant, trace: str) -> Answer:
         about = self._agent.about()
