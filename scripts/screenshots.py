@@ -64,7 +64,8 @@ def taken(browser: Browser, url: str, look: Look, out: Path, *, whole: bool = Fa
         page.evaluate(
             "document.querySelectorAll('img[loading=lazy]').forEach(each => each.loading = 'eager')"
         )
-        page.wait_for_function("[...document.images].every(each => each.complete)")
+        # Not by asking again and again: the page's own policy forbids what that takes.
+        page.evaluate("Promise.all([...document.images].map(each => each.decode().catch(() => null)))")
     page.screenshot(path=out, full_page=whole)
     context.close()
     print(f"{out.name}: {out.stat().st_size} bytes")

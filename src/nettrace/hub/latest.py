@@ -132,9 +132,8 @@ class Newest:
         self.looked_at = now
         tick = now - self._ticked_at >= TICK_NS
         news = reader.latest(max(0, old.seq)) if head != old.seq else []
-        stored = (
-            reader.targets_version()
-        )  # behind the rows: who measured them is known wherever they are shown
+        # Asked behind the rows: so who measured them is known wherever they are shown.
+        stored = reader.targets_version()
         if head == old.seq and stored == self._targets_version and not tick:
             return False
         version = old.version + 1

@@ -113,9 +113,8 @@ class Schedule:
         """The rounds to begin now, each at most once; what is too late for it is counted as missed."""
         self._follow(now)
         rounds: list[Due] = []
-        while come := self._wakes.due(
-            now.utc
-        ):  # again: of a series that skipped some the next may have come too
+        # Again and again: of a series that skipped some rounds the next may have come, too.
+        while come := self._wakes.due(now.utc):
             for _, number in come:
                 entry = self._order[number]
                 grace_ns = min(entry.interval_ns // 2, GRACE_NS)

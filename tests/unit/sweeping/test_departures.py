@@ -17,16 +17,16 @@ LOOPBACK = socket.if_nametoindex("lo")
 
 
 class World:
-    """A ring filled by hand, and a table with probes under way in slots 1 to 8."""
+    """A ring filled by hand, and a table with so many probes under way from slot 1 on."""
 
-    def __init__(self) -> None:
-        self.memory = bytearray(64 * FRAME_BYTES)
+    def __init__(self, probes: int = 8) -> None:
+        self.memory = bytearray(max(64, probes) * FRAME_BYTES)
         self.table = Table(SweepOptions())
-        rows = [self.table.open(row, row, 700 + row, 0) for row in range(8)]
-        self.table.departed(1, 8, rows, bytes(8), b"\1" * 8)
+        rows = [self.table.open(row, row, 700 + row, 0) for row in range(probes)]
+        self.table.departed(1, probes, rows, bytes(probes), b"\1" * probes)
         self.departures = RingDepartures(Frames(memoryview(self.memory), FRAME_BYTES), self.table)
         self.departures.composed(1, memoryview(array("H", [self.table.mark[row] for row in rows])))
-        self.departures.sent(1, 8, 0)
+        self.departures.sent(1, probes, 0)
         self._next = 0
 
     def shown(self, slot: int, *, mark: int | None = None, device: int = LOOPBACK) -> None:
@@ -54,6 +54,20 @@ def test_departures_in_order_are_read_at_once_and_any_others_alike() -> None:
         assert list(world.table.sent_s[1:9]) == [1000] * 8
         assert list(world.table.sent_ns[1:9]) == list(range(1, 9))
         assert world.departures.reliable
+
+
+def test_more_departures_at_once_than_a_batch_of_probes_leave_the_table_as_long_as_it_was() -> None:
+    world = World(600)
+    length = len(world.table.live)
+    world.shown(1)
+    world.departures.collect()  # now it knows the device
+    for slot in range(2, 601):
+        world.shown(slot)
+    world.departures.collect()
+    world.departures.prove(PROOF_NS)
+    assert world.table.live[1:601] == bytes((sweep_table.STAMPED,)) * 600
+    assert len(world.table.live) == length
+    assert world.departures.reliable
 
 
 def test_somebody_elses_packet_is_not_taken_for_a_probe() -> None:

@@ -99,9 +99,8 @@ class Answers:
 
     def buckets(self, fractions: Sequence[float]) -> Ints:
         """See `Source.buckets`."""
-        found = np.empty(
-            (len(fractions), len(self._written)), np.int64
-        )  # column by column, as they are wanted
+        # Column by column, for only these are wanted.
+        found = np.empty((len(fractions), len(self._written)), np.int64)
         wanted = [FRACTIONS.index(each) for each in fractions]
         last, steps = self._written["first"].astype(np.int64), self._written["steps"]
         for place in range(max(wanted, default=-1) + 1):
