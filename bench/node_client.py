@@ -79,7 +79,7 @@ class Node:
 def main() -> None:
     """Run it and print what came of it."""
     seconds, targets = float(sys.argv[1]), Path(sys.argv[2]).read_text().split()
-    with open_sockets(Driving(rate_pps=RATE_PPS)) as sockets:
+    with open_sockets(Driving(rate_pps=RATE_PPS, sparing=True)) as sockets:
         node = Node(Engine(sockets, rate_pps=RATE_PPS), targets, seconds)
         before, began = time.process_time(), time.monotonic()
         asyncio.run(node.run())

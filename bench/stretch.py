@@ -1,8 +1,8 @@
 """How long a packet takes from the stack to its driver, with and without the capture that takes the truth.
 
 The kernel stamps both ends of that stretch (`SCM_TSTAMP_SCHED`, `SCM_TSTAMP_SND`), and the device boundary that
-`truth` judges by lies between them. So without a capture it bounds what any departure stamp can be wrong by; what it
-grows by under a capture is the capture's own copying, which `truth` counts against whoever is stamped in the driver.
+`truth` judges by lies between them. So without a capture it bounds what the driver's stamp can be wrong by, and half of it what the middle of
+both can; what it grows by under a capture is the capture's own copying, which `truth` counts against both.
 """
 
 import os
@@ -44,7 +44,7 @@ def table(net: Net, targets: int, runs: int) -> Table:
     made = Table(
         "Truth: from the stack to the driver, without and with the capture",
         [Column("p50", "us"), Column("p99", "us"), Column("p99.9", "us")],
-        f"{TICKS * PACKETS} UDP datagrams, {PACKETS} at once; without a capture: the most a departure stamp can err by",
+        f"{TICKS * PACKETS} UDP datagrams, {PACKETS} at once; without a capture: the most the driver's stamp can err by, and half of it the middle of both",
     )
     before = os.sched_getaffinity(0)
     for _ in range(runs):

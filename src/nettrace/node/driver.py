@@ -44,7 +44,7 @@ class Driver:
     def __init__(self, rate_pps: float, failed: Callable[[Exception], None]) -> None:
         self.rate_pps = rate_pps
         self.politeness = Politeness(Limits(node=Rate(rate_pps, max(20, int(rate_pps * BURST_S)))))
-        self.sockets = open_sockets(Driving(rate_pps=rate_pps))
+        self.sockets = open_sockets(Driving(rate_pps=rate_pps, sparing=True))
         self.engine = Engine(self.sockets, rate_pps=rate_pps, politeness=self.politeness)
         self.longest_step_s = 0.0
         self.before: Callable[[], None] = _nothing

@@ -3,8 +3,11 @@
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nettrace.measure.kernel.clock import KERNEL_SEND_ERROR_NS, Reading, Timeline
+from nettrace.measure.kernel.stamps import ENCLOSED_NS
 from nettrace.measure.probing.ledger import USUAL_HANDOVER_NS, Ledger
 from nettrace.measure.probing.transport import Tags
 from nettrace.model.instant import NS_PER_MS
@@ -44,3 +47,32 @@ def test_a_stamp_read_behind_a_later_ones_is_bounded_by_its_own_call() -> None:
     ((owner, departure),) = ledger.departures([second])
     assert (owner, departure.grade) == (1, Grade.KERNEL)
     assert departure.error_ns >= HELD_UP_NS + 4_000 - USUAL_HANDOVER_NS
+
+
+@given(took=st.integers(0, ENCLOSED_NS), boundary=st.integers(0, ENCLOSED_NS), apart=st.booleans())
+def test_a_bar_holds_wherever_between_its_two_stamps_a_packet_left(
+    took: int, boundary: int, apart: bool
+) -> None:
+    """`apart`: the two stamps are read one after the other, the queue's first."""
+    ledger, ((tag, stamp),) = sent_one_by_one(1, held_up=-1)
+    ledger.queued([(tag, stamp - took)])
+    if apart:
+        assert not list(ledger.departures([]))
+    ((_, departure),) = ledger.departures([(tag, stamp)])
+    assert departure.sent_at is not None
+    assert abs(departure.sent_at - (stamp - min(boundary, took))) <= departure.error_ns
+    assert departure.error_ns <= took // 2 + 1_000
+
+
+def test_stamps_too_far_apart_enclose_a_wait_and_the_driver_is_believed() -> None:
+    ledger, ((tag, stamp),) = sent_one_by_one(1, held_up=-1)
+    ledger.queued([(tag, stamp - ENCLOSED_NS - 1)])
+    ((_, departure),) = ledger.departures([(tag, stamp)])
+    assert (departure.sent_at, departure.error_ns) == (stamp, KERNEL_SEND_ERROR_NS)
+
+
+def test_what_was_never_seen_to_leave_is_forgotten() -> None:
+    ledger, _ = sent_one_by_one(1, held_up=-1)
+    for first in range(1_000, 100_000, 1_000):
+        ledger.queued([(tag, START) for tag in range(first, first + 1_000)])
+    assert ledger.halfway <= 6_000

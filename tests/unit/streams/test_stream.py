@@ -57,6 +57,17 @@ def test_two_kernel_stamps_make_grade_k() -> None:
     assert stage.error_ns < 100_000
 
 
+def test_two_stamps_of_a_departure_put_it_between_them() -> None:
+    told = Interval(
+        reading(0), MS, left_ns=8_000, arrived_ns=MS, read=reading(2 * MS), queued_ns=2_000
+    ).stage()
+    assert (told.duration_ns, told.grade) == (MS - 5_000, Grade.KERNEL)
+    alone = Interval(reading(0), MS, left_ns=8_000, arrived_ns=MS, read=reading(2 * MS)).stage()
+    assert 3_000 <= told.error_ns < alone.error_ns
+    queued = Interval(reading(0), 2 * MS, MS, arrived_ns=2 * MS, read=reading(2 * MS), queued_ns=0).stage()
+    assert queued.duration_ns == MS
+
+
 def test_without_a_departure_stamp_the_system_call_brackets_it() -> None:
     stage = Interval(reading(0), MS, left_ns=None, arrived_ns=5 * MS, read=reading(6 * MS)).stage()
     assert stage.grade is Grade.RECEPTION

@@ -9,13 +9,16 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from functools import cache
+from pathlib import Path
 
 from nettrace.measure.kernel.stamps import (
+    ENCLOSING_WISH,
     IP_RECVERR,
     IPV6_RECVERR,
     MSG_ERRQUEUE,
     OPT_ID,
     OPT_TSONLY,
+    QUEUED,
     RX_SOFTWARE,
     SO_TIMESTAMPING,
     SOFTWARE,
@@ -25,7 +28,8 @@ from nettrace.measure.packets.ip import packed
 from nettrace.measure.tracing.match import QueuedError
 
 OPT_CMSG = 1 << 10
-PROBE_FLAGS = TX_SOFTWARE | RX_SOFTWARE | SOFTWARE | OPT_ID | OPT_CMSG | OPT_TSONLY
+PROBE_FLAGS = TX_SOFTWARE | RX_SOFTWARE | SOFTWARE | OPT_ID | OPT_CMSG
+"""What a probe's socket asks for; `probe_flags` adds what this host makes necessary."""
 SCM_TS_OPT_ID = 81
 SO_RXQ_OVFL = 40
 IP_MTU_DISCOVER = 10
@@ -43,6 +47,7 @@ _ERROR = struct.Struct("=IBBBBII")
 _INT = struct.Struct("@i")
 _SEND_NUMBER = struct.Struct("@I")
 _BILLION = 1_000_000_000
+_PACKETS_GIVEN = Path("/proc/sys/net/core/tstamp_allow_data")
 
 Ancillary = Iterable[tuple[int, int, bytes]]
 
@@ -64,14 +69,14 @@ def stamp_and_ttl(ancillary: Ancillary) -> tuple[int, int | None, int]:
 
 def drain_errors(
     sock: socket.socket,
-    stamped: Callable[[int, int], None],
+    stamped: Callable[[int, int, bool], None],
     heard: Callable[[QueuedError, int], None] | None = None,
 ) -> int:
     """Read the error queue empty; how many messages there were.
 
     Args:
         sock: whose queue.
-        stamped: called with (number of the send, departure stamp).
+        stamped: called with (number of the send, stamp, whether it is of entering the queue rather than of the departure).
         heard: called with every ICMP error and its reception stamp (0 without one).
     """
     count = 0
@@ -95,7 +100,8 @@ def drain_errors(
             continue
         origin = error[4]
         if origin == _ORIGIN_STAMP:
-            stamped(_ERROR.unpack_from(error)[6], stamp)
+            *_, which, number = _ERROR.unpack_from(error)
+            stamped(number, stamp, which == QUEUED)
         elif heard is not None and origin in {_ORIGIN_ICMP, _ORIGIN_ICMP6}:
             heard(_queued(data, error, ttl, name), stamp)
 
@@ -116,14 +122,37 @@ def _queued(quoted: bytes, error: bytes, ttl: int | None, name: tuple[str, int] 
 
 
 @cache
+def probe_flags() -> int:
+    """What a probe's socket asks for here.
+
+    A stamp costs the kernel less with the packet it belongs to than in a message of its own, but a host may keep packets
+    from those who may not open raw sockets (net.core.tstamp_allow_data = 0), and then says nothing at all.
+    """
+    try:
+        withheld = _PACKETS_GIVEN.read_text().strip() == "0"
+    except OSError:  # no such setting, or no /proc
+        withheld = False
+    return PROBE_FLAGS | OPT_TSONLY if withheld else PROBE_FLAGS
+
+
+@cache
 def numbers_by_request() -> bool:
     """True when this kernel lets the program number its own sends (Linux 6.13): no counting, no doubt."""
+    return _takes((socket.SOL_SOCKET, SCM_TS_OPT_ID, _SEND_NUMBER.pack(1)))
+
+
+@cache
+def encloses_departures() -> bool:
+    """True when this kernel lets a single send ask for both of its stamps (Linux 4.6)."""
+    return _takes(ENCLOSING_WISH[0])
+
+
+def _takes(control: tuple[int, int, bytes]) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
-            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, PROBE_FLAGS)
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, probe_flags())
             sock.bind(("127.0.0.1", 0))
-            number = [(socket.SOL_SOCKET, SCM_TS_OPT_ID, _SEND_NUMBER.pack(1))]
-            sock.sendmsg([b""], number, 0, sock.getsockname())
+            sock.sendmsg([b""], [control], 0, sock.getsockname())
         except OSError:
             return False
     return True
@@ -143,11 +172,12 @@ class SendNumbers:
         self._next = 0
         self._tags: dict[int, int] = {}
 
-    def control(self, tag: int) -> list[tuple[int, int, bytes]]:
-        """Control messages for sending the probe `tag`."""
+    def control(self, tag: int, *, enclosed: bool = False) -> list[tuple[int, int, bytes]]:
+        """Control messages for sending the probe `tag`, with both stamps of its departure if `enclosed`."""
+        wish = ENCLOSING_WISH if enclosed and encloses_departures() else ()
         if self._by_request:
-            return [(1, SCM_TS_OPT_ID, _SEND_NUMBER.pack(tag))]
-        return []
+            return [(1, SCM_TS_OPT_ID, _SEND_NUMBER.pack(tag)), *wish]
+        return [*wish]
 
     def sent(self, tag: int) -> None:
         """Note that the kernel took the probe."""
@@ -163,16 +193,18 @@ class SendNumbers:
             return
         self._tags.clear()
         self._next = 0
-        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, PROBE_FLAGS & ~OPT_ID)
-        drain_errors(self._sock, lambda _number, _stamp: None)
-        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, PROBE_FLAGS)
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, probe_flags() & ~OPT_ID)
+        drain_errors(self._sock, lambda _number, _stamp, _queued: None)
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, probe_flags())
 
-    def tag(self, number: int) -> int | None:
-        """The probe that the send `number` was, or None when nobody knows."""
-        return number if self._by_request else self._tags.pop(number, None)
+    def tag(self, number: int, *, last: bool = True) -> int | None:
+        """The probe that the send `number` was, or None when nobody knows; unless `last`, it will be asked for again."""
+        if self._by_request:
+            return number
+        return self._tags.pop(number, None) if last else self._tags.get(number)
 
 
-def prepare(sock: socket.socket, version: int, flags: int = PROBE_FLAGS) -> bool:
+def prepare(sock: socket.socket, version: int, flags: int | None = None) -> bool:
     """Ask for stamps, TTLs, ICMP errors and overflow news; True when the kernel gives stamps."""
     sock.settimeout(0)
     for level, option, value in (
@@ -199,7 +231,7 @@ def prepare(sock: socket.socket, version: int, flags: int = PROBE_FLAGS) -> bool
         except OSError:  # an older kernel: the probe works without it
             continue
     try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, probe_flags() if flags is None else flags)
     except OSError:
         return False
     return True

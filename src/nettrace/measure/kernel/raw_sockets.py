@@ -12,10 +12,10 @@ SO_RCVBUFFORCE = 33
 SO_ATTACH_FILTER = 26
 SOL_RAW, ICMP_FILTER = 255, 1
 
-TX_SOFTWARE, RX_SOFTWARE, REPORT_SOFTWARE, OPT_ID, OPT_TSONLY = 1 << 1, 1 << 3, 1 << 4, 1 << 7, 1 << 11
-BOTH_STAMPS = TX_SOFTWARE | RX_SOFTWARE | REPORT_SOFTWARE | OPT_ID | OPT_TSONLY
-"""Kernel stamps both ways; sent packets are numbered and their stamps come without the packet.
-Linux Documentation/networking/timestamping.rst."""
+TX_SOFTWARE, RX_SOFTWARE, REPORT_SOFTWARE, OPT_ID = 1 << 1, 1 << 3, 1 << 4, 1 << 7
+BOTH_STAMPS = TX_SOFTWARE | RX_SOFTWARE | REPORT_SOFTWARE | OPT_ID
+"""Kernel stamps both ways; sent packets are numbered. Their stamps come with the packet, which costs the kernel less than a
+message of its own (docs/decisions/0270). Linux Documentation/networking/timestamping.rst."""
 
 RECEPTION_STAMPS = RX_SOFTWARE | REPORT_SOFTWARE
 

@@ -5,7 +5,7 @@ batch) are read and written at C speed by memoryview slices and `Struct.iter_unp
 packet. Where the C library or the ABI is not the expected one (LP64 Linux), the same slots are filled
 through `socket.sendmsg` and `recvmsg_into`: slower, with the same layout and the same results.
 
-Slot of an `Outbox`: 32 bytes ancillary data, 32 bytes socket address, then the packet.
+Slot of an `Outbox`: 32 bytes ancillary data (or as many as it was made with), 32 bytes socket address, then the packet.
 Slot of an `Inbox`: 256 bytes ancillary data, 32 bytes socket address, then the packet.
 """
 
@@ -25,7 +25,7 @@ IP_RECVERR, IP_RECVTTL, IP_TTL = 11, 12, 2
 IPV6_RECVERR, IPV6_HOPLIMIT = 25, 52
 MSG_ERRQUEUE, MSG_DONTWAIT, MSG_TRUNC = 0x2000, 0x40, 0x20
 
-OUT_CONTROL, OUT_NAME, OUT_PACKET = 0, 32, 64
+OUT_NAME, OUT_PACKET, NAME_BYTES = 32, 64, 32
 IN_CONTROL, IN_NAME, IN_PACKET = 0, 256, 288
 HEADER_BYTES = 64
 
@@ -108,6 +108,19 @@ def time_to_live_control(ttl: int, family: int = socket.AF_INET) -> bytes:
     return _CMSG.pack(20, level, kind) + struct.pack("=ixxxx", ttl)
 
 
+def _control(data: memoryview, start: int, end: int) -> list[tuple[int, int, bytes]]:
+    """The ancillary messages between two places: (level, kind, data)."""
+    at = start
+    found: list[tuple[int, int, bytes]] = []
+    while at + 16 <= end:
+        length, level, kind = _CMSG.unpack_from(data, at)
+        if length < 16 or at + length > end:
+            break
+        found.append((level, kind, bytes(data[at + 16 : at + length])))
+        at += length + 7 & ~7
+    return found
+
+
 class _Slots:
     """`batch` slots of one size with the message headers that point into them."""
 
@@ -147,10 +160,14 @@ class Outbox(_Slots):
     Attributes:
         sent: packets this socket has accepted so far: the kernel's stamp ids count them (mod 2**32).
         failed: errno of the packet at which the last `send` stopped short, or 0.
+        name_at, packet_at: where in a slot the socket address and the packet are.
     """
 
-    def __init__(self, sock: socket.socket, *, batch: int = 256, packet_bytes: int = 128) -> None:
-        super().__init__(batch, OUT_PACKET, packet_bytes, OUT_NAME, 0)
+    def __init__(
+        self, sock: socket.socket, *, batch: int = 256, packet_bytes: int = 128, control_bytes: int = OUT_NAME
+    ) -> None:
+        self.name_at, self.packet_at = control_bytes, control_bytes + NAME_BYTES
+        super().__init__(batch, self.packet_at, packet_bytes, self.name_at, 0)
         self._socket = sock
         self._descriptor = sock.fileno()
         self.sent = 0
@@ -161,15 +178,17 @@ class Outbox(_Slots):
         """Every message carries an address of this many bytes; 0 on a connected socket."""
         self.words[2::16] = memoryview(bytearray(length.to_bytes(4, sys.byteorder) * self.batch)).cast("I")
 
-    def control_length(self, length: int) -> None:
-        """Every message carries this many bytes of ancillary data."""
-        self.quads[5::8] = memoryview(bytearray(length.to_bytes(8, sys.byteorder) * self.batch)).cast("Q")
+    def control_length(self, length: int, first: int | None = None) -> None:
+        """Every message, or the first so many, carries this many bytes of ancillary data."""
+        count = self.batch if first is None else first
+        lengths = bytearray(length.to_bytes(8, sys.byteorder) * count)
+        self.quads[5 : 8 * count : 8] = memoryview(lengths).cast("Q")
 
     def load(self, index: int, name: bytes, packet: bytes, control: bytes = b"") -> None:
         """Puts one packet and its destination into a slot."""
         start = index * self.stride
-        self.data[start + OUT_NAME : start + OUT_NAME + len(name)] = name
-        self.data[start + OUT_PACKET : start + OUT_PACKET + len(packet)] = packet
+        self.data[start + self.name_at : start + self.name_at + len(name)] = name
+        self.data[start + self.packet_at : start + self.packet_at + len(packet)] = packet
         self.lengths[index] = len(packet)
         self.words[index * 16 + 2] = len(name)
         self.quads[index * 8 + 5] = len(control)
@@ -199,13 +218,12 @@ class Outbox(_Slots):
             start = (first + done) * self.stride
             length = self.lengths[first + done]
             name = (
-                self.view[start + OUT_NAME : start + OUT_PACKET]
+                self.view[start + self.name_at : start + self.packet_at]
                 if self.words[(first + done) * 16 + 2]
                 else b""
             )
-            control = self.view[start : start + self.quads[(first + done) * 8 + 5]]
-            ancillary = [(*_CMSG.unpack_from(control)[1:], bytes(control[16:20]))] if control else []
-            packet = self.view[start + OUT_PACKET : start + OUT_PACKET + length]
+            ancillary = _control(self.view, start, start + self.quads[(first + done) * 8 + 5])
+            packet = self.view[start + self.packet_at : start + self.packet_at + length]
             try:
                 self._socket.sendmsg([packet], ancillary, MSG_DONTWAIT, address_of(name) if name else None)
             except OSError as problem:
@@ -299,16 +317,8 @@ class Inbox(_Slots):
 
     def control(self, index: int) -> list[tuple[int, int, bytes]]:
         """The ancillary messages of message `index`: (level, kind, data)."""
-        start = at = index * self.stride
-        end = start + min(self.control_sizes[index], IN_NAME)
-        found: list[tuple[int, int, bytes]] = []
-        while at + 16 <= end:
-            length, level, kind = _CMSG.unpack_from(self.data, at)
-            if length < 16 or at + length > end:
-                break
-            found.append((level, kind, bytes(self.view[at + 16 : at + length])))
-            at += length + 7 & ~7
-        return found
+        start = index * self.stride
+        return _control(self.view, start, start + min(self.control_sizes[index], IN_NAME))
 
     def _receive_singly(self) -> int:
         for index in range(self.batch):

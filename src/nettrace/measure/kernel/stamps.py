@@ -22,6 +22,7 @@ IP_RECVERR = 11
 IPV6_RECVERR = 25
 
 TX_SOFTWARE = 1 << 1
+TX_SCHED = 1 << 8
 RX_SOFTWARE = 1 << 3
 SOFTWARE = 1 << 4
 OPT_ID = 1 << 7
@@ -31,12 +32,12 @@ OPT_ID_TCP = 1 << 16
 
 RECEPTION_FLAGS = RX_SOFTWARE | SOFTWARE
 STREAM_FLAGS = RECEPTION_FLAGS | OPT_ID | OPT_TSONLY
-DATAGRAM_FLAGS = STREAM_FLAGS | TX_SOFTWARE
+DATAGRAM_FLAGS = STREAM_FLAGS | TX_SCHED | TX_SOFTWARE
 
 ANCILLARY_BYTES = 256
 _ORIGIN_TIMESTAMPING = 4
-_LEFT = 0
-_ACKNOWLEDGED = 2
+LEFT, QUEUED, ACKNOWLEDGED = range(3)
+"""Which stamp of a packet it is (linux/errqueue.h): the driver's, of entering the device's queue, of the peer's ACK."""
 _STAMPS = struct.Struct("@6l")
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 
@@ -44,15 +45,15 @@ Ancillary = Iterable[tuple[int, int, bytes]]
 
 
 class Sent(NamedTuple):
-    """One message of the error queue: the stamp of the bytes that end at offset `key`.
+    """One message of the error queue: a stamp of the bytes that end at offset `key`.
 
     Attributes:
-        acknowledged: the stamp is of the peer's ACK for these bytes, not of their departure.
+        which: `LEFT`, `QUEUED` or `ACKNOWLEDGED`.
     """
 
     key: int
     at_ns: int
-    acknowledged: bool
+    which: int
 
 
 @lru_cache(maxsize=1)
@@ -85,10 +86,35 @@ def _wish(flags: int) -> tuple[tuple[int, int, bytes]]:
     return ((socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("=I", flags)),)
 
 
-DEPARTURE_WISH = _wish(TX_SOFTWARE)
-"""The control message that asks for the departure stamp of one send."""
-ANSWER_WISH = _wish(TX_SOFTWARE | TX_ACK)
+ENCLOSING = TX_SCHED | TX_SOFTWARE
+"""Both stamps of a departure: of entering the device's queue, and the driver's."""
+ENCLOSING_WISH = _wish(ENCLOSING)
+"""The control message that asks for both of one send."""
+ANSWER_WISH = _wish(ENCLOSING | TX_ACK)
 """The same, and for the stamp of the peer's ACK."""
+FIRST_SENDS = 4
+"""So many packets of a batch find the kernel's own code out of the cache: from one stamp to the other takes them ten times
+as long as those behind them. Where CPU time counts, only these ask for both."""
+
+ENCLOSED_NS = 20_000
+"""Two stamps of a packet so far apart enclose its way to the device; further apart they enclose its wait in a queue or an
+interruption, and only the driver's is near the departure."""
+ENCLOSED_ERROR_NS = 500
+"""What the middle of the two is uncertain by, beside half of what lies between them."""
+
+
+def enclosed(queued_ns: int | None, left_ns: int) -> tuple[int, int] | None:
+    """(moment, half-width of its bar) of a departure that two stamps enclose; None where they tell no more than the driver's.
+
+    The device's boundary, where AF_PACKET sees the packet, lies between them (net/core/dev.c).
+
+    >>> enclosed(1_000, 5_000), enclosed(1_000, 9_000_000), enclosed(None, 5_000)
+    ((3000, 2500), None, None)
+    """
+    if queued_ns is None or not 0 <= left_ns - queued_ns <= ENCLOSED_NS:
+        return None
+    half = (left_ns - queued_ns) // 2
+    return left_ns - half, half + ENCLOSED_ERROR_NS
 
 
 def received_at(ancillary: Ancillary) -> int | None:
@@ -102,7 +128,7 @@ def received_at(ancillary: Ancillary) -> int | None:
 
 
 def drain(sock: socket.socket, most: int | None = None) -> list[Sent]:
-    """The departure and ACK stamps that wait in the error queue: `most` of them, or all."""
+    """The stamps that wait in the error queue: `most` of them, or all."""
     found: list[Sent] = []
     while most is None or len(found) < most:
         try:
@@ -118,8 +144,8 @@ def drain(sock: socket.socket, most: int | None = None) -> list[Sent]:
             if len(data) < _EXTENDED_ERROR.size:
                 continue
             _, origin, _, _, _, info, key = _EXTENDED_ERROR.unpack_from(data)
-            if origin == _ORIGIN_TIMESTAMPING and info in (_LEFT, _ACKNOWLEDGED):
-                found.append(Sent(key, at_ns, info == _ACKNOWLEDGED))
+            if origin == _ORIGIN_TIMESTAMPING and info <= ACKNOWLEDGED:
+                found.append(Sent(key, at_ns, info))
     return found
 
 
@@ -152,11 +178,12 @@ class Interval(NamedTuple):
     Attributes:
         before: the clocks before the system call that sent it.
         after_ns: UTC after that call.
-        left_ns: the kernel's stamp of the departure, or None.
+        left_ns: the driver's stamp of the departure, or None.
         arrived_ns: the kernel's stamp of the arrival, or None.
         read: the clocks after the read that returned it.
         spread_ns: how much earlier than `arrived_ns` it may have come.
         deaf_ns: the longest this program can have overlooked an arrival, or None when nobody watched.
+        queued_ns: the kernel's stamp of entering the device's queue, or None.
     """
 
     before: Reading
@@ -166,6 +193,7 @@ class Interval(NamedTuple):
     read: Reading
     spread_ns: int = 0
     deaf_ns: int | None = None
+    queued_ns: int | None = None
 
     def stage(self) -> Stage:
         """The duration with its error bar and grade."""
@@ -179,8 +207,12 @@ class Interval(NamedTuple):
             return Stage(duration_ns=by_user_ns, error_ns=bar, grade=Grade.USER)
         bar = STAMP_ERROR_NS + drift + self.spread_ns
         if self.left_ns is not None:
-            bar += self._departure_error_ns(self.left_ns)
-            return Stage(duration_ns=max(0, self.arrived_ns - self.left_ns), error_ns=bar, grade=Grade.KERNEL)
+            left, error_ns = enclosed(self.queued_ns, self.left_ns) or (
+                self.left_ns,
+                self._departure_error_ns(self.left_ns),
+            )
+            duration_ns = max(0, self.arrived_ns - left)
+            return Stage(duration_ns=duration_ns, error_ns=bar + error_ns, grade=Grade.KERNEL)
         half = (self.after_ns - self.before.realtime) // 2
         sent = self.before.realtime + half
         return Stage(duration_ns=max(0, self.arrived_ns - sent), error_ns=bar + half, grade=Grade.RECEPTION)

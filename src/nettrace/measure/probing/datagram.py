@@ -15,7 +15,7 @@ from nettrace.measure.kernel.flow_label import claim_label
 from nettrace.measure.packets.ip import ICMP, ICMPV6, UDP, packed
 from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES, Signature, Template, template
 from nettrace.measure.probing.routes import Routes
-from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
+from nettrace.measure.probing.transport import EVERY_SEND, Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.match import Answer, QueuedError
 from nettrace.model.measurement import Method
 from nettrace.model.path import Flow, Probe
@@ -44,9 +44,21 @@ class _FlowSocket:
         self.dropped = 0
         self.port = int(sock.getsockname()[1])
 
-    def ship(self, tag: int, ttl: int, data: bytes, to: tuple[str, int] | None, intake: Intake) -> None:
-        """Send one probe. A pending ICMP error makes the first try fail in its stead, so there are two."""
-        control = [ttl_control(self.version, ttl), *self.numbers.control(tag)]
+    def ship(
+        self,
+        tag: int,
+        ttl: int,
+        message: tuple[bytes, tuple[str, int] | None],
+        intake: Intake,
+        *,
+        enclosed: bool,
+    ) -> None:
+        """Send one probe. A pending ICMP error makes the first try fail in its stead, so there are two.
+
+        `enclosed` asks for both stamps of its departure.
+        """
+        data, to = message
+        control = [ttl_control(self.version, ttl), *self.numbers.control(tag, enclosed=enclosed)]
         for last in (False, False, True):
             before = time.monotonic_ns()
             try:
@@ -76,7 +88,10 @@ class _DatagramTransport:
     serial_ns = 0
     stamps_departures = True
 
-    def __init__(self, version: int, tags: Tags, routes: Routes, poller: Poller) -> None:
+    def __init__(
+        self, version: int, tags: Tags, routes: Routes, poller: Poller, enclosed_sends: int = EVERY_SEND
+    ) -> None:
+        self._enclosed_sends = enclosed_sends
         self._version = version
         self._tags = tags
         self._routes = routes
@@ -103,6 +118,16 @@ class _DatagramTransport:
 
     def _ship(self, tag: int, probe: Probe, flow: Signature, source: str, intake: Intake) -> None:
         raise NotImplementedError
+
+    def _send_on(
+        self,
+        held: _FlowSocket,
+        tag: int,
+        ttl: int,
+        message: tuple[bytes, tuple[str, int] | None],
+        intake: Intake,
+    ) -> None:
+        held.ship(tag, ttl, message, intake, enclosed=len(intake.sent) < self._enclosed_sends)
 
     def _template(self, source: str, method: Method, payload_bytes: int) -> Template:
         made = self._templates.get((source, payload_bytes))
@@ -139,10 +164,10 @@ class _DatagramTransport:
             del self._open[key]
 
     def _drain(self, held: _FlowSocket, flow: Signature | None, intake: Intake) -> None:
-        def stamped(number: int, stamp: int) -> None:
-            tag = held.numbers.tag(number)
+        def stamped(number: int, stamp: int, queued: bool) -> None:  # noqa: FBT001
+            tag = held.numbers.tag(number, last=not queued)
             if tag is not None:
-                intake.stamps.append((tag, stamp))
+                (intake.queued if queued else intake.stamps).append((tag, stamp))
 
         def heard(error: QueuedError, stamp: int) -> None:
             asked, signature = (held, flow) if flow else self._asked(held, error)
@@ -179,7 +204,7 @@ class UdpTransport(_DatagramTransport):
         payload = self._template(source, Method.UDP, probe.payload_bytes).payload(
             flow, self._tags.cipher.hide(tag)
         )
-        held.ship(tag, probe.ttl, payload, None, intake)
+        self._send_on(held, tag, probe.ttl, (payload, None), intake)
 
     def _connected(self, address: str, flow: Flow, source: str) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_DGRAM)
@@ -225,8 +250,10 @@ class IcmpTransport(_DatagramTransport):
     Raises OSError when `net.ipv4.ping_group_range` keeps this user out.
     """
 
-    def __init__(self, version: int, tags: Tags, routes: Routes, poller: Poller) -> None:
-        super().__init__(version, tags, routes, poller)
+    def __init__(
+        self, version: int, tags: Tags, routes: Routes, poller: Poller, enclosed_sends: int = EVERY_SEND
+    ) -> None:
+        super().__init__(version, tags, routes, poller, enclosed_sends)
         self._protocol = ICMP if version == 4 else ICMPV6
         socket.socket(self._family, socket.SOCK_DGRAM, self._protocol).close()
 
@@ -242,7 +269,8 @@ class IcmpTransport(_DatagramTransport):
         message = self._template(source, Method.ICMP, probe.payload_bytes).transport(
             flow, self._tags.cipher.hide(tag)
         )
-        held.ship(tag, probe.ttl, message, None if label else (probe.address, 0), intake)
+        to = None if label else (probe.address, 0)
+        self._send_on(held, tag, probe.ttl, (message, to), intake)
 
     def _bound(self, address: str, identifier: int, label: int) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_DGRAM, self._protocol)

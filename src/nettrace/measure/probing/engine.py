@@ -248,6 +248,8 @@ class Engine:
 
     def _take_stamps(self, intake: Intake) -> None:
         runs = self._runs
+        if intake.queued:
+            self._ledger.queued(intake.queued)
         for owner, departure in self._ledger.departures(intake.stamps):
             run = runs.get(owner)
             if run is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
 from nettrace.measure.kernel.clock import EARLY_NS, KERNEL_RECEIVE_ERROR_NS, KERNEL_SEND_ERROR_NS, Timeline
+from nettrace.measure.kernel.stamps import enclosed
 from nettrace.measure.packets.probe import Signature
 from nettrace.measure.probing.transport import Tags, departed
 from nettrace.measure.tracing.answer import Answer
@@ -28,6 +29,7 @@ SHORT_LINGER_NS = 3 * NS_PER_S
 _KERNEL = Grade.KERNEL
 _TAKEN, _SENT, _GUESSED, _LEFT, _ANSWERED = range(5)
 _STAMP = itemgetter(1)
+_MOST_QUEUED = 4096
 _LATEST = 2
 """Of what is learnt of a way: usual handover behind another packet, of a first one, latest departure."""
 
@@ -51,11 +53,17 @@ class Ledger:
         self._in_order: deque[int] = deque()
         self._unstamped: deque[int] = deque()
         self._handovers: dict[int, list[int]] = {}
+        self._queued: dict[int, int] = {}
 
     @property
     def free(self) -> int:
         """How many tags are left."""
         return self._mask + 1 - len(self._pending)
+
+    @property
+    def halfway(self) -> int:
+        """Of how many probes only the entry into the device's queue is known."""
+        return len(self._queued)
 
     def open(self, owner: int, key: int, flow: Signature, via: int) -> int | None:
         """A tag for a probe of `owner`, to go by way number `via`; None when all are in use."""
@@ -93,6 +101,12 @@ class Ledger:
             self._tag[slot] = -1
             self._pending.release(tag)
 
+    def queued(self, stamps: Iterable[tuple[int, int]]) -> None:
+        """Note when packets entered the queue of their device: (tag, CLOCK_REALTIME ns), before their departures."""
+        if len(self._queued) > _MOST_QUEUED:
+            self._queued.clear()
+        self._queued.update(stamps)
+
     def departures(self, stamps: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Departure]]:
         """(owner, departure) for every kernel stamp (tag, CLOCK_REALTIME ns) that is believed and needed.
 
@@ -100,7 +114,7 @@ class Ledger:
         """
         timeline, tags, state, befores = self._timeline, self._tag, self._state, self._before
         owners, keys, lefts, vias, mask = self._owner, self._key, self._left, self._via, self._mask
-        steady, latest = timeline.steady, timeline.now + EARLY_NS
+        steady, latest, queued = timeline.steady, timeline.now + EARLY_NS, self._queued
         for tag, stamp_ns in sorted(stamps, key=_STAMP):
             slot = tag & mask
             if not _SENT <= state[slot] <= _GUESSED or tags[slot] != tag:
@@ -118,8 +132,14 @@ class Ledger:
                 if not before - EARLY_NS <= left <= latest:
                     continue
             state[slot] = _LEFT
+            held_ns = self._handover(vias[slot], before, left)
+            between = enclosed(queued.pop(tag, None), stamp_ns) if queued else None
+            if between is None:
+                error_ns += held_ns
+            else:
+                left -= stamp_ns - between[0]
+                error_ns += between[1] - KERNEL_SEND_ERROR_NS
             lefts[slot] = left
-            error_ns += self._handover(vias[slot], before, left)
             yield owners[slot], Departure(keys[slot], left, error_ns, _KERNEL)
 
     def _handover(self, via: int, before: Instant, left: Instant) -> int:

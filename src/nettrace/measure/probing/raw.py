@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nettrace.measure.kernel import ring
-from nettrace.measure.kernel.errorqueue import SCM_TS_OPT_ID, numbers_by_request
+from nettrace.measure.kernel.errorqueue import SCM_TS_OPT_ID, encloses_departures, numbers_by_request
 from nettrace.measure.kernel.raw_sockets import RECEPTION_STAMPS, attach_filter, only_icmp, stamp, widen
-from nettrace.measure.kernel.stamps import IP_RECVERR, IPV6_RECVERR
+from nettrace.measure.kernel.stamps import ENCLOSING, IP_RECVERR, IPV6_RECVERR, SO_TIMESTAMPING
 from nettrace.measure.packets.probe import Signature, Template, template
 from nettrace.measure.probing.routes import Routes
-from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
+from nettrace.measure.probing.transport import EVERY_SEND, Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.batch import match_ipv4_batch
 from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
 from nettrace.measure.tracing.match import Answer, Matcher
@@ -27,14 +27,15 @@ _MOST_TEMPLATES, _MOST_WAYS = 256, 20_000
 _QUOTE_BYTES = 704
 _BILLION = 1_000_000_000
 
-_STAMPED = "=16xqq52xB7xI"
+_STAMPED = "=16xqq52xB3xII"
 """An error-queue message: SCM_TIMESTAMPING's software stamp, then of the next control message, behind its level,
-type and error number, origin and, behind type, code, padding and info, number of the send."""
+type and error number, origin and, behind type, code and padding, which stamp it is and the number of the send."""
 _RECEPTION = "=16xqq"
 """Of a received message: SCM_TIMESTAMPING's software stamp, which stands first where there is one."""
 _STAMP_BYTES = 64
 _NOTHING_FURTHER = (None, 0)
-_NUMBERED = struct.Struct("=QiiIxxxx")
+_MESSAGE = struct.Struct("=QiiIxxxx")
+"""A control message of four bytes: what a send asks of its stamps."""
 _NUMBER_AT = 16
 _ORIGIN_STAMP = 4
 
@@ -67,12 +68,15 @@ class _Way(NamedTuple):
 class RawTransport:
     """Sends any method's probes of one IP version, and hears all their answers.
 
+    `enclosed_sends` packets of a call, counted from its first, are asked for both stamps of their departure.
     Raises OSError when the host does not permit raw sockets.
     """
 
     serial_ns = 0
 
-    def __init__(self, version: int, tags: Tags, routes: Routes, poller: Poller) -> None:
+    def __init__(
+        self, version: int, tags: Tags, routes: Routes, poller: Poller, enclosed_sends: int = EVERY_SEND
+    ) -> None:
         self._version = version
         self._tags = tags
         self._routes = routes
@@ -85,6 +89,7 @@ class RawTransport:
         self._generation = routes.generation
         self._slots: list[Template | None] = [None] * _BATCH
         self._by_request = numbers_by_request()
+        self._enclosed_sends = min(enclosed_sends, _BATCH) if encloses_departures() else 0
         self._numbers: array[int] = array("q", bytes(8 << 16))
         self._believed_from = 0
         try:
@@ -124,7 +129,7 @@ class RawTransport:
             self._ways.clear()
         tags: list[int] = []
         ways, hide, data, names = self._ways, self._tags.cipher.hide, outbox.data, self._names
-        stride, name_bytes = outbox.stride, self._name_bytes
+        stride, packet_at, name_bytes = outbox.stride, outbox.packet_at, self._name_bytes
         start = 0
         for tag, probe, flow in batch:
             way = ways.get(flow)
@@ -137,7 +142,7 @@ class RawTransport:
             made, name = way
             if self._slots[len(tags)] is not made:
                 self._prepare_slot(len(tags), made)
-            made.write(data, start + ring.OUT_PACKET, flow, probe.ttl, hide(tag))
+            made.write(data, start + packet_at, flow, probe.ttl, hide(tag))
             names[start : start + name_bytes] = name
             tags.append(tag)
             start += stride
@@ -174,7 +179,7 @@ class RawTransport:
 
     def _prepare_slot(self, index: int, made: Template) -> None:
         outbox = self._outbox
-        at = index * outbox.stride + ring.OUT_PACKET
+        at = index * outbox.stride + outbox.packet_at
         self._slots[index] = made
         outbox.data[at : at + made.size] = made.blank
         outbox.lengths[index] = made.size
@@ -206,11 +211,10 @@ class RawTransport:
         while count := errors.receive():
             stamps = self._every_stamp.iter_unpack(errors.view[: count * errors.stride])
             tag_of = None if self._by_request else self._numbers
-            intake.stamps += [
-                (number if tag_of is None else tag_of[number & 0xFFFF], seconds * _BILLION + ns)
-                for seconds, ns, origin, number in stamps
-                if origin == _ORIGIN_STAMP
-            ]
+            for seconds, ns, origin, which, number in stamps:
+                if origin == _ORIGIN_STAMP:
+                    tag: int = number if tag_of is None else tag_of[int(number) & 0xFFFF]
+                    (intake.queued if which else intake.stamps).append((tag, seconds * _BILLION + ns))
             if count < errors.batch:
                 return
 
@@ -268,19 +272,30 @@ class RawTransport:
         attach_filter(sender, ((_RETURN, 0, 0, 0),))
         widen(sender, 4 << 20)  # departure stamps wait there
         stamped = stamp(sender)
-        self._outbox = ring.Outbox(sender, batch=_BATCH, packet_bytes=_PACKET_BYTES)
+        self._outbox = ring.Outbox(
+            sender, batch=_BATCH, packet_bytes=_PACKET_BYTES, control_bytes=2 * _MESSAGE.size
+        )
         self._name_bytes = 16 if self._version == 4 else 28
-        self._names = self._outbox.view[ring.OUT_NAME :]
+        self._names = self._outbox.view[self._outbox.name_at :]
         self._request_step = self._outbox.stride // 4
         self._requests = self._outbox.view.cast("I")[_NUMBER_AT // 4 :]
-        if self._by_request:
-            self._outbox.control_length(_NUMBERED.size)
-            for index in range(_BATCH):
-                _NUMBERED.pack_into(self._outbox.data, index * self._outbox.stride, 20, 1, SCM_TS_OPT_ID, 0)
+        self._ask_for_stamps()
         errors = self._errors = ring.Inbox(sender, batch=_BATCH, packet_bytes=8, error_queue=True)
         self._every_stamp = struct.Struct(f"{_STAMPED}{errors.stride - struct.calcsize(_STAMPED)}x")
         self._poller.watch(sender.fileno(), self._read_stamps)
         return stamped
+
+    def _ask_for_stamps(self) -> None:
+        """Each packet says its number, where the kernel lets it, and the first of a call that both stamps are wanted."""
+        outbox, numbered = self._outbox, _MESSAGE.size if self._by_request else 0
+        outbox.control_length(numbered)
+        if numbered:
+            for index in range(_BATCH):
+                _MESSAGE.pack_into(outbox.data, index * outbox.stride, 20, 1, SCM_TS_OPT_ID, 0)
+        outbox.control_length(numbered + _MESSAGE.size, self._enclosed_sends)
+        for index in range(self._enclosed_sends):
+            at = index * outbox.stride + numbered
+            _MESSAGE.pack_into(outbox.data, at, 20, 1, SO_TIMESTAMPING, ENCLOSING)
 
     def _hear(self, method: Method) -> None:
         self._heard.add(method)

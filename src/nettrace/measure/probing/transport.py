@@ -22,6 +22,9 @@ Shipment = tuple[int, Probe, Signature]
 """The tag a probe goes under, the probe, and its packed flow."""
 
 
+EVERY_SEND = 1 << 30
+"""Of so many packets of a batch both stamps of their departure are asked for: of all."""
+
 _HANDS_OVER_NS = 50_000
 """A system call hands its packet to the device within so much of its beginning, unless this process was interrupted."""
 
@@ -61,6 +64,7 @@ class Intake:
         sent: (tags, before, after): CLOCK_MONOTONIC around the system call that took the probes.
         refused: (tag, why): probes this host did not take.
         stamps: (tag, stamp): departures, by the kernel's CLOCK_REALTIME.
+        queued: (tag, stamp): when some of them entered their device's queue.
         answers: (answer, stamp): receptions, by the kernel's CLOCK_REALTIME, in the order they were read.
         clocked: (answer, received, half-width, grade): receptions without such a stamp, by CLOCK_MONOTONIC.
         overflowed: a receive queue overflowed: silence since then proves nothing.
@@ -74,6 +78,7 @@ class Intake:
         self.sent: list[tuple[Sequence[int], int, int]] = []
         self.refused: list[tuple[int, str]] = []
         self.stamps: list[tuple[int, int]] = []
+        self.queued: list[tuple[int, int]] = []
         self.answers: list[tuple[Answer, int]] = []
         self.clocked: list[tuple[Answer, int, int, Grade]] = []
         self.ambiguous: list[int] = []

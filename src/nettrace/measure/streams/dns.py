@@ -117,7 +117,7 @@ class _Question:
         kernel_stamps: bool,
     ) -> None:
         self.sample: Sample | None = None
-        self._left_ns: int | None = None
+        self._stamps: dict[int, int] = {}
         self.answer: DnsAnswer | None = None
         self._address = address
         self._port = port
@@ -160,7 +160,8 @@ class _Question:
                 meter.stop()
         self._collect(sock)
         deaf_ns = meter.bar_ns if meter else None
-        stage = Interval(before, after_ns, self._left_ns, stamp, read, deaf_ns=deaf_ns).stage()
+        queued_ns = self._stamps.get(stamps.QUEUED)
+        stage = Interval(before, after_ns, self._left_ns, stamp, read, 0, deaf_ns, queued_ns).stage()
         self.answer = answer
         self.sample = Sample(
             state=SampleState.ANSWERED,
@@ -207,10 +208,14 @@ class _Question:
             raise Broken(Reason.DNS, "the server's answer over TCP is not one to our question")
         self.answer = answer
 
+    @property
+    def _left_ns(self) -> int | None:
+        return self._stamps.get(stamps.LEFT)
+
     def _collect(self, sock: socket.socket) -> None:
         if self._kernel_stamps:
             for sent in stamps.drain(sock):
-                self._left_ns = self._left_ns or sent.at_ns
+                self._stamps.setdefault(sent.which, sent.at_ns)
 
     def _mine(self, data: bytes) -> DnsAnswer | None:
         """The answer in `data` when it is one to our question."""

@@ -103,8 +103,8 @@ class Stream:
         self._in_a_row = 0
         self._awaiting = False
         self._expected = 0
-        self._left: dict[int, int] = {}
-        self._acknowledged: dict[int, int] = {}
+        self._stamps: tuple[dict[int, int], ...] = {}, {}, {}
+        self._left, self._queued, self._acknowledged = self._stamps
         self._empty_at_ns = 0
         self._segments: tuple[int, int] | None = None
         self._counting = False
@@ -128,7 +128,7 @@ class Stream:
         """
         self._awaiting = acknowledgement
         wish = (
-            (stamps.ANSWER_WISH if acknowledgement else stamps.DEPARTURE_WISH) if self._kernel_stamps else ()
+            (stamps.ANSWER_WISH if acknowledgement else stamps.ENCLOSING_WISH) if self._kernel_stamps else ()
         )
         rest = memoryview(data)
         segments, sent_again = None, 0
@@ -151,7 +151,7 @@ class Stream:
                 raise broken_by(error.errno or 0) from None
             rest = rest[sent:]
             self._written += sent
-            self._expected += 2 if acknowledgement else 1
+            self._expected += 3 if acknowledgement else 2
         after_ns = utc_ns()
         self._collect()
         return Mark(self._written - 1, before, after_ns, segments, sent_again)
@@ -229,9 +229,12 @@ class Stream:
         return mark.key in self._left
 
     def left_at_ns(self, mark: Mark) -> int:
-        """UTC when the mark left: the kernel's stamp, or the middle of the system call."""
+        """UTC when the mark left: by the kernel's stamps, or the middle of the system call."""
         self._collect()
-        return self._left.get(mark.key) or (mark.before.realtime + mark.after_ns) // 2
+        left = self._left.get(mark.key)
+        if left is None:
+            return (mark.before.realtime + mark.after_ns) // 2
+        return (stamps.enclosed(self._queued.get(mark.key), left) or (left,))[0]
 
     def send_last(self, data: bytes) -> None:
         """Send what nobody waits for, if that is possible at once: a goodbye, an alert."""
@@ -253,7 +256,7 @@ class Stream:
         if not self._kernel_stamps:
             return
         for sent in stamps.drain(self._socket, most):
-            known = self._acknowledged if sent.acknowledged else self._left
+            known = self._stamps[sent.which]
             if sent.key not in known:  # a retransmission stamps the same bytes again
                 known[sent.key] = sent.at_ns
                 self._expected = max(0, self._expected - 1)
@@ -306,6 +309,7 @@ class Stream:
             read=arrival.read,
             spread_ns=spread_ns,
             deaf_ns=self._deaf_ns(mark.before.monotonic),
+            queued_ns=self._queued.get(mark.key),
         ).stage()
 
     def _deaf_ns(self, since_ns: int) -> int | None:
