@@ -75,6 +75,16 @@ def test_where_cpu_time_counts_only_the_first_of_a_batch_are(raw: bool) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.parametrize(("sparing", "read"), [(False, PROBES), (True, 0)])
+def test_stamps_are_read_while_a_batch_goes_unless_cpu_time_counts(sparing: bool, read: int) -> None:
+    """The kernel then has memory at hand for the next packet's stamps; a node reads all of them at its next look."""
+    intake = Intake()
+    with Sockets(slot_bits=10, enclosed_sends=4 if sparing else EVERY_SEND) as sockets:
+        sockets.transport(Method.UDP, 4).send(list(shipments(sockets)), intake)
+    assert (len(intake.stamps), len(intake.queued)) == (read, read)
+
+
+@pytest.mark.root
 def test_a_kernel_that_takes_no_such_wish_is_sent_none(raw: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nettrace.measure.probing.raw.encloses_departures", lambda: False)
     monkeypatch.setattr("nettrace.measure.kernel.errorqueue.encloses_departures", lambda: False)

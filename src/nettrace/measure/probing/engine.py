@@ -91,6 +91,7 @@ class Engine:
         self._last_sent: Instant = 0
         self._early_wakes = float(EARLY_WAKES_PER_S)
         self._doubts = Doubts(self._ledger.answered)
+        self._coming = Intake()
 
     # -- for callers ---------------------------------------------------------------------------------------
 
@@ -140,7 +141,7 @@ class Engine:
 
     def step(self) -> Instant:
         """Read, deliver, decide, send. When to be called again at the latest, on `timeline`."""
-        intake = Intake()
+        intake, self._coming = self._coming, Intake()
         self.sockets.poller.collect(intake)
         now = self.timeline.tick()
         self._early_wakes = min(
@@ -418,6 +419,8 @@ class Engine:
                         self._bracket(tag)
             # From when they had left: what a busy host hands over late must not go beside what may go then.
             self._pace.spend(len(batch), left)
+        self._coming.stamps += intake.stamps  # for the next look at the clocks, which says what they mean
+        self._coming.queued += intake.queued
         for tag, why in intake.refused:
             run = self._runs.get(ledger.owner(tag))
             departure = ledger.refused(tag, why)

@@ -22,6 +22,9 @@ from nettrace.model.measurement import Method
 from nettrace.model.path import Probe
 
 _BATCH = 256
+_RELAY = 32
+"""So many packets go between two readings of their stamps where both are wanted of each. What is read gives the kernel memory
+back that it has at hand, and it has none to look for between the next packet's two stamps: a quarter less at p99 (decision 0270)."""
 _PACKET_BYTES = 1536
 _MOST_TEMPLATES, _MOST_WAYS = 256, 20_000
 _QUOTE_BYTES = 704
@@ -109,9 +112,13 @@ class RawTransport:
         self._listen(icmp, socket.IPPROTO_ICMP if version == 4 else socket.IPPROTO_ICMPV6)
 
     def send(self, batch: Sequence[Shipment], intake: Intake) -> None:
-        """Send all of the batch, `_BATCH` at most a system call."""
-        for start in range(0, len(batch), _BATCH):
-            self._send(batch[start : start + _BATCH], intake)
+        """Send all of the batch, `_BATCH` at most a system call; `_RELAY` where every departure is enclosed."""
+        every = self._enclosed_sends == _BATCH
+        step = _RELAY if every else _BATCH
+        for start in range(0, len(batch), step):
+            self._send(batch[start : start + step], intake)
+            if every:
+                self._read_stamps(intake)
 
     def close(self) -> None:
         """Close its sockets."""
