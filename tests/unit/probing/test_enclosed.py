@@ -12,9 +12,10 @@ from nettrace.measure.kernel.stamps import OPT_TSONLY
 from nettrace.measure.packets.probe import signature
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.transport import EVERY_SEND, Intake, Shipment
+from nettrace.measure.tracing.answer import Answer
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.model.measurement import Method
-from nettrace.model.path import Probe
+from nettrace.model.path import Probe, ReplyKind
 
 PROBES = 12
 
@@ -76,12 +77,27 @@ def test_where_cpu_time_counts_only_the_first_of_a_batch_are(raw: bool) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize(("sparing", "read"), [(False, PROBES), (True, 0)])
-def test_stamps_are_read_while_a_batch_goes_unless_cpu_time_counts(sparing: bool, read: int) -> None:
+def test_stamps_are_read_while_a_batch_goes_unless_cpu_time_counts(
+    raw: bool, sparing: bool, read: int
+) -> None:
     """The kernel then has memory at hand for the next packet's stamps; a node reads all of them at its next look."""
     intake = Intake()
-    with Sockets(slot_bits=10, enclosed_sends=4 if sparing else EVERY_SEND) as sockets:
+    with Sockets(raw=raw, slot_bits=10, enclosed_sends=4 if sparing else EVERY_SEND) as sockets:
         sockets.transport(Method.UDP, 4).send(list(shipments(sockets)), intake)
     assert (len(intake.stamps), len(intake.queued)) == (read, read)
+
+
+def test_what_a_send_already_heard_waits_for_the_next_look() -> None:
+    """A stamp is placed by the clocks as they were read behind it: now it would seem to come from the future."""
+    answer = Answer(tag=7, kind=ReplyKind.UNREACHABLE, source=b"\x7f\0\0\1")
+    intake, coming = Intake(), Intake()
+    coming.stamps.append((1, 10))
+    intake.stamps, intake.queued, intake.answers, intake.ambiguous = [(2, 20)], [(2, 19)], [(answer, 30)], [3]
+    intake.overflowed = True
+    intake.postpone(coming)
+    assert (coming.stamps, coming.queued) == ([(1, 10), (2, 20)], [(2, 19)])
+    assert (coming.answers, coming.ambiguous, coming.overflowed) == ([(answer, 30)], [3], True)
+    assert not (intake.stamps or intake.queued or intake.answers or intake.ambiguous)
 
 
 @pytest.mark.root

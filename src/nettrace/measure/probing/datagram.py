@@ -122,12 +122,18 @@ class _DatagramTransport:
     def _send_on(
         self,
         held: _FlowSocket,
-        tag: int,
-        ttl: int,
+        flow: Signature | None,
+        probe: tuple[int, int],
         message: tuple[bytes, tuple[str, int] | None],
         intake: Intake,
     ) -> None:
-        held.ship(tag, ttl, message, intake, enclosed=len(intake.sent) < self._enclosed_sends)
+        """Send a probe, (tag, TTL), and where every departure is enclosed read its stamps.
+
+        At once, so that the kernel has their memory at hand for the next packet's (docs/decisions/0270).
+        """
+        held.ship(*probe, message, intake, enclosed=len(intake.sent) < self._enclosed_sends)
+        if self._enclosed_sends == EVERY_SEND:
+            self._drain(held, flow, intake)
 
     def _template(self, source: str, method: Method, payload_bytes: int) -> Template:
         made = self._templates.get((source, payload_bytes))
@@ -204,7 +210,7 @@ class UdpTransport(_DatagramTransport):
         payload = self._template(source, Method.UDP, probe.payload_bytes).payload(
             flow, self._tags.cipher.hide(tag)
         )
-        self._send_on(held, tag, probe.ttl, (payload, None), intake)
+        self._send_on(held, flow, (tag, probe.ttl), (payload, None), intake)
 
     def _connected(self, address: str, flow: Flow, source: str) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_DGRAM)
@@ -270,7 +276,7 @@ class IcmpTransport(_DatagramTransport):
             flow, self._tags.cipher.hide(tag)
         )
         to = None if label else (probe.address, 0)
-        self._send_on(held, tag, probe.ttl, (message, to), intake)
+        self._send_on(held, None, (tag, probe.ttl), (message, to), intake)
 
     def _bound(self, address: str, identifier: int, label: int) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_DGRAM, self._protocol)

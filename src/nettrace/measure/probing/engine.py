@@ -419,8 +419,7 @@ class Engine:
                         self._bracket(tag)
             # From when they had left: what a busy host hands over late must not go beside what may go then.
             self._pace.spend(len(batch), left)
-        self._coming.stamps += intake.stamps  # for the next look at the clocks, which says what they mean
-        self._coming.queued += intake.queued
+        intake.postpone(self._coming)
         for tag, why in intake.refused:
             run = self._runs.get(ledger.owner(tag))
             departure = ledger.refused(tag, why)
@@ -428,7 +427,7 @@ class Engine:
                 run.in_flight -= 1
                 run.busy_until = 0
                 run.machine.departed(departure)
-        if intake.answers or intake.clocked or intake.finished:
+        if intake.clocked or intake.finished:
             self._deliver(intake)
 
     def _look_after(self, now: Instant) -> None:

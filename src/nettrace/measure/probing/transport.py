@@ -87,6 +87,13 @@ class Intake:
         self.link_lost = False
         self.rejected = 0
 
+    def postpone(self, coming: "Intake") -> None:
+        """Leave to the next look what the kernel stamped: only behind a look at the clocks is it known what a stamp means."""
+        for name in ("stamps", "queued", "answers", "ambiguous"):
+            getattr(coming, name).extend(getattr(self, name))
+            getattr(self, name).clear()
+        coming.overflowed |= self.overflowed
+
 
 class Poller:
     """Which sockets have something to say, without asking each."""
