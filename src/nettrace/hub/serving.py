@@ -77,7 +77,7 @@ class WriterServer:
         self._idlers: list[_Job] = []
         self._bytes = 0
         self._wake = asyncio.Event()
-        self._ending = False
+        self._ending = self._ended = False
         self._connections: set[asyncio.StreamWriter] = set()
         self._upkeep_since: float | None = None
         self._upkeep_problem = ""
@@ -93,12 +93,18 @@ class WriterServer:
         self._ending = True
         self._wake.set()
         await pump
+        self._ended = True
         for writer in list(self._connections):
             writer.close()
         await asyncio.wait([waiting], timeout=0)
         waiting.cancel()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (
+            self._ended
+        ):  # accepted just before the end: nobody is left to answer, and to wait would be for ever
+            writer.close()
+            return
         self._connections.add(writer)
         try:
             while (body := await read_frame(reader)) is not None:

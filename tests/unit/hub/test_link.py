@@ -1,17 +1,26 @@
 """The way to the writer: typed, in order, several calls at once, and honest about what went wrong."""
 
 import asyncio
+import socket
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import msgspec
 import pytest
+from tests.unit.hub.conftest import listening as listener_at
 from tests.unit.hub.conftest import running
 from tests.unit.hub.reports import NOW, record, report
 from tests.unit.hub.test_work import request as asked
 
 from nettrace.errors import NetTraceError, NotAllowed, StoreBusy, StoreFull, Unreachable
-from nettrace.hub.link import HubWriter, WriterLink, blocking_link, methods
+from nettrace.hub.link import HubWriter, Request, WriterLink, blocking_link, frame, methods
+from nettrace.hub.recorder import Recorder
+from nettrace.hub.serving import WriterServer
 from nettrace.hub.writer import listen
 from nettrace.model.vantage import VantageState
+from nettrace.runtime.logs import Log
 from nettrace.store.port import StoreWriter
 from nettrace.store.rows import MeasurementState
 
@@ -176,6 +185,31 @@ async def test_what_is_in_the_queue_when_the_writer_ends_is_still_stored_and_ans
     assert all(isinstance(result, Unreachable) for result in results if isinstance(result, Exception))
     assert len(store.entries["node_nyc"]) >= acknowledged
     assert store.upto["node_nyc", "e1"] >= acknowledged
+
+
+async def test_who_connects_as_the_writer_ends_is_not_left_waiting(store, tmp_path, monkeypatch):
+    """The kernel had accepted it before the end, and it is talked to behind it."""
+    ended, late = asyncio.Event(), []
+    serve = asyncio.start_unix_server
+
+    def start(talk, **options):
+        late.append(talk)
+        return serve(talk, **options)
+
+    monkeypatch.setattr(asyncio, "start_unix_server", start)
+    ended.set()
+    with ThreadPoolExecutor(1) as thread:
+        server = WriterServer(Recorder(store, store, time.time_ns), thread, Log("writer", "text"))
+        await server.serve(listener_at(tmp_path / "writer.sock"), ended)
+        here, there = socket.socketpair()
+        with there:
+            there.sendall(frame(Request(1, "known_nodes", msgspec.Raw(msgspec.msgpack.encode([])))))
+            async with asyncio.timeout(10):
+                await late[0](*await asyncio.open_unix_connection(sock=here))
+            there.setblocking(False)
+            async with asyncio.timeout(10):
+                with suppress(ConnectionResetError):
+                    assert await asyncio.get_running_loop().sock_recv(there, 1) == b""
 
 
 async def test_a_socket_whose_path_is_longer_than_the_kernel_takes(store, tmp_path):
