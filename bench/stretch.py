@@ -1,8 +1,9 @@
 """How long a packet takes from the stack to its driver, with and without the capture that takes the truth.
 
 The kernel stamps both ends of that stretch (`SCM_TSTAMP_SCHED`, `SCM_TSTAMP_SND`), and the device boundary that
-`truth` judges by lies between them. So without a capture it bounds what the driver's stamp can be wrong by, and half of it what the middle of
-both can; what it grows by under a capture is the capture's own copying, which `truth` counts against both.
+`truth` judges by lies between them. So without a capture it bounds what the driver's stamp can be wrong by, and half
+of it what the middle of both can; what it grows by under a capture is the capture's own copying, which `truth`
+counts against both.
 """
 
 import os

@@ -49,7 +49,7 @@ class Departure(msgspec.Struct, frozen=True, gc=False):
     """A probe was seen to leave (or, with `sent_at` None, could not be sent and `reason` says why).
 
     Attributes:
-        error_ns: the stamp's half-width: 0 for a kernel stamp, the bracket for a user-space one.
+        error_ns: half-width of the bar around `sent_at`.
     """
 
     key: int

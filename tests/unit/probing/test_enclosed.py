@@ -1,17 +1,19 @@
 """Departures between two stamps: where the packet enters the device's queue, and where the driver takes it."""
 
+import socket
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nettrace.measure.kernel import errorqueue
 from nettrace.measure.kernel.stamps import OPT_TSONLY
 from nettrace.measure.packets.probe import signature
 from nettrace.measure.probing.sockets import Sockets
-from nettrace.measure.probing.transport import EVERY_SEND, Intake, Shipment
+from nettrace.measure.probing.transport import Intake, Shipment
 from nettrace.measure.tracing.answer import Answer
 from nettrace.measure.tracing.flow import flow_for
 from nettrace.model.measurement import Method
@@ -34,11 +36,18 @@ def stamped(sockets: Sockets) -> Intake:
 def shipments(sockets: Sockets) -> Iterator[Shipment]:
     for number in range(PROBES):
         address = f"127.0.0.{number + 1}"
-        flow = flow_for(address, Method.UDP)
+        flow = msgspec.structs.replace(flow_for(address, Method.UDP), source_port=free_port())
         packed = signature(address, flow)
         tag = sockets.tags.pending.take(packed)
         assert tag is not None
         yield tag, Probe(number, address, flow, 64), packed
+
+
+def free_port() -> int:
+    """A port nobody holds: the flow's own may be held by whoever measures loopback on this host meanwhile."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 @pytest.fixture(params=[True, False], ids=["raw", "error queue"])
@@ -56,7 +65,7 @@ def numbering(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.root
 @pytest.mark.usefixtures("numbering")
 def test_every_departure_is_enclosed_by_its_own_two_stamps(raw: bool) -> None:
-    with Sockets(raw=raw, slot_bits=10, enclosed_sends=EVERY_SEND) as sockets:
+    with Sockets(raw=raw, slot_bits=10) as sockets:
         intake = stamped(sockets)
     left, queued = dict(intake.stamps), dict(intake.queued)
     assert len(left) == PROBES
@@ -69,7 +78,7 @@ def test_every_departure_is_enclosed_by_its_own_two_stamps(raw: bool) -> None:
 @pytest.mark.root
 @pytest.mark.usefixtures("numbering")
 def test_where_cpu_time_counts_only_the_first_of_a_batch_are(raw: bool) -> None:
-    with Sockets(raw=raw, slot_bits=10, enclosed_sends=4) as sockets:
+    with Sockets(raw=raw, slot_bits=10, sparing=True) as sockets:
         intake = stamped(sockets)
     assert len(intake.stamps) == PROBES
     assert sorted(tag for tag, _ in intake.queued) == sorted(tag for tag, _ in intake.stamps)[:4]
@@ -82,7 +91,7 @@ def test_stamps_are_read_while_a_batch_goes_unless_cpu_time_counts(
 ) -> None:
     """The kernel then has memory at hand for the next packet's stamps; a node reads all of them at its next look."""
     intake = Intake()
-    with Sockets(raw=raw, slot_bits=10, enclosed_sends=4 if sparing else EVERY_SEND) as sockets:
+    with Sockets(raw=raw, slot_bits=10, sparing=sparing) as sockets:
         sockets.transport(Method.UDP, 4).send(list(shipments(sockets)), intake)
     assert (len(intake.stamps), len(intake.queued)) == (read, read)
 
@@ -90,14 +99,15 @@ def test_stamps_are_read_while_a_batch_goes_unless_cpu_time_counts(
 def test_what_a_send_already_heard_waits_for_the_next_look() -> None:
     """A stamp is placed by the clocks as they were read behind it: now it would seem to come from the future."""
     answer = Answer(tag=7, kind=ReplyKind.UNREACHABLE, source=b"\x7f\0\0\1")
-    intake, coming = Intake(), Intake()
-    coming.stamps.append((1, 10))
+    intake = Intake()
     intake.stamps, intake.queued, intake.answers, intake.ambiguous = [(2, 20)], [(2, 19)], [(answer, 30)], [3]
-    intake.overflowed = True
-    intake.postpone(coming)
-    assert (coming.stamps, coming.queued) == ([(1, 10), (2, 20)], [(2, 19)])
-    assert (coming.answers, coming.ambiguous, coming.overflowed) == ([(answer, 30)], [3], True)
+    intake.overflowed, intake.rejected = True, 4
+    coming = intake.postpone()
+    assert (coming.stamps, coming.queued) == ([(2, 20)], [(2, 19)])
+    assert (coming.answers, coming.ambiguous) == ([(answer, 30)], [3])
+    assert (coming.overflowed, coming.rejected) == (True, 4)
     assert not (intake.stamps or intake.queued or intake.answers or intake.ambiguous)
+    assert not (intake.overflowed or intake.rejected)
 
 
 @pytest.mark.root

@@ -71,8 +71,8 @@ def test_stamps_too_far_apart_enclose_a_wait_and_the_driver_is_believed() -> Non
     assert (departure.sent_at, departure.error_ns) == (stamp, KERNEL_SEND_ERROR_NS)
 
 
-def test_what_was_never_seen_to_leave_is_forgotten() -> None:
-    ledger, _ = sent_one_by_one(1, held_up=-1)
-    for first in range(1_000, 100_000, 1_000):
-        ledger.queued([(tag, START) for tag in range(first, first + 1_000)])
-    assert ledger.halfway <= 6_000
+def test_a_stamp_of_a_probe_before_does_not_enclose_the_next_one_in_its_place() -> None:
+    ledger, ((tag, stamp),) = sent_one_by_one(1, held_up=-1)
+    ledger.queued([(tag + (1 << 8), stamp - 1_000)])
+    ((_, departure),) = ledger.departures([(tag, stamp)])
+    assert (departure.sent_at, departure.error_ns) == (stamp, KERNEL_SEND_ERROR_NS)

@@ -18,7 +18,6 @@ from nettrace.measure.kernel.stamps import (
     MSG_ERRQUEUE,
     OPT_ID,
     OPT_TSONLY,
-    QUEUED,
     RX_SOFTWARE,
     SO_TIMESTAMPING,
     SOFTWARE,
@@ -69,14 +68,14 @@ def stamp_and_ttl(ancillary: Ancillary) -> tuple[int, int | None, int]:
 
 def drain_errors(
     sock: socket.socket,
-    stamped: Callable[[int, int, bool], None],
+    stamped: Callable[[int, int, int], None],
     heard: Callable[[QueuedError, int], None] | None = None,
 ) -> int:
     """Read the error queue empty; how many messages there were.
 
     Args:
         sock: whose queue.
-        stamped: called with (number of the send, stamp, whether it is of entering the queue rather than of the departure).
+        stamped: called with (number of the send, stamp, which of its stamps: `stamps.LEFT` or `stamps.QUEUED`).
         heard: called with every ICMP error and its reception stamp (0 without one).
     """
     count = 0
@@ -101,7 +100,7 @@ def drain_errors(
         origin = error[4]
         if origin == _ORIGIN_STAMP:
             *_, which, number = _ERROR.unpack_from(error)
-            stamped(number, stamp, which == QUEUED)
+            stamped(number, stamp, which)
         elif heard is not None and origin in {_ORIGIN_ICMP, _ORIGIN_ICMP6}:
             heard(_queued(data, error, ttl, name), stamp)
 
@@ -194,7 +193,7 @@ class SendNumbers:
         self._tags.clear()
         self._next = 0
         self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, probe_flags() & ~OPT_ID)
-        drain_errors(self._sock, lambda _number, _stamp, _queued: None)
+        drain_errors(self._sock, lambda _number, _stamp, _which: None)
         self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, probe_flags())
 
     def tag(self, number: int, *, last: bool = True) -> int | None:

@@ -178,7 +178,7 @@ def _await(step: Callable[[], bool]) -> None:
 
 
 def _drain_stamps(sock: socket.socket, stamps: _Stamps) -> None:
-    def sent(_number: int, at_ns: int, _queued: bool) -> None:  # noqa: FBT001
+    def sent(_number: int, at_ns: int, _which: int) -> None:
         stamps.sent = stamps.sent or at_ns > 0
 
     def heard(_error: object, at_ns: int) -> None:

@@ -109,7 +109,7 @@ class ConnectTransport:
         def heard(error: QueuedError, stamp: int) -> None:
             answers.append((self._tags.matcher.match_error_queue(attempt.flow, error, (attempt.tag,)), stamp))
 
-        drain_errors(attempt.sock, lambda _number, _stamp, _queued: None, heard)
+        drain_errors(attempt.sock, lambda _number, _stamp, _which: None, heard)
         for answer, stamp in answers:
             if answer is None:
                 intake.rejected += 1

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 
 from nettrace.measure.kernel.errorqueue import SendNumbers, drain_errors, prepare, stamp_and_ttl, ttl_control
 from nettrace.measure.kernel.flow_label import claim_label
+from nettrace.measure.kernel.stamps import FIRST_SENDS, LEFT
 from nettrace.measure.packets.ip import ICMP, ICMPV6, UDP, packed
 from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES, Signature, Template, template
 from nettrace.measure.probing.routes import Routes
-from nettrace.measure.probing.transport import EVERY_SEND, Intake, Poller, Shipment, Tags, refusal
+from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.match import Answer, QueuedError
 from nettrace.model.measurement import Method
 from nettrace.model.path import Flow, Probe
@@ -89,9 +90,9 @@ class _DatagramTransport:
     stamps_departures = True
 
     def __init__(
-        self, version: int, tags: Tags, routes: Routes, poller: Poller, enclosed_sends: int = EVERY_SEND
+        self, version: int, tags: Tags, routes: Routes, poller: Poller, *, sparing: bool = False
     ) -> None:
-        self._enclosed_sends = enclosed_sends
+        self._sparing = sparing
         self._version = version
         self._tags = tags
         self._routes = routes
@@ -127,12 +128,13 @@ class _DatagramTransport:
         message: tuple[bytes, tuple[str, int] | None],
         intake: Intake,
     ) -> None:
-        """Send a probe, (tag, TTL), and where every departure is enclosed read its stamps.
+        """Send a probe, (tag, TTL), and unless sparing read its stamps at once.
 
-        At once, so that the kernel has their memory at hand for the next packet's (docs/decisions/0270).
+        So the kernel has their memory at hand for the next packet's (docs/decisions/0270).
         """
-        held.ship(*probe, message, intake, enclosed=len(intake.sent) < self._enclosed_sends)
-        if self._enclosed_sends == EVERY_SEND:
+        enclosed = not self._sparing or len(intake.sent) < FIRST_SENDS
+        held.ship(*probe, message, intake, enclosed=enclosed)
+        if not self._sparing:
             self._drain(held, flow, intake)
 
     def _template(self, source: str, method: Method, payload_bytes: int) -> Template:
@@ -170,10 +172,10 @@ class _DatagramTransport:
             del self._open[key]
 
     def _drain(self, held: _FlowSocket, flow: Signature | None, intake: Intake) -> None:
-        def stamped(number: int, stamp: int, queued: bool) -> None:  # noqa: FBT001
-            tag = held.numbers.tag(number, last=not queued)
+        def stamped(number: int, stamp: int, which: int) -> None:
+            tag = held.numbers.tag(number, last=which == LEFT)
             if tag is not None:
-                (intake.queued if queued else intake.stamps).append((tag, stamp))
+                (intake.stamps if which == LEFT else intake.queued).append((tag, stamp))
 
         def heard(error: QueuedError, stamp: int) -> None:
             asked, signature = (held, flow) if flow else self._asked(held, error)
@@ -257,9 +259,9 @@ class IcmpTransport(_DatagramTransport):
     """
 
     def __init__(
-        self, version: int, tags: Tags, routes: Routes, poller: Poller, enclosed_sends: int = EVERY_SEND
+        self, version: int, tags: Tags, routes: Routes, poller: Poller, *, sparing: bool = False
     ) -> None:
-        super().__init__(version, tags, routes, poller, enclosed_sends)
+        super().__init__(version, tags, routes, poller, sparing=sparing)
         self._protocol = ICMP if version == 4 else ICMPV6
         socket.socket(self._family, socket.SOCK_DGRAM, self._protocol).close()
 

@@ -419,7 +419,7 @@ class Engine:
                         self._bracket(tag)
             # From when they had left: what a busy host hands over late must not go beside what may go then.
             self._pace.spend(len(batch), left)
-        intake.postpone(self._coming)
+        self._coming = intake.postpone()
         for tag, why in intake.refused:
             run = self._runs.get(ledger.owner(tag))
             departure = ledger.refused(tag, why)

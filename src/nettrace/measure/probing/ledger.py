@@ -29,7 +29,6 @@ SHORT_LINGER_NS = 3 * NS_PER_S
 _KERNEL = Grade.KERNEL
 _TAKEN, _SENT, _GUESSED, _LEFT, _ANSWERED = range(5)
 _STAMP = itemgetter(1)
-_MOST_QUEUED = 4096
 _LATEST = 2
 """Of what is learnt of a way: usual handover behind another packet, of a first one, latest departure."""
 
@@ -53,17 +52,12 @@ class Ledger:
         self._in_order: deque[int] = deque()
         self._unstamped: deque[int] = deque()
         self._handovers: dict[int, list[int]] = {}
-        self._queued: dict[int, int] = {}
+        self._queued: array[int] = array("q", bytes(8 * slots))
 
     @property
     def free(self) -> int:
         """How many tags are left."""
         return self._mask + 1 - len(self._pending)
-
-    @property
-    def halfway(self) -> int:
-        """Of how many probes only the entry into the device's queue is known."""
-        return len(self._queued)
 
     def open(self, owner: int, key: int, flow: Signature, via: int) -> int | None:
         """A tag for a probe of `owner`, to go by way number `via`; None when all are in use."""
@@ -71,7 +65,7 @@ class Ledger:
         if tag is not None:
             slot = tag & self._mask
             self._tag[slot], self._owner[slot], self._key[slot], self._via[slot] = tag, owner, key, via
-            self._state[slot] = _TAKEN
+            self._state[slot], self._queued[slot] = _TAKEN, 0
             self._in_order.append(tag)
         return tag
 
@@ -103,9 +97,10 @@ class Ledger:
 
     def queued(self, stamps: Iterable[tuple[int, int]]) -> None:
         """Note when packets entered the queue of their device: (tag, CLOCK_REALTIME ns), before their departures."""
-        if len(self._queued) > _MOST_QUEUED:
-            self._queued.clear()
-        self._queued.update(stamps)
+        for tag, stamp_ns in stamps:
+            slot = tag & self._mask
+            if self._tag[slot] == tag:
+                self._queued[slot] = stamp_ns
 
     def departures(self, stamps: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Departure]]:
         """(owner, departure) for every kernel stamp (tag, CLOCK_REALTIME ns) that is believed and needed.
@@ -133,7 +128,7 @@ class Ledger:
                     continue
             state[slot] = _LEFT
             held_ns = self._handover(vias[slot], before, left)
-            between = enclosed(queued.pop(tag, None), stamp_ns) if queued else None
+            between = enclosed(queued[slot] or None, stamp_ns)
             if between is None:
                 error_ns += held_ns
             else:

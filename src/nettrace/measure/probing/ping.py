@@ -8,13 +8,11 @@ from typing import TypeVar
 import msgspec
 
 from nettrace.errors import Unmeasurable
-from nettrace.measure.kernel.stamps import FIRST_SENDS
 from nettrace.measure.probing.engine import Engine
 from nettrace.measure.probing.ledger import LINGER_NS
 from nettrace.measure.probing.patience import Patience, longest_ping_s
 from nettrace.measure.probing.run import Aimed
 from nettrace.measure.probing.sockets import Sockets
-from nettrace.measure.probing.transport import EVERY_SEND
 from nettrace.measure.streams.tcp import TcpTarget, connect_pings
 from nettrace.measure.tracing.flow import DEFAULT_PORT
 from nettrace.measure.tracing.ping import PingOptions, PingRound
@@ -133,11 +131,8 @@ def in_time(result: R, patience: Patience, *, done: bool) -> R:
 def open_sockets(driving: Driving) -> Sockets:
     """Sockets with room for as many tags as the rate needs while answers are waited for."""
     needed = int(driving.rate_pps * LINGER_NS / NS_PER_S * 1.5)
-    return Sockets(
-        raw=driving.raw,
-        slot_bits=min(17, max(10, needed.bit_length())),
-        enclosed_sends=FIRST_SENDS if driving.sparing else EVERY_SEND,
-    )
+    slot_bits = min(17, max(10, needed.bit_length()))
+    return Sockets(raw=driving.raw, slot_bits=slot_bits, sparing=driving.sparing)
 
 
 def obstacle(sockets: Sockets, method: Method, address: str) -> Unmeasurable | None:

@@ -11,10 +11,17 @@ from typing import NamedTuple
 from nettrace.measure.kernel import ring
 from nettrace.measure.kernel.errorqueue import SCM_TS_OPT_ID, encloses_departures, numbers_by_request
 from nettrace.measure.kernel.raw_sockets import RECEPTION_STAMPS, attach_filter, only_icmp, stamp, widen
-from nettrace.measure.kernel.stamps import ENCLOSING, IP_RECVERR, IPV6_RECVERR, SO_TIMESTAMPING
+from nettrace.measure.kernel.stamps import (
+    ENCLOSING,
+    FIRST_SENDS,
+    IP_RECVERR,
+    IPV6_RECVERR,
+    LEFT,
+    SO_TIMESTAMPING,
+)
 from nettrace.measure.packets.probe import Signature, Template, template
 from nettrace.measure.probing.routes import Routes
-from nettrace.measure.probing.transport import EVERY_SEND, Intake, Poller, Shipment, Tags, refusal
+from nettrace.measure.probing.transport import Intake, Poller, Shipment, Tags, refusal
 from nettrace.measure.tracing.batch import match_ipv4_batch
 from nettrace.measure.tracing.flow import FIRST_SOURCE_PORT
 from nettrace.measure.tracing.match import Answer, Matcher
@@ -71,14 +78,14 @@ class _Way(NamedTuple):
 class RawTransport:
     """Sends any method's probes of one IP version, and hears all their answers.
 
-    `enclosed_sends` packets of a call, counted from its first, are asked for both stamps of their departure.
+    `sparing` asks for both stamps of their departure only of the first packets of a call.
     Raises OSError when the host does not permit raw sockets.
     """
 
     serial_ns = 0
 
     def __init__(
-        self, version: int, tags: Tags, routes: Routes, poller: Poller, enclosed_sends: int = EVERY_SEND
+        self, version: int, tags: Tags, routes: Routes, poller: Poller, *, sparing: bool = False
     ) -> None:
         self._version = version
         self._tags = tags
@@ -92,7 +99,7 @@ class RawTransport:
         self._generation = routes.generation
         self._slots: list[Template | None] = [None] * _BATCH
         self._by_request = numbers_by_request()
-        self._enclosed_sends = min(enclosed_sends, _BATCH) if encloses_departures() else 0
+        self._sparing = sparing
         self._numbers: array[int] = array("q", bytes(8 << 16))
         self._believed_from = 0
         try:
@@ -112,12 +119,11 @@ class RawTransport:
         self._listen(icmp, socket.IPPROTO_ICMP if version == 4 else socket.IPPROTO_ICMPV6)
 
     def send(self, batch: Sequence[Shipment], intake: Intake) -> None:
-        """Send all of the batch, `_BATCH` at most a system call; `_RELAY` where every departure is enclosed."""
-        every = self._enclosed_sends == _BATCH
-        step = _RELAY if every else _BATCH
+        """Send all of the batch, `_BATCH` at most a system call; unless sparing `_RELAY`, with a look at the stamps between."""
+        step = _BATCH if self._sparing else _RELAY
         for start in range(0, len(batch), step):
             self._send(batch[start : start + step], intake)
-            if every:
+            if not self._sparing:
                 self._read_stamps(intake)
 
     def close(self) -> None:
@@ -221,7 +227,7 @@ class RawTransport:
             for seconds, ns, origin, which, number in stamps:
                 if origin == _ORIGIN_STAMP:
                     tag: int = number if tag_of is None else tag_of[int(number) & 0xFFFF]
-                    (intake.queued if which else intake.stamps).append((tag, seconds * _BILLION + ns))
+                    (intake.stamps if which == LEFT else intake.queued).append((tag, seconds * _BILLION + ns))
             if count < errors.batch:
                 return
 
@@ -299,8 +305,11 @@ class RawTransport:
         if numbered:
             for index in range(_BATCH):
                 _MESSAGE.pack_into(outbox.data, index * outbox.stride, 20, 1, SCM_TS_OPT_ID, 0)
-        outbox.control_length(numbered + _MESSAGE.size, self._enclosed_sends)
-        for index in range(self._enclosed_sends):
+        if not encloses_departures():
+            return
+        enclosed = FIRST_SENDS if self._sparing else _RELAY
+        outbox.control_length(numbered + _MESSAGE.size, enclosed)
+        for index in range(enclosed):
             at = index * outbox.stride + numbered
             _MESSAGE.pack_into(outbox.data, at, 20, 1, SO_TIMESTAMPING, ENCLOSING)
 

@@ -12,7 +12,7 @@ from nettrace.measure.probing.datagram import IcmpTransport, UdpTransport
 from nettrace.measure.probing.raw import RawTransport
 from nettrace.measure.probing.remedy import ALLOW_ICMP_DATAGRAMS, allow_raw
 from nettrace.measure.probing.routes import Routes
-from nettrace.measure.probing.transport import EVERY_SEND, Poller, Tags, Transport, refusal
+from nettrace.measure.probing.transport import Poller, Tags, Transport, refusal
 from nettrace.model.measurement import Method
 
 _STAMP_PATIENCE_S = 0.05
@@ -24,15 +24,15 @@ class Sockets:
     Args:
         raw: False leaves raw sockets alone even where they are permitted.
         slot_bits: 2**slot_bits probes can be under way.
-        enclosed_sends: of so many packets of a batch both stamps of their departure are asked for.
+        sparing: only the first packets of a batch are asked for both stamps of their departure (`Driving.sparing`).
     """
 
-    def __init__(self, *, raw: bool = True, slot_bits: int = 14, enclosed_sends: int = EVERY_SEND) -> None:
+    def __init__(self, *, raw: bool = True, slot_bits: int = 14, sparing: bool = False) -> None:
         self.tags = Tags(slot_bits)
         self.poller = Poller()
         self.routes = Routes(self.poller)
         self._raw_wanted = raw
-        self._enclosed_sends = enclosed_sends
+        self._sparing = sparing
         self._raw: dict[int, RawTransport | OSError] = {}
         self._others: dict[tuple[Method, int], Transport] = {}
         # The kernel begins to stamp receptions a little after the first socket asks for it, and stops with
@@ -89,7 +89,7 @@ class Sockets:
         if method is Method.TCP:
             return ConnectTransport(version, self.tags, self.routes, self.poller)
         kind = IcmpTransport if method is Method.ICMP else UdpTransport
-        return kind(version, self.tags, self.routes, self.poller, self._enclosed_sends)
+        return kind(version, self.tags, self.routes, self.poller, sparing=self._sparing)
 
     def _open_raw(self, version: int) -> RawTransport | OSError:
         known = self._raw.get(version)
@@ -97,7 +97,7 @@ class Sockets:
             try:
                 if not self._raw_wanted:
                     raise PermissionError(1, "not wanted")
-                known = RawTransport(version, self.tags, self.routes, self.poller, self._enclosed_sends)
+                known = RawTransport(version, self.tags, self.routes, self.poller, sparing=self._sparing)
             except OSError as error:
                 known = error
             self._raw[version] = known

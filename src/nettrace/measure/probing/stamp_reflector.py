@@ -109,7 +109,7 @@ class Reflector:
             del self._answers[next(iter(self._answers))]
 
     def _departures(self, here: StampSocket) -> None:
-        def stamped(number: int, stamp: int, _queued: bool) -> None:  # noqa: FBT001
+        def stamped(number: int, stamp: int, _which: int) -> None:
             tag = here.numbers.tag(number)
             known = self._answers.pop(tag, None) if tag is not None else None
             if known is not None and stamp:

@@ -141,7 +141,7 @@ class Session:
     def _departures(self) -> None:
         offset_ns = self._wall.offset_ns
 
-        def stamped(number: int, stamp: int, _queued: bool) -> None:  # noqa: FBT001
+        def stamped(number: int, stamp: int, _which: int) -> None:
             tag = self._socket.numbers.tag(number)
             if tag is not None and stamp:
                 self._round.left(tag, stamp + offset_ns)

@@ -22,9 +22,6 @@ Shipment = tuple[int, Probe, Signature]
 """The tag a probe goes under, the probe, and its packed flow."""
 
 
-EVERY_SEND = 1 << 30
-"""Of so many packets of a batch both stamps of their departure are asked for: of all."""
-
 _HANDS_OVER_NS = 50_000
 """A system call hands its packet to the device within so much of its beginning, unless this process was interrupted."""
 
@@ -87,12 +84,16 @@ class Intake:
         self.link_lost = False
         self.rejected = 0
 
-    def postpone(self, coming: "Intake") -> None:
-        """Leave to the next look what the kernel stamped: only behind a look at the clocks is it known what a stamp means."""
-        for name in ("stamps", "queued", "answers", "ambiguous"):
-            getattr(coming, name).extend(getattr(self, name))
-            getattr(self, name).clear()
-        coming.overflowed |= self.overflowed
+    def postpone(self) -> "Intake":
+        """Take out what the kernel stamped: only behind the next look at the clocks is it known what a stamp means."""
+        later = Intake()
+        later.stamps, self.stamps = self.stamps, []
+        later.queued, self.queued = self.queued, []
+        later.answers, self.answers = self.answers, []
+        later.ambiguous, self.ambiguous = self.ambiguous, []
+        later.overflowed, self.overflowed = self.overflowed, False
+        later.rejected, self.rejected = self.rejected, 0
+        return later
 
 
 class Poller:
