@@ -101,6 +101,20 @@ def test_multipath_finds_every_branch(lab: RunningLab, oracle: Oracle) -> None:
 
 
 @pytest.mark.root
+def test_no_connection_request_is_called_lost_because_another_one_of_ours_was_in_its_way(
+    lab: RunningLab, oracle: Oracle
+) -> None:
+    """A host that holds a connection half open names no other request: several a round trip, and two traces at once."""
+    address = oracle.pair("lon", "west.lab", 4)["address"]
+    done = at(lab, "lon", "trace", "west.lab", address, "-4", "--method", "tcp", "-q", "4")
+    assert [row["address"] for row in done.rows] == [address, address]
+    for row in done.rows:
+        check_trace(row, truth_of(oracle, "lon", row))
+        assert len(row["hops"][-1]["rtt_ms"]) >= 4
+        assert None not in row["hops"][-1]["rtt_ms"]
+
+
+@pytest.mark.root
 def test_ping_measures_the_true_round_trip_and_says_who_does_not_answer(
     lab: RunningLab, oracle: Oracle
 ) -> None:

@@ -65,7 +65,9 @@ def follow(traces: list[Trace], asn_of: Callable[[str], int | None] | None = Non
 
 
 def test_congestion_is_blamed_and_a_cut_is_told_once(own_lab: RunningLab) -> None:
-    before = scans(own_lab, 0, 0, 0, 0)
+    before = scans(
+        own_lab, *[0] * 9
+    )  # far more than of the congested way: whose noise would be the route's else
     own_lab.happen(Event(kind="congest", subject="rockies-1", delay_ms=20.0))
     slow = scans(own_lab, 0, 0, 0)
     stands = sites(own_lab)

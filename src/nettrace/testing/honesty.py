@@ -8,7 +8,7 @@ from nettrace.model.instant import Instant
 from nettrace.model.measurement import Ping, Sample, SampleState
 from nettrace.model.path import Flow, Trace
 from nettrace.testing.simdriver import Job
-from nettrace.testing.simnet import SimNet
+from nettrace.testing.simnet import HALF_OPEN, SimNet
 
 
 @dataclass
@@ -78,6 +78,8 @@ def sample_lies(job: Job, key: int, sample: Sample, timeout_ns: int) -> Iterator
     if sample.state is SampleState.LOST and in_time and not denied:
         where = "dropped by this host" if key in job.dropped_here else "answered in time"
         yield f"false loss ({where})"
+    if sample.state is SampleState.LOST and fate.lost == HALF_OPEN:
+        yield "false loss (our own half-open connection was in the way)"
     if sample.state is not SampleState.ANSWERED or sample.rtt_ns is None:
         return
     if fate.arrives_at is None:

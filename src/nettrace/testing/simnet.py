@@ -16,6 +16,10 @@ from nettrace.model.path import Flow, Label, Probe, Reply, ReplyKind
 _HEADER_BYTES = {Method.ICMP: 28, Method.UDP: 28, Method.TCP: 40}
 _INITIAL_TTL = 64
 
+HALF_OPEN = "half-open"
+"""A connection request met one of the same flow that its host has answered and not yet seen refused (RFC 9293, 3.10.7.4:
+such a segment is answered with an acknowledgement of the first one, which names no probe)."""
+
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):
     """One router interface.
@@ -97,7 +101,7 @@ class Fate(NamedTuple):
     """What really became of a probe.
 
     Attributes:
-        lost: why no answer ever came (`lost`, `silent`, `limited`, `black hole`), or None.
+        lost: why no answer ever came (`lost`, `silent`, `limited`, `black hole`, `HALF_OPEN`), or None.
         arrives_at: when the answer reaches this host, or None.
         arrived: the probe itself reached the destination and was answered from there.
         copy_at: when a second copy of the answer comes, or None.
@@ -141,6 +145,7 @@ class SimNet:
         self._serial = 0
         self._landings: dict[tuple[str, int, int, int], _Landing | None] = {}
         self._limits: dict[str, float] = {}
+        self._half_open: dict[tuple[str, int], tuple[Instant, Instant]] = {}
 
     def send(self, at: Instant, probe: Probe, token: int = 0) -> Fate:
         """Take a probe at a true instant; its answers, if any, join `arrivals`."""
@@ -157,13 +162,20 @@ class SimNet:
         arrives_at = at + landing.delay_ns
         if landing.jitter_ns:
             arrives_at += int(random.random() * landing.jitter_ns)
-        reply = self._answer(site, landing, probe, (at + arrives_at) // 2, arrives_at)
+        there_at = (at + arrives_at) // 2
+        way_ns = there_at - at
+        connects = landing.router is None and probe.flow.method is Method.TCP and not site.closed_port
+        if connects and self._is_half_open(probe, there_at):
+            return Fate(at, probe.ttl, HALF_OPEN, None)
+        reply = self._answer(site, landing, probe, there_at, arrives_at)
         if isinstance(reply, str):
             return Fate(at, probe.ttl, reply, None)
         if site.straggles and random.random() < site.straggles:
             arrives_at += int(random.random() * site.straggle_ms * NS_PER_MS)
             reply = msgspec.structs.replace(reply, received_at=arrives_at)
-        self._deliver(reply, token)
+        heard_at = self._deliver(reply, token)
+        if connects:  # until this host's kernel, which knows of no such connection, has refused it
+            self._half_open[probe.address, _flow_key(probe.flow)] = there_at, heard_at + way_ns
         copy_at: Instant | None = None
         if site.doubles and random.random() < site.doubles:
             copy_at = arrives_at + int(random.random() * NS_PER_S)
@@ -201,9 +213,15 @@ class SimNet:
             return False
         return flow.method in site.answers if landing.router is None else not landing.router.silent
 
-    def _deliver(self, reply: Reply, token: int) -> None:
+    def _is_half_open(self, probe: Probe, at: Instant) -> bool:
+        since, until = self._half_open.get((probe.address, _flow_key(probe.flow)), (0, 0))
+        return since <= at < until
+
+    def _deliver(self, reply: Reply, token: int) -> Instant:
+        """Queue the answer; when it first reaches this host."""
         self._serial += 1
         heappush(self.arrivals, (reply.received_at, self._serial, token, reply))
+        return reply.received_at
 
     def _answer(
         self, site: Site, landing: _Landing, probe: Probe, at: Instant, arrives_at: Instant

@@ -9,7 +9,7 @@ from itertools import cycle
 import msgspec
 from hypothesis import strategies as st
 
-from nettrace.model.instant import NS_PER_MS, NS_PER_S
+from nettrace.model.instant import NS_PER_MS, NS_PER_S, Instant
 from nettrace.model.measurement import Grade, Method
 from nettrace.model.path import Departure, Reply, ReplyKind
 from nettrace.testing.simdriver import EPOCH
@@ -43,13 +43,14 @@ class ScheduledNet(SimNet):
         super().__init__(sites, seed)
         self._schedule = cycle(schedule)
 
-    def _deliver(self, reply: Reply, token: int) -> None:
+    def _deliver(self, reply: Reply, token: int) -> Instant:
         delivery = next(self._schedule)
         first = reply.received_at + delivery.delay_ms * NS_PER_MS
         super()._deliver(msgspec.structs.replace(reply, received_at=first), token)
         for copy_ms in delivery.copies_ms:
             copy = msgspec.structs.replace(reply, received_at=first + copy_ms * NS_PER_MS)
             super()._deliver(copy, token)
+        return first
 
 
 @st.composite

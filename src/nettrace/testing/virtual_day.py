@@ -71,6 +71,8 @@ class _Node:
     def _ping(self, site: Site, method: Method, at: Instant) -> None:
         if at >= self._ends_at:
             return
+        # Rounds by TCP are connections of the kernel's, not of a machine.
+        method = Method.ICMP if method is Method.TCP else method
         options = PingOptions(method=method, count=self.day.pings)
         machine = PingRound(site.address, site.address, options)
 

@@ -464,6 +464,46 @@ def test_a_dropped_machine_sends_no_more() -> None:
     assert len(net.departures) == 1
 
 
+class Listening(Net):
+    """Its hosts answer requests to connect."""
+
+    def answer(self, tag: int, probe: Any) -> Answer:
+        return Answer(tag, ReplyKind.SYN_ACK, packed(probe.address))
+
+
+def span(round_: PingRound) -> tuple[int, int]:
+    """From the first departure to the last answer."""
+    samples = round_.result().samples
+    assert {sample.state for sample in samples} == {SampleState.ANSWERED}
+    return samples[0].sent_at or 0, (samples[-1].sent_at or 0) + (samples[-1].rtt_ns or 0)
+
+
+def test_two_machines_with_one_tcp_flow_go_one_after_another() -> None:
+    """Two endpoints of one host, traced at once when the route changed: a hop was shown that does not exist."""
+    net = Listening()
+    engine = net.engine()
+    first, second = (round_of(method=Method.TCP) for _ in range(2))
+    elsewhere = PingRound("h", "198.18.0.2", PingOptions(count=5, interval_ns=20 * MS, method=Method.TCP))
+    for each in (first, second, elsewhere):
+        engine.add(each)
+    net.finish(engine)
+    assert span(second)[0] > span(first)[1]
+    assert span(elsewhere)[0] < span(first)[1]
+
+
+@pytest.mark.parametrize("dropped", [0, 1])
+def test_who_leaves_lets_the_next_one_of_its_flow_go(dropped: int) -> None:
+    net = Listening()
+    engine = net.engine()
+    rounds = [round_of(method=Method.TCP) for _ in range(3)]
+    runs = [engine.add(each) for each in rounds]
+    engine.step()
+    engine.drop(runs[dropped])
+    net.finish(engine)
+    one, other = (span(each) for each in rounds if each is not rounds[dropped])
+    assert other[0] > one[1]
+
+
 def test_an_answer_that_fits_several_probes_is_given_to_none() -> None:
     """Routers that quote too little: the flow goes on one by one, and the silence before proves nothing."""
 

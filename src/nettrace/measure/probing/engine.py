@@ -17,6 +17,7 @@ from nettrace.measure.probing.doubt import HOLD_NS, Doubts
 from nettrace.measure.probing.ledger import Ledger
 from nettrace.measure.probing.pace import Pace, Tick, burst_of
 from nettrace.measure.probing.run import Aimed, Course, Run
+from nettrace.measure.probing.shared_flow import SharedFlows
 from nettrace.measure.probing.sockets import Sockets
 from nettrace.measure.probing.transport import Intake, Shipment, Transport
 from nettrace.measure.probing.wakes import Wakes
@@ -81,6 +82,7 @@ class Engine:
         self._ways: dict[tuple[int, int], int] = {}
         self._courses: dict[int, Course] = {}
         self._runs: dict[int, Run] = {}
+        self._shared_flows = SharedFlows()
         self._serial = 0
         self._ready: deque[Run] = deque()
         self._left = 0
@@ -100,7 +102,8 @@ class Engine:
         self._serial += 1
         run = Run(self._serial, machine)
         self._runs[run.serial] = run
-        self._queue(run)
+        if self._shared_flows.enter(run):
+            self._queue(run)
         return run
 
     @property
@@ -112,6 +115,7 @@ class Engine:
         """Send nothing more of a machine that nobody waits for; what comes of its probes is told to no one."""
         if self._runs.pop(run.serial, None) is None:
             return
+        self._let_next(run)
         self._touched.pop(run.serial, None)
         if run.queued:
             self._ready.remove(run)
@@ -283,6 +287,11 @@ class Engine:
             run.queued = True
             self._ready.append(run)
 
+    def _let_next(self, ended: Run) -> None:
+        following = self._shared_flows.leave(ended)
+        if following is not None:
+            self._queue(following)
+
     def _advance(self, now: Instant) -> None:
         runs, ready = self._runs, self._ready
         for wake, serial in self._wakes.due(now):
@@ -447,6 +456,7 @@ class Engine:
         ) and machine.done:  # some only find out while they look for the next moment
             if self._runs.pop(run.serial, None) is not None:
                 self._ended.append(machine)
+                self._let_next(run)
             return
         if wake is not None:
             wake = max(wake, run.busy_until, run.turn)

@@ -16,6 +16,11 @@ class Aimed(Machine, Protocol):
         """Where it sends."""
         ...
 
+    @property
+    def flow(self) -> Flow:
+        """The flow it sends on, or of several the first."""
+        ...
+
 
 Course = tuple[Flow, str, Signature, int, int]
 """How a probe goes: flow, address, packed flow, number of the transport, number of the transport on its interface."""

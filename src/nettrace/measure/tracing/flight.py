@@ -13,6 +13,7 @@ STALLED = "stalled"
 OVERFLOW = "overflow"
 CLOCK = "clock"
 UNSEEN = "departure not seen"
+HALF_OPEN = "half-open connection"
 ABORTED = "aborted"
 NO_ANSWER = "no answer"
 
@@ -94,6 +95,7 @@ class Flight(msgspec.Struct, gc=False, eq=False):
         void: it proves nothing about the path and is to be replaced.
         closed: nothing more is waited for.
         broken: its stamps contradict this host's own time.
+        hidden: the destination may not have seen it for a half-open connection of ours.
     """
 
     key: int
@@ -110,6 +112,7 @@ class Flight(msgspec.Struct, gc=False, eq=False):
     void: bool = False
     closed: bool = False
     broken: bool = False
+    hidden: bool = False
 
     def depart(self, departure: Departure) -> None:
         """Note that it left or could not; of several notices the best stamp counts."""
@@ -171,6 +174,8 @@ class Flight(msgspec.Struct, gc=False, eq=False):
             return ABORTED
         if self.grade is Grade.USER:
             return UNSEEN
+        if self.hidden:
+            return HALF_OPEN
         return watch.spoils(self.sent_at, deadline)
 
     def _answered(self, answer: Reply, watch: Watch) -> Sample:

@@ -120,6 +120,11 @@ class MultipathRun:
         self._done = False
 
     @property
+    def flow(self) -> Flow:
+        """The canonical flow, which its trace has."""
+        return self.trace.flow
+
+    @property
     def done(self) -> bool:
         """True when every hop is complete, or as complete as the budgets allow."""
         return self._done

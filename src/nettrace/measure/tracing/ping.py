@@ -6,6 +6,7 @@ import msgspec
 
 from nettrace.measure.tracing.flight import Flight, Watch, clock_of, excuses, patience_ns, silence
 from nettrace.measure.tracing.flow import flow_for
+from nettrace.measure.tracing.half_open import is_hidden
 from nettrace.measure.tracing.meaning import Meaning, annotation, meaning
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Method, Outcome, Ping, Reason, Sample, SampleState
@@ -194,6 +195,8 @@ class PingRound:
 
     def _sample(self, flight: Flight) -> Sample:
         answer = flight.answer
+        if answer is None and self.options.method is Method.TCP:
+            flight.hidden = is_hidden(flight, self._flights)
         if answer is None or flight.rank == _REACHED:
             return flight.sample(self._timeout_ns, self._watch, self._now)
         return Sample(state=SampleState.LOST, sent_at=flight.sent_at, reason=_refusal(answer))

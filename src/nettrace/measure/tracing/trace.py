@@ -8,6 +8,7 @@ from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES
 from nettrace.measure.tracing.evidence import conclude
 from nettrace.measure.tracing.flight import LONGEST_WAIT_NS, Flight, Watch, patience_ns
 from nettrace.measure.tracing.flow import flow_for
+from nettrace.measure.tracing.half_open import is_hidden
 from nettrace.measure.tracing.hop_state import Hops, HopState
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import Meaning, family, meaning
@@ -94,6 +95,8 @@ class TraceRun:
         self._guess = self.options.expected_ttl
         self._payload_bytes = self.options.payload_bytes
         self._timeout_ns = self.options.timeout_ns
+        self._half_open_ns = 0
+        self._passed_to = 0
         self._routers: set[str] = set()
         self._lossy = False
         self._directly = self.options.scout
@@ -198,6 +201,7 @@ class TraceRun:
         elif said == Meaning.REFUSED and ttl <= self._asked:
             self._refused = ttl if self._refused is None else min(ttl, self._refused)
         elif said == Meaning.PASSED:
+            self._passed_to = max(self._passed_to, ttl)
             self._meet_router(reply.source)
             self._find_loop()
         if self._exact is not None and self._contradicted(self._exact):
@@ -241,6 +245,8 @@ class TraceRun:
         if flight.answer is None or flight.sent_at is None:
             return
         timeout_ns = patience_ns(flight.answer.received_at - flight.sent_at, self.options.longest_wait_ns)
+        if flight.answer.kind is ReplyKind.SYN_ACK:
+            self._half_open_ns = max(self._half_open_ns, timeout_ns)
         if timeout_ns <= self._timeout_ns:
             return
         self._timeout_ns = timeout_ns
@@ -367,13 +373,19 @@ class TraceRun:
 
     def _wants(self, state: HopState) -> Instant | None:
         options = self.options
-        return state.wants(
+        at = state.wants(
             options.probes_per_hop,
             options.attempts,
             options.hop_interval_ns,
             options.retry_ns,
             lossy=self._lossy,
         )
+        if at and self._half_open_ns and self._may_arrive(state.ttl):
+            last = max(
+                (flight.asked_at for flight in self._flights if self._may_arrive(flight.ttl)), default=0
+            )
+            at = max(at, last + self._half_open_ns)
+        return at
 
     def _direct_at(self) -> Instant | None:
         """When the destination itself wants to be asked (again) with the highest TTL."""
@@ -406,9 +418,14 @@ class TraceRun:
                 continue
             flight.closed = True
             if flight.answer is None:
+                flight.hidden = self._may_arrive(flight.ttl) and is_hidden(flight, self._flights)
                 unproven = flight.sent_at is None or self._watch.spoils(flight.sent_at, deadline)
-                flight.void = bool(unproven)
+                flight.void = flight.hidden or bool(unproven)
         self._waiting = waiting
+
+    def _may_arrive(self, ttl: int) -> bool:
+        """True unless a router has answered that far out or farther: then a probe with this TTL ends at a router, too."""
+        return ttl > self._passed_to or (self._reached is not None and ttl >= self._reached)
 
     def _schedule(self, now: Instant, *, full: bool) -> None:
         """Work out when to wake, and whether nothing is left to wait for."""
