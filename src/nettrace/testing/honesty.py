@@ -85,6 +85,8 @@ def sample_lies(job: Job, key: int, sample: Sample, timeout_ns: int) -> Iterator
     if fate.arrives_at is None:
         yield "an answer nobody sent"
         return
+    if fate.repeats:
+        yield f"the round trip of an answer that came {fate.repeats} times before"
     arrivals = [fate.arrives_at, *([fate.copy_at] if key in job.dropped_here and fate.copy_at else [])]
     error = min(abs(sample.rtt_ns - (at - fate.sent_at)) for at in arrivals)
     if error > (sample.error_ns or 0):

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from heapq import heappush
+from math import sqrt
 from random import Random
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ _INITIAL_TTL = 64
 HALF_OPEN = "half-open"
 """A connection request met one of the same flow that its host has answered and not yet seen refused (RFC 9293, 3.10.7.4:
 such a segment is answered with an acknowledgement of the first one, which names no probe)."""
+
+SYN_ACK_AFTER_S = (0, 1, 3, 7)
+"""When a host sends its answer to a request to connect, until it hears of it (RFC 6298: after 1 s, then doubling)."""
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +107,7 @@ class Fate(NamedTuple):
     Attributes:
         lost: why no answer ever came (`lost`, `silent`, `limited`, `black hole`, `HALF_OPEN`), or None.
         arrives_at: when the answer reaches this host, or None.
+        repeats: answers before that one which the network lost; their sender repeats them by itself.
         arrived: the probe itself reached the destination and was answered from there.
         copy_at: when a second copy of the answer comes, or None.
     """
@@ -113,6 +118,7 @@ class Fate(NamedTuple):
     arrives_at: Instant | None
     arrived: bool = False
     copy_at: Instant | None = None
+    repeats: int = 0
 
 
 class _Landing(NamedTuple):
@@ -156,31 +162,64 @@ class SimNet:
             return Fate(at, probe.ttl, "black hole", None)
         if landing.narrow:
             landing = self._squeezed(site, epoch, probe, landing)
+        if landing.router is None and _listens(site, probe):
+            return self._connect(site, landing, probe, at, token)
         random = self._random
         if landing.survives < 1.0 and random.random() >= landing.survives:
             return Fate(at, probe.ttl, "lost", None)
         arrives_at = at + landing.delay_ns
         if landing.jitter_ns:
             arrives_at += int(random.random() * landing.jitter_ns)
-        there_at = (at + arrives_at) // 2
-        way_ns = there_at - at
-        connects = landing.router is None and probe.flow.method is Method.TCP and not site.closed_port
-        if connects and self._is_half_open(probe, there_at):
-            return Fate(at, probe.ttl, HALF_OPEN, None)
-        reply = self._answer(site, landing, probe, there_at, arrives_at)
+        reply = self._answer(site, landing, probe, (at + arrives_at) // 2, arrives_at)
         if isinstance(reply, str):
             return Fate(at, probe.ttl, reply, None)
-        if site.straggles and random.random() < site.straggles:
-            arrives_at += int(random.random() * site.straggle_ms * NS_PER_MS)
-            reply = msgspec.structs.replace(reply, received_at=arrives_at)
-        heard_at = self._deliver(reply, token)
-        if connects:  # until this host's kernel, which knows of no such connection, has refused it
-            self._half_open[probe.address, _flow_key(probe.flow)] = there_at, heard_at + way_ns
+        reply = self._held_up(site, reply)
+        self._deliver(reply, token)
         copy_at: Instant | None = None
         if site.doubles and random.random() < site.doubles:
-            copy_at = arrives_at + int(random.random() * NS_PER_S)
+            copy_at = reply.received_at + int(random.random() * NS_PER_S)
             self._deliver(msgspec.structs.replace(reply, received_at=copy_at), token)
-        return Fate(at, probe.ttl, None, arrives_at, landing.router is None, copy_at)
+        return Fate(at, probe.ttl, None, reply.received_at, landing.router is None, copy_at)
+
+    def _connect(self, site: Site, landing: _Landing, probe: Probe, at: Instant, token: int) -> Fate:
+        """A request that arrives where somebody listens: its answer comes again until our kernel has refused the connection."""
+        way_ns = (landing.delay_ns + int(self._random.random() * landing.jitter_ns)) // 2
+        there_at = at + way_ns
+        if self._drops(landing):
+            return Fate(at, probe.ttl, "lost", None)
+        if self._is_half_open(probe, there_at):
+            return Fate(at, probe.ttl, HALF_OPEN, None)
+        until = there_at + SYN_ACK_AFTER_S[-1] * NS_PER_S
+        heard: list[Instant] = []
+        repeats = 0
+        for after_s in SYN_ACK_AFTER_S:
+            if self._drops(landing):
+                repeats += not heard
+                continue
+            reply = self._answer(site, landing, probe, there_at, there_at + way_ns + after_s * NS_PER_S)
+            if isinstance(reply, str):
+                return Fate(at, probe.ttl, reply, None)
+            reply = self._held_up(site, reply)
+            heard.append(self._deliver(reply, token))
+            if not self._drops(landing):
+                until = heard[-1] + way_ns
+                break
+        self._half_open[probe.address, _flow_key(probe.flow)] = there_at, until
+        if not heard:
+            return Fate(at, probe.ttl, "lost", None)
+        first, copy_at = heard[0], heard[1] if len(heard) > 1 else None
+        return Fate(at, probe.ttl, None, first, arrived=True, copy_at=copy_at, repeats=repeats)
+
+    def _drops(self, landing: _Landing) -> bool:
+        """True when one direction of the way there loses a packet."""
+        return landing.survives < 1.0 and self._random.random() >= sqrt(landing.survives)
+
+    def _held_up(self, site: Site, reply: Reply) -> Reply:
+        random = self._random
+        if not site.straggles or random.random() >= site.straggles:
+            return reply
+        late_ns = int(random.random() * site.straggle_ms * NS_PER_MS)
+        return msgspec.structs.replace(reply, received_at=reply.received_at + late_ns)
 
     def owners(self, address: str, flow: Flow, ttl: int, at: Instant) -> frozenset[str]:
         """Truth: the addresses that may rightly answer for this TTL of a flow at an instant."""
@@ -301,6 +340,11 @@ def _epoch(site: Site, at: Instant) -> int:
     if len(site.routes) == 1:
         return 0
     return max(0, bisect_right(site.routes, at, key=lambda route: route.since) - 1)
+
+
+def _listens(site: Site, probe: Probe) -> bool:
+    accepts = site.refuses is None and not site.closed_port and Method.TCP in site.answers
+    return accepts and probe.flow.method is Method.TCP
 
 
 def _ending(site: Site, probe: Probe) -> tuple[ReplyKind, int]:

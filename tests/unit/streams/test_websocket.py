@@ -177,7 +177,7 @@ def test_a_server_that_closes_leaves_the_rest_unmeasured(serve: Callable, run: C
         seen.append(payload)
         if len(seen) == 1:
             raw.protocol.send_pong(payload)
-        else:
+        elif len(seen) == 2:  # a third ping may cross the goodbye
             raw.protocol.send_close(1001, "maintenance")
         raw.flush()
 

@@ -37,10 +37,9 @@ def conclude(  # noqa: PLR0913 - the whole state of a trace, by name
         doubts += excuses(samples)
         hops, stop = [], StopReason.ABORTED
     outcome, reason = _verdict(stop, reached=bool(arrived), samples=samples, states=(*path, *beyond))
-    ending = _reached_samples(path[-1:], timeout_ns, watch, now) or _reached_samples(
+    rtts = _reached_rtts_ns(path[-1:], timeout_ns, watch, now) or _reached_rtts_ns(
         (*path, *beyond), timeout_ns, watch, now
     )
-    rtts = [sample.rtt_ns for sample in ending if sample.rtt_ns is not None]
     return Trace(
         target=target,
         address=address,
@@ -72,8 +71,9 @@ def _reaching(states: Sequence[HopState]) -> Iterator[Flight]:
                 yield flight
 
 
-def _reached_samples(states: Sequence[HopState], timeout_ns: int, watch: Watch, now: Instant) -> list[Sample]:
-    return [flight.sample(timeout_ns, watch, now) for flight in _reaching(states)]
+def _reached_rtts_ns(states: Sequence[HopState], timeout_ns: int, watch: Watch, now: Instant) -> list[int]:
+    samples = (flight.sample(timeout_ns, watch, now) for flight in _reaching(states))
+    return [sample.rtt_ns for sample in samples if sample.rtt_ns is not None]
 
 
 def _end_by_length(hop: Hop, arrived: Sequence[Reply]) -> Hop:

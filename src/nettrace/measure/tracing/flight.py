@@ -14,6 +14,7 @@ OVERFLOW = "overflow"
 CLOCK = "clock"
 UNSEEN = "departure not seen"
 HALF_OPEN = "half-open connection"
+REPEATED = "repeated answer"
 ABORTED = "aborted"
 NO_ANSWER = "no answer"
 
@@ -96,6 +97,8 @@ class Flight(msgspec.Struct, gc=False, eq=False):
         closed: nothing more is waited for.
         broken: its stamps contradict this host's own time.
         hidden: the destination may not have seen it for a half-open connection of ours.
+        copied_at: when its answer came again, at last.
+        repeated: its answer may be one that came before and was lost.
     """
 
     key: int
@@ -113,6 +116,8 @@ class Flight(msgspec.Struct, gc=False, eq=False):
     closed: bool = False
     broken: bool = False
     hidden: bool = False
+    copied_at: Instant = 0
+    repeated: bool = False
 
     def depart(self, departure: Departure) -> None:
         """Note that it left or could not; of several notices the best stamp counts."""
@@ -134,6 +139,7 @@ class Flight(msgspec.Struct, gc=False, eq=False):
         if before is None:
             self.answer, self.rank = reply, rank
             return True
+        self.copied_at = max(self.copied_at, reply.received_at)
         if (rank, reply.received_at) < (self.rank, before.received_at):
             self.answer, self.rank = reply, rank
         return False
@@ -182,6 +188,8 @@ class Flight(msgspec.Struct, gc=False, eq=False):
         sent_at = self.sent_at
         if sent_at is None:
             return Sample(state=SampleState.NOT_MEASURED, reason=self.refusal or UNSEEN)
+        if self.repeated:
+            return Sample(state=SampleState.NOT_MEASURED, sent_at=sent_at, reason=REPEATED)
         stall_ns = watch.stall_ns(sent_at, answer.received_at)
         error_ns = self.sent_error_ns + answer.error_ns + stall_ns
         rtt_ns = answer.received_at - sent_at

@@ -8,7 +8,7 @@ from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES
 from nettrace.measure.tracing.evidence import conclude
 from nettrace.measure.tracing.flight import LONGEST_WAIT_NS, Flight, Watch, patience_ns
 from nettrace.measure.tracing.flow import flow_for
-from nettrace.measure.tracing.half_open import is_hidden
+from nettrace.measure.tracing.half_open import is_hidden, mark_repeated, may_be_repeated
 from nettrace.measure.tracing.hop_state import Hops, HopState
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import Meaning, family, meaning
@@ -247,6 +247,8 @@ class TraceRun:
         timeout_ns = patience_ns(flight.answer.received_at - flight.sent_at, self.options.longest_wait_ns)
         if flight.answer.kind is ReplyKind.SYN_ACK:
             self._half_open_ns = max(self._half_open_ns, timeout_ns)
+            self._hops[flight.ttl].disputed |= may_be_repeated(flight)
+            mark_repeated(self._flights)
         if timeout_ns <= self._timeout_ns:
             return
         self._timeout_ns = timeout_ns
@@ -373,9 +375,11 @@ class TraceRun:
 
     def _wants(self, state: HopState) -> Instant | None:
         options = self.options
+        # The answer's own TTL says that the path ends at this silent hop: then it is asked once more.
+        missed = self._reached == state.ttl + 1 and self._guess == state.ttl
         at = state.wants(
             options.probes_per_hop,
-            options.attempts,
+            options.attempts + missed,
             options.hop_interval_ns,
             options.retry_ns,
             lossy=self._lossy,
