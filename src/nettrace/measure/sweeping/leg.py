@@ -56,6 +56,7 @@ class Leg:
                 time_exceeded=word(exceeded[0] << 8 | exceeded[1]),
                 arrived=word(arrived[0] << 8 | arrived[1]) if method is Method.UDP else -1,
                 exact=method is Method.UDP,
+                connects=method is Method.TCP,
             ),
             by_slot=method is not Method.UDP,
         )

@@ -105,6 +105,7 @@ class Sweep:
         self._limits = Limits(self)
         self._granted_at: Instant = 0
         self._opened: dict[int, list[int]] = {}
+        self._reconsidered: dict[int, int] = {}
 
     # -- probes out ----------------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class Sweep:
     def release(self, row: int, now: Instant) -> None:
         """A finished row's result has been read."""
         del self.flags[row]
-        for aside in (self.notes, self.details, self.loose):
+        for aside in (self.notes, self.details, self.loose, self._reconsidered):
             if aside:
                 aside.pop(row, None)
         self.table.plain[row] = 0
@@ -406,10 +407,37 @@ class Sweep:
     def _exhausted(self, row: int) -> None:
         """All hops asked so far are done; where the destination answers from is perhaps still to be found."""
         table = self.table
+        if self._reconsider(row):
+            return
         if not table.end[row] and self.flags[row] & REACHED and table.horizon[row] < self.options.max_ttl:
             self._widen(row, table.horizon[row] + 1)
         else:
             self._finish(row)
+
+    def _reconsider(self, row: int) -> bool:
+        """Ask a silent hop again that may be the destination; False when there is none that was not.
+
+        Where the destination's own answer puts it, its probes may have been lost. And of several connection requests
+        under way together it answers one, not always that of the lowest TTL (`half_open`): there each silent hop
+        right before it is asked alone, twice, because the first of the two may meet what a lost answer left behind.
+        """
+        table, connects = self.table, self.options.connects
+        last = table.end[row] - 1 if table.end[row] else table.horizon[row]
+        if last < 1 or not self.flags[row] & REACHED or (table.end[row] and not connects):
+            return False
+        first = last
+        while connects and first > 1 and not table.address(row, first - 1):
+            first -= 1
+        times = 2 if connects else 1
+        turn = max(first * times, self._reconsidered.get(row, 0) + 1)
+        ttl = turn // times
+        if ttl > last or table.address(row, ttl):
+            return False
+        self._reconsidered[row] = turn
+        table.rtt[table.cells(row, ttl)[-1]] = 0
+        table.left[row] += 1
+        self.lanes[ttl - 1].fresh.append(row)
+        return True
 
     def _finish(self, row: int) -> None:
         if not self.flags[row] & CLOSED:

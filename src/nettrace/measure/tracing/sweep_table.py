@@ -40,6 +40,7 @@ class SweepOptions(NamedTuple):
         gap: silent hops in a row after which a silent target is given up.
         rows: targets under way at once.
         exact: unreachables of the destination quote the TTL left, which tells the path's length (UDP).
+        connects: probes ask for connections (TCP), of which a destination holds one half open at a time.
         time_exceeded, arrived: ICMP type and code (type + 256 * code) of the two everyday answers.
         rate_pps: packets a second of the whole sweep; no TTL gets more than an eighth.
         patience_ns: how long a target waits for routers that limit their answers.
@@ -52,6 +53,7 @@ class SweepOptions(NamedTuple):
     gap: int = 5
     rows: int = 4096
     exact: bool = True
+    connects: bool = False
     time_exceeded: int = 11
     arrived: int = 3 + 256 * 3
     patience_ns: int = 55 * NS_PER_S
