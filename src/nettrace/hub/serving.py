@@ -100,9 +100,8 @@ class WriterServer:
         waiting.cancel()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if (
-            self._ended
-        ):  # accepted just before the end: nobody is left to answer, and to wait would be for ever
+        if self._ended:
+            # Accepted just before the end: nobody is left to answer, and the caller would wait for ever.
             writer.close()
             return
         self._connections.add(writer)

@@ -21,7 +21,7 @@ HALF_OPEN = "half-open"
 """A connection request met one of the same flow that its host has answered and not yet seen refused (RFC 9293, 3.10.7.4:
 such a segment is answered with an acknowledgement of the first one, which names no probe)."""
 
-SYN_ACK_AFTER_S = (0, 1, 3, 7)
+SYN_ACK_AFTER_S = (0, 1, 3, 7, 15, 31)
 """When a host sends its answer to a request to connect, until it hears of it (RFC 6298: after 1 s, then doubling)."""
 
 
@@ -107,9 +107,9 @@ class Fate(NamedTuple):
     Attributes:
         lost: why no answer ever came (`lost`, `silent`, `limited`, `black hole`, `HALF_OPEN`), or None.
         arrives_at: when the answer reaches this host, or None.
-        repeats: answers before that one which the network lost; their sender repeats them by itself.
         arrived: the probe itself reached the destination and was answered from there.
         copy_at: when a second copy of the answer comes, or None.
+        repeats: answers before that one which the network lost; their sender repeats them by itself.
     """
 
     sent_at: Instant
@@ -175,10 +175,7 @@ class SimNet:
             return Fate(at, probe.ttl, reply, None)
         reply = self._held_up(site, reply)
         self._deliver(reply, token)
-        copy_at: Instant | None = None
-        if site.doubles and random.random() < site.doubles:
-            copy_at = reply.received_at + int(random.random() * NS_PER_S)
-            self._deliver(msgspec.structs.replace(reply, received_at=copy_at), token)
+        copy_at = self._double(site, reply, token)
         return Fate(at, probe.ttl, None, reply.received_at, landing.router is None, copy_at)
 
     def _connect(self, site: Site, landing: _Landing, probe: Probe, at: Instant, token: int) -> Fate:
@@ -191,6 +188,7 @@ class SimNet:
             return Fate(at, probe.ttl, HALF_OPEN, None)
         until = there_at + SYN_ACK_AFTER_S[-1] * NS_PER_S
         heard: list[Instant] = []
+        copy_at: Instant | None = None
         repeats = 0
         for after_s in SYN_ACK_AFTER_S:
             if self._drops(landing):
@@ -201,18 +199,27 @@ class SimNet:
                 return Fate(at, probe.ttl, reply, None)
             reply = self._held_up(site, reply)
             heard.append(self._deliver(reply, token))
+            copy_at = self._double(site, reply, token) if len(heard) == 1 else copy_at
             if not self._drops(landing):
                 until = heard[-1] + way_ns
                 break
         self._half_open[probe.address, _flow_key(probe.flow)] = there_at, until
         if not heard:
             return Fate(at, probe.ttl, "lost", None)
-        first, copy_at = heard[0], heard[1] if len(heard) > 1 else None
-        return Fate(at, probe.ttl, None, first, arrived=True, copy_at=copy_at, repeats=repeats)
+        copy_at = copy_at or (heard[1] if len(heard) > 1 else None)
+        return Fate(at, probe.ttl, None, heard[0], arrived=True, copy_at=copy_at, repeats=repeats)
 
     def _drops(self, landing: _Landing) -> bool:
         """True when one direction of the way there loses a packet."""
         return landing.survives < 1.0 and self._random.random() >= sqrt(landing.survives)
+
+    def _double(self, site: Site, reply: Reply, token: int) -> Instant | None:
+        """Where a site doubles its answers: when the copy comes."""
+        if not site.doubles or self._random.random() >= site.doubles:
+            return None
+        copy_at = reply.received_at + int(self._random.random() * NS_PER_S)
+        self._deliver(msgspec.structs.replace(reply, received_at=copy_at), token)
+        return copy_at
 
     def _held_up(self, site: Site, reply: Reply) -> Reply:
         random = self._random

@@ -164,6 +164,23 @@ def test_the_real_answer_outweighs_a_refusal() -> None:
     assert machine.result().samples[0].rtt_ns == 9
 
 
+def test_an_answer_to_a_request_to_connect_that_may_be_the_second_one_is_no_round_trip() -> None:
+    """Hosts send it again after a second (RFC 6298); where every answer takes as long, it is the way."""
+    repeated, distant = (
+        PingRound("h", HOST, PingOptions(method=Method.TCP, count=2, interval_ns=0, timeout_ns=2 * NS_PER_S))
+        for _ in range(2)
+    )
+    for machine, second in ((repeated, NOW + 40), (distant, NOW + NS_PER_S + 90)):
+        ask(machine, NOW)
+        ask(machine, NOW + 1)
+        answer(machine, 0, NOW + NS_PER_S + 40, ReplyKind.SYN_ACK)
+        answer(machine, 1, second, ReplyKind.SYN_ACK)
+
+    assert states(repeated.result()) == ["not_measured", "answered"]
+    assert repeated.result().samples[0].reason == "repeated answer"
+    assert states(distant.result()) == ["answered", "answered"]
+
+
 def test_a_port_unreachable_from_the_host_answers_a_udp_ping_and_a_reset_a_tcp_one() -> None:
     udp = PingRound("h", HOST, PingOptions(method=Method.UDP, count=1))
     tcp = PingRound("h", HOST, PingOptions(method=Method.TCP, port=81, count=1))

@@ -37,6 +37,18 @@ def is_hidden(flight: Flight, others: Iterable[Flight]) -> bool:
     return False
 
 
+def follows_unheard(flight: Flight, others: Iterable[Flight]) -> bool:
+    """True when an earlier request that surely arrived, too, was not heard of: its connection may have been half open."""
+    sent_at = flight.sent_at
+    return sent_at is not None and any(
+        other.answer is None
+        and other.sent_at is not None
+        and other.sent_at < sent_at
+        and other.ttl >= flight.ttl
+        for other in others
+    )
+
+
 def may_be_repeated(flight: Flight) -> bool:
     """True when the answer took so long that it may be the second one."""
     rtt_ns = _connecting_ns(flight)

@@ -6,7 +6,7 @@ import msgspec
 
 from nettrace.measure.tracing.flight import Flight, Watch, clock_of, excuses, patience_ns, silence
 from nettrace.measure.tracing.flow import flow_for
-from nettrace.measure.tracing.half_open import is_hidden
+from nettrace.measure.tracing.half_open import is_hidden, mark_repeated
 from nettrace.measure.tracing.meaning import Meaning, annotation, meaning
 from nettrace.model.instant import NS_PER_S, Instant
 from nettrace.model.measurement import Method, Outcome, Ping, Reason, Sample, SampleState
@@ -145,6 +145,8 @@ class PingRound:
 
     def result(self) -> Ping:
         """The round so far; probes still under way count as not measured (`aborted`)."""
+        if self.options.method is Method.TCP:
+            mark_repeated(self._flights)
         samples = tuple([self._sample(flight) for flight in self._flights])
         outcome, reason = self._verdict(samples)
         return Ping(

@@ -8,7 +8,7 @@ from nettrace.measure.packets.probe import MIN_PAYLOAD_BYTES
 from nettrace.measure.tracing.evidence import conclude
 from nettrace.measure.tracing.flight import LONGEST_WAIT_NS, Flight, Watch, patience_ns
 from nettrace.measure.tracing.flow import flow_for
-from nettrace.measure.tracing.half_open import is_hidden, mark_repeated, may_be_repeated
+from nettrace.measure.tracing.half_open import follows_unheard, is_hidden, mark_repeated, may_be_repeated
 from nettrace.measure.tracing.hop_state import Hops, HopState
 from nettrace.measure.tracing.loop import loop_end
 from nettrace.measure.tracing.meaning import Meaning, family, meaning
@@ -176,6 +176,9 @@ class TraceRun:
         """The path as known now."""
         last = self._end()
         cut = last if last is not None else self._asked
+        if self._half_open_ns and self._reached is not None:
+            for flight in self._hops[self._reached].flights:
+                flight.hidden |= flight.answer is None and follows_unheard(flight, self._flights)
         return conclude(
             target=self.target,
             address=self.address,
